@@ -26,6 +26,7 @@ LAYERS = [
         "notation",
         "select",
         "shapes",
+        "steps",
         "subsets",
     ],
     ["engine", "verifier", "dataset", "prompt"],
@@ -33,6 +34,7 @@ LAYERS = [
     ["registry", "store", "generations", "environment", "grader", "progress", "yamlfile"],
     ["fields", "cells", "suite"],
     ["attempt", "runner", "manifest", "verdicts", "report", "listing", "forecast"],
+    ["commands"],
     ["cli", "__main__"],
 ]
 SIBLINGS = {
@@ -44,6 +46,7 @@ SIBLINGS = {
     "formulas": {"notation"},
     "ledger": {"flops"},
     "prompt": {"engine"},
+    "verifier": {"engine"},
     "runner": {"attempt", "manifest"},
     "select": {"subsets"},
     "shapes": {"flops"},

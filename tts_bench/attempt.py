@@ -16,7 +16,7 @@ from tts_bench.ledger import Budget, Ledger, Meter
 from tts_bench.session import Canonicalize, Session
 from tts_bench.strategy import answer_classes
 from tts_bench.types import Attempt, Measurement, Pool, Solution, Status
-from tts_bench.verifier.base import Verifier
+from tts_bench.verifier.base import Verifier, VerifierInfo
 
 
 class Grading(Protocol):
@@ -32,6 +32,7 @@ class Bench:
     engine: Engine
     shape: ModelShape | None
     verifier: Verifier
+    opinion: VerifierInfo
     grader: Grading
     canonicalize: Canonicalize
     budget: Budget
@@ -45,9 +46,8 @@ class Bench:
         the whole run (a full disk, a request that a replay lacks) is raised.
         """
         began = time.monotonic()
-        ledger = Ledger(
-            Meter(self.shape), Meter(self.verifier.shape, self.verifier.has_model), self.budget
-        )
+        scorer = Meter(self.opinion.shape, has_model=self.opinion.model is not None)
+        ledger = Ledger(Meter(self.shape), scorer, self.budget)
         session = Session(
             item.problem,
             prompt_ids,

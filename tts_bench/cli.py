@@ -8,10 +8,11 @@ Exit codes: 0 ok, 1 finished with failed attempts, 2 a mistake of the user's, 13
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,27 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
 
 
+_COMMANDS: Mapping[str, str] = {}
+"""Commands with modules of their own: name -> module of `tts_bench.commands`."""
+
+
+class _Commands(click.Group):
+    """The commands of this file and those of `tts_bench.commands`, imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f"tts_bench.commands.{_COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, _COMMANDS[cmd_name])
+        command.context_settings = _SETTINGS
+        return command
+
+
 @click.group(
+    cls=_Commands,
     context_settings=_SETTINGS,
     epilog="""\b
 Examples:

@@ -1,4 +1,4 @@
-"""GenerationStore: every completion ever made, under the hash of its whole request.
+"""GenerationStore: every completion and score ever made, under the hash of its whole request.
 
 One mechanism gives three things: resume at the exact request after any crash, for every
 strategy; each draw paid for once though many strategies use it; and replay without a model. It
@@ -19,12 +19,15 @@ from typing import Any
 
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
+from tts_bench.verifier.base import Scoring
+from tts_bench.verifier.cached import pack, unpack
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS completions (
     key TEXT PRIMARY KEY, ids BLOB NOT NULL, text TEXT NOT NULL, logprob REAL NOT NULL,
     finish_reason TEXT NOT NULL, stop TEXT, cached INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, scoring BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 _VERSION = 1
@@ -71,6 +74,17 @@ class GenerationStore:
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write_waiting())
         return await done
+
+    async def get_scores(self, keys: Sequence[str]) -> dict[str, Scoring]:
+        """The scores that are stored, by key."""
+        found: dict[str, Scoring] = await self._run(self._select_scores, list(keys))
+        return found
+
+    async def put_scores(self, scorings: Mapping[str, Scoring]) -> dict[str, Scoring]:
+        """Store scores; where another process has stored one meanwhile, that one is returned."""
+        rows = [(key, pack(one)) for key, one in scorings.items()]
+        await self._run(self._insert_scores, rows)
+        return await self.get_scores(list(scorings))
 
     async def get_facts(self, prefix: str) -> dict[str, Any]:
         """The stored JSON values whose keys begin so, by the rest of the key."""
@@ -136,6 +150,14 @@ class GenerationStore:
         stored = self._select([key for key, _ in rows])
         return [stored[key] for key, _ in rows]
 
+    def _select_scores(self, keys: list[str]) -> dict[str, Scoring]:
+        rows = _rows_of(self._db, "scores", keys)
+        return {key: unpack(blob) for key, blob in rows}
+
+    def _insert_scores(self, rows: list[tuple[str, bytes]]) -> None:
+        with self._db:
+            self._db.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?)", rows)
+
     def _select_facts(self, prefix: str) -> dict[str, Any]:
         rows = self._db.execute(
             "SELECT key, value FROM facts WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
@@ -198,11 +220,15 @@ def _to_row(key: str, done: Completion) -> tuple[Any, ...]:
 def _read_completions(
     connection: sqlite3.Connection, keys: list[str]
 ) -> Iterator[tuple[str, Completion]]:
+    for row in _rows_of(connection, "completions", keys):
+        key, ids, text, logprob, finish_reason, stop, cached = row
+        numbers = array("i")
+        numbers.frombytes(ids)
+        yield key, Completion(tuple(numbers), text, logprob, finish_reason, stop, cached, key)
+
+
+def _rows_of(connection: sqlite3.Connection, table: str, keys: list[str]) -> Iterator[Any]:
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         part = keys[start : start + _KEYS_PER_QUERY]
         marks = ",".join("?" * len(part))
-        for row in connection.execute(f"SELECT * FROM completions WHERE key IN ({marks})", part):
-            key, ids, text, logprob, finish_reason, stop, cached = row
-            numbers = array("i")
-            numbers.frombytes(ids)
-            yield key, Completion(tuple(numbers), text, logprob, finish_reason, stop, cached, key)
+        yield from connection.execute(f"SELECT * FROM {table} WHERE key IN ({marks})", part)

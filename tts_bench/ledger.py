@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tts_bench.errors import BudgetExhausted
 from tts_bench.flops import ModelShape
 from tts_bench.types import Usage
+
+Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Call:
     prompt_ids: tuple[int, ...]
     completion_tokens: int
     cached_prompt_tokens: int = 0
+    logits: int | None = None
+    """Positions whose vocabulary logits one forward pass computes, where nothing is written:
+    0 for a reward head. None for a call that generates."""
 
 
 class PrefixIndex:
@@ -109,28 +115,27 @@ class Meter:
         written = np.array([call.completion_tokens for call in calls], dtype=np.int64)
         cached = np.array([call.cached_prompt_tokens for call in calls], dtype=np.int64)
         shared = np.array([self._index.add(call.prompt_ids) for call in calls], dtype=np.int64)
+        generates = np.array([call.logits is None for call in calls])
+        logits = np.array([call.logits or 0 for call in calls], dtype=np.int64)
+
+        def flops(total: float | None, known: Counts) -> float | None:
+            if total is None or self._shape is None:
+                return total
+            generation = self._shape.completion(prompt, written, known)
+            reading = self._shape.scoring(prompt, known, logits=logits)
+            return total + float(np.sum(np.where(generates, generation, reading)))
+
         old = self.usage
         self.usage = Usage(
             requests=old.requests + len(calls),
             completion_tokens=old.completion_tokens + int(written.sum()),
             prompt_tokens_logical=old.prompt_tokens_logical + int(prompt.sum()),
             prompt_tokens_ideal=old.prompt_tokens_ideal + int((prompt - shared).sum()),
-            flops_logical=self._add(old.flops_logical, prompt, written, np.zeros_like(prompt)),
-            flops_ideal=self._add(old.flops_ideal, prompt, written, shared),
+            flops_logical=flops(old.flops_logical, np.zeros_like(prompt)),
+            flops_ideal=flops(old.flops_ideal, shared),
         )
         self.cached_tokens += int(cached.sum())
-        self.measured_flops = self._add(self.measured_flops, prompt, written, cached)
-
-    def _add(
-        self,
-        total: float | None,
-        prompt: np.ndarray[tuple[int], np.dtype[np.int64]],
-        written: np.ndarray[tuple[int], np.dtype[np.int64]],
-        cached: np.ndarray[tuple[int], np.dtype[np.int64]],
-    ) -> float | None:
-        if total is None or self._shape is None:
-            return total
-        return total + float(np.sum(self._shape.completion(prompt, written, cached)))
+        self.measured_flops = flops(self.measured_flops, cached)
 
 
 class Ledger:

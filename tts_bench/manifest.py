@@ -13,21 +13,26 @@ from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import StoreError
 from tts_bench.store import FORMAT_VERSION
 from tts_bench.suite import Suite
+from tts_bench.verifier.base import VerifierInfo
 
 _SESSION = ("argv", "started", "ended", "status", "throughput", "environment")
 
 
 def describe_suite(suite: Suite, suite_hash: str) -> dict[str, Any]:
     """What the suite asks for."""
-    shape = suite.verifier.shape
     return {
         "suite": suite.name,
         "suite_hash": suite_hash,
         "resolved": dict(suite.resolved),
         "cells": [cell.describe() for cell in suite.cells],
         "seeds": list(suite.seeds),
-        "verifier": {"name": suite.verifier_name, "shape": asdict(shape) if shape else None},
     }
+
+
+def describe_verifier(name: str, opinion: VerifierInfo) -> dict[str, Any]:
+    """The verifier as it says of itself once it has started."""
+    shape = opinion.shape
+    return {"name": name, **asdict(opinion), "shape": asdict(shape) if shape else None}
 
 
 def describe_problems(name: str, dataset: LoadedDataset, items: Sequence[Item]) -> dict[str, Any]:
@@ -64,7 +69,10 @@ def begin(
     engine = asdict(info)
     sessions = []
     if earlier is not None:
-        _same_engine(earlier["engine"], engine)
+        _same_engine("", earlier["engine"], engine)
+        old, new = earlier["verifier"].get("model"), parts["verifier"]["model"]
+        if old and new:
+            _same_engine("verifier ", old, new)
         sessions = [*earlier["earlier_sessions"], {key: earlier[key] for key in _SESSION}]
     return {
         "format_version": FORMAT_VERSION,
@@ -86,10 +94,10 @@ def now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _same_engine(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+def _same_engine(whose: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     for key in ("engine", "model", "revision", "dtype", "max_model_len"):
         if old[key] != new[key]:
             raise StoreError(
-                f"this run was begun with {key} {old[key]}, which is now {new[key]}: "
+                f"this run was begun with {whose}{key} {old[key]}, which is now {new[key]}: "
                 "begin a new one with --fresh"
             )

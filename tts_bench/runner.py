@@ -34,6 +34,8 @@ from tts_bench.store import (
     write_atomically,
 )
 from tts_bench.suite import Suite
+from tts_bench.verifier.base import VerifierInfo
+from tts_bench.verifier.cached import CachedVerifier
 
 AttemptKey = tuple[str, str, int]
 
@@ -138,14 +140,16 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
         loading = "recalling" if options.replay else "loading"
         async with progress.heartbeat(f"{loading} {getattr(suite.engine, 'model', 'engine')}"):
             info = await engine.start()
-        stack.push_async_callback(suite.verifier.close)
-        await suite.verifier.start()
-        record = _begin(plan, options, info)
+        verifier = CachedVerifier(suite.verifier, store, replay=options.replay, salt=plan.salt)
+        stack.push_async_callback(verifier.close)
+        async with progress.heartbeat(f"{loading} verifier {suite.verifier_name}"):
+            opinion = await verifier.start(engine)
+        record = _begin(plan, options, info, opinion)
         prompts = {
             item.problem.id: suite.prompt.encode(item.problem, engine) for item in plan.items
         }
         _warn_of_cut(prompts, suite, info, progress)
-        bench = Bench(engine, info.shape, suite.verifier, grader, grader.canonical, suite.budget)
+        bench = Bench(engine, info.shape, verifier, opinion, grader, grader.canonical, suite.budget)
         began = time.monotonic()
         try:
             await _attempt_all(plan, bench, prompts, engine, progress)
@@ -158,7 +162,9 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
             _note_end(run, record, sys.exception())
 
 
-def _begin(plan: Plan, options: RunOptions, info: EngineInfo) -> dict[str, Any]:
+def _begin(
+    plan: Plan, options: RunOptions, info: EngineInfo, opinion: VerifierInfo
+) -> dict[str, Any]:
     """Write the files that say what this run is, now that the model is known."""
     suite, run = plan.suite, plan.run
     parts = {
@@ -167,7 +173,10 @@ def _begin(plan: Plan, options: RunOptions, info: EngineInfo) -> dict[str, Any]:
         "generations": os.path.relpath(options.generations, run.folder),
     }
     earlier = run.read_manifest() if run.manifest_path.exists() else None
-    record = manifest.begin(parts, info, argv=options.argv, salt=plan.salt, earlier=earlier)
+    verifier = manifest.describe_verifier(suite.verifier_name, opinion)
+    record = manifest.begin(
+        {**parts, "verifier": verifier}, info, argv=options.argv, salt=plan.salt, earlier=earlier
+    )
     write_atomically(run.folder / "suite.yaml", suite.text)
     run.write_manifest(record)
     point_latest(run.folder)

@@ -103,12 +103,7 @@ class Session:
         """
         self.check(candidates)
         scorings = await self._verifier.score(self._problem, candidates)
-        calls = [
-            Call(scoring.prompt_ids, scoring.completion_tokens, scoring.cached_prompt_tokens)
-            for scoring in scorings
-            if scoring.prompt_ids or scoring.completion_tokens
-        ]
-        self._ledger.verifier.charge(calls)
+        self._ledger.verifier.charge([call for scoring in scorings for call in scoring.calls])
         return [scoring.score for scoring in scorings]
 
     def check(self, candidates: Sequence[Candidate]) -> None:

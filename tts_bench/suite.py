@@ -6,6 +6,7 @@ lists them all, each with `file:line`.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tts_bench.cells import Cell, expand
 from tts_bench.dataset.base import Dataset
@@ -162,6 +163,12 @@ def _override(document: YamlDocument, overrides: Overrides) -> None:
         document.set(("concurrency",), overrides.concurrency, "--concurrency")
 
 
+def _takes_engine(cls: type[Any]) -> bool:
+    """Whether the class has a parameter `engine` that holds an engine."""
+    kind = field_types(cls).get("engine")
+    return any(isinstance(one, type) and issubclass(one, Engine) for one in (kind, *get_args(kind)))
+
+
 class _Resolver:
     """Resolves one document, noting faults as it goes."""
 
@@ -175,9 +182,9 @@ class _Resolver:
         for key in self._data:
             if key not in _KEYS:
                 unknown_key(self._document, (key,), _KEYS)
-        dataset = self._plugin("dataset", DATASETS)
-        engine = self._plugin("engine", ENGINES)
-        verifier = self._plugin("verifier", VERIFIERS)
+        dataset = self._plugin(self._data, ("dataset",), DATASETS)
+        engine = self._plugin(self._data, ("engine",), ENGINES)
+        verifier = self._plugin(self._data, ("verifier",), VERIFIERS)
         sampling = self._required(Sampling, "sampling")
         prompt = build(Prompt, self._data.get("prompt", {}), ("prompt",), self._document)
         budget = build(Budget, self._data.get("budget", {}), ("budget",), self._document)
@@ -239,20 +246,29 @@ class _Resolver:
             return None
         return build(cls, self._data[key], (key,), self._document)
 
-    def _plugin(self, key: str, kind: Kind) -> tuple[str, Any] | None:
+    def _plugin(
+        self, parent: Mapping[str, Any], address: Address, kind: Kind
+    ) -> tuple[str, Any] | None:
         """The object of a block such as `engine: {name: vllm, model: ...}`."""
-        block = self._data.get(key)
+        key = address[-1]
+        block = parent.get(str(key))
         if block is None:
-            self._document.fault((), f"missing key {key!r}")
+            self._document.fault(address[:-1], f"missing key {key!r}")
             return None
         if not isinstance(block, dict) or not isinstance(block.get("name"), str):
-            self._document.fault((key,), f"must name {kind.name} with the key 'name'")
+            self._document.fault(address, f"must name {kind.name} with the key 'name'")
             return None
-        cls = self._class(kind, block["name"], (key, "name"))
+        cls = self._class(kind, block["name"], (*address, "name"))
         if cls is None:
             return None
-        made = build(cls, block, (key,), self._document, skip=("name",))
-        return None if made is None else (block["name"], made)
+        # A verifier may run a model of its own through an engine: `verifier.engine`.
+        owns = block.get("engine") is not None and _takes_engine(cls)
+        own = self._plugin(block, (*address, "engine"), ENGINES) if owns else None
+        skip = ("name", "engine") if owns else ("name",)
+        made = build(cls, block, address, self._document, skip=skip)
+        if made is None or (owns and own is None):
+            return None
+        return block["name"], dataclasses.replace(made, engine=own[1]) if own else made
 
     def _class(self, kind: Kind, name: str, address: Address) -> type[Any] | None:
         try:

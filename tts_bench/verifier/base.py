@@ -7,36 +7,81 @@ grader runs after the search, is free and alone sees the reference.
 from __future__ import annotations
 
 import abc
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, ClassVar
 
+from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.flops import ModelShape
+from tts_bench.ledger import Call
 from tts_bench.types import Candidate, Problem, Score
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """One score and what it took: the token ids read, how many were cached, tokens written."""
+    """One score, and the model calls that it took."""
 
     score: Score
-    prompt_ids: tuple[int, ...] = ()
-    cached_prompt_tokens: int = 0
-    completion_tokens: int = 0
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierInfo:
+    """What a started verifier says of itself; goes into the manifest and every score's key."""
+
+    recipe: str
+    """The settings that decide the scores (see `Verifier.recipe`)."""
+    model: EngineInfo | None = None
+    """The model that it runs; None where it runs none."""
+
+    @property
+    def shape(self) -> ModelShape | None:
+        """Shape of its model, where that is known."""
+        return self.model.shape if self.model else None
+
+    @property
+    def identity(self) -> str:
+        """What decides which score a candidate gets: part of every stored score's key."""
+        return f"{self.recipe}|{self.model.identity}" if self.model else self.recipe
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Engine):
+        return value.recipe()
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 class Verifier(abc.ABC):
-    """Scores candidates. Subclasses are frozen dataclasses of their settings."""
+    """Scores candidates. Subclasses are frozen dataclasses of their settings.
 
-    shape: ClassVar[ModelShape | None] = None
-    """Shape of the verifier's own model; None where it has no model or an unknown one."""
-    has_model: ClassVar[bool] = True
-    """Whether scoring runs a model of its own, so that an unknown shape means unknown FLOPs."""
+    Constructors only store; `start` loads and `close` frees. Foreign exceptions are translated
+    into `ModelError` (at start) and `VerifierError` (at one call of `score`).
+    """
 
-    async def start(self) -> None:  # noqa: B027 (many verifiers have nothing to load)
-        """Load what is needed; nothing by default."""
+    speed_only: ClassVar[frozenset[str]] = frozenset()
+    """Settings that change how fast scores come, but not which."""
 
-    async def close(self) -> None:  # noqa: B027
+    def recipe(self) -> str:
+        """The settings that decide the scores, known before anything is loaded."""
+        if not is_dataclass(self):
+            return type(self).__name__
+        kept = {
+            field.name: _plain(getattr(self, field.name))
+            for field in fields(self)
+            if field.init and field.name not in self.speed_only
+        }
+        return f"{type(self).__name__} {json.dumps(kept, sort_keys=True, default=str)}"
+
+    async def start(self, policy: Engine) -> VerifierInfo:
+        """Load what is needed; nothing by default.
+
+        `policy` is the started engine of the policy, for a verifier that asks the same model.
+        Raises ModelError, or MissingExtra where a library is absent.
+        """
+        return VerifierInfo(self.recipe())
+
+    async def close(self) -> None:  # noqa: B027 (many verifiers have nothing to free)
         """Free what `start` loaded; nothing by default."""
 
     @abc.abstractmethod

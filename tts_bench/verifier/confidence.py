@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier
@@ -19,8 +18,6 @@ class ConfidenceVerifier(Verifier):
     log-prob does, and being positive it can weigh votes. It costs nothing, since the engine
     reports log-probs anyway, and it knows nothing that the policy does not know.
     """
-
-    has_model: ClassVar[bool] = False
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         """One score for each candidate; no model is called."""
