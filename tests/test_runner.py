@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ def spawn(suite: Path, tmp_path: Path):
             text=True,
             check=False,
             env=os.environ | environment,
+            # Tests that run in the background of a shell ignore Ctrl-C, and so would it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
