@@ -165,17 +165,39 @@ def _bootstrap_means(values: NDArray[np.float64], resamples: int, seed: int) -> 
     return means
 
 
-def mcnemar_exact(only_a: int, only_b: int) -> float:
-    """Two-sided exact p-value that two systems are equally accurate on the same problems.
+def ratio_of_means(
+    a: Sequence[float],
+    b: Sequence[float],
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """Mean of a over mean of b, for costs of two systems on the same problems, in one order.
 
-    `only_a` problems are solved by the first system alone, `only_b` by the second alone; under
-    the null the split is Binomial(only_a + only_b, 1/2). 1 where no problem tells them apart.
+    The interval is a seeded percentile bootstrap over problems, both values of a problem
+    resampled together. Raises ValueError for lists of different lengths, for none, and where
+    the mean of b is not positive.
     """
-    from scipy.stats import binomtest
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.shape != second.shape or first.ndim != 1 or not len(first):
+        raise ValueError("a ratio needs two lists of one length, with at least one value")
+    if second.mean() <= 0:
+        raise ValueError("a ratio needs a positive mean below it")
+    rng, ratios = np.random.default_rng(seed), []
+    for size in _blocks(resamples, len(first)):
+        drawn = rng.integers(0, len(first), (size, len(first)))
+        below = second[drawn].mean(axis=1)
+        ratios.append(first[drawn].mean(axis=1)[below > 0] / below[below > 0])
+    sample, tail = np.concatenate(ratios), (1 - confidence) / 2
+    low, high = np.quantile(sample, [tail, 1 - tail])
+    value = float(first.mean() / second.mean())
+    return Estimate(value, float(sample.std()), float(low), float(high), len(first))
 
-    if only_a + only_b == 0:
-        return 1.0
-    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+
+def _blocks(total: int, width: int, cells: int = 2_000_000) -> list[int]:
+    """Sizes that sum to `total`, each with at most `cells` values of `width` columns."""
+    size = max(1, cells // width)
+    return [min(size, total - start) for start in range(0, total, size)]
 
 
 @dataclass(frozen=True, slots=True)

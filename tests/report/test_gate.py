@@ -1,0 +1,199 @@
+"""The gate: both verdicts, exact and statistical, its refusals, and how often it errs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from tts_bench.errors import StoreError, UsageError
+from tts_bench.report.baseline import Baseline, make_baseline, read_baseline, write_baseline
+from tts_bench.report.gate import Limits, gate_exactly, gate_statistically
+from tts_bench.report.gate_text import junit, markdown, terminal
+from tts_bench.report.scope import Cell
+from tts_bench.report.series import RunSeries, Series, read_series
+
+DATA = {"name": "toy", "content_hash": "h", "size": 200}
+
+
+def run_of(make, name: str, right: list[bool], tokens: int = 10, **manifest) -> RunSeries:
+    attempts = [
+        make.attempt("greedy", f"p{i}", make.pool(["1" if r else "2"], tokens=(tokens,)))
+        for i, r in enumerate(right)
+    ]
+    make.folder = make.folder / name
+    return read_series(make.run([make.cell("greedy")], attempts, dataset=DATA, **manifest))
+
+
+@pytest.fixture
+def rights() -> list[bool]:
+    return [i % 3 != 0 for i in range(200)]
+
+
+def test_a_baseline_file_is_the_run_that_it_was_made_of(make, rights, tmp_path):
+    run = run_of(make, "a", rights)
+    path = tmp_path / "new" / "baseline.json"
+    write_baseline(path, make_baseline(run))
+    again = read_baseline(path)
+    whole = make_baseline(run)
+    assert again.about == whole.about
+    assert again.attempts == whole.attempts
+    assert [one.values["accuracy"] for one in again.series] == [
+        one.values["accuracy"] for one in whole.series
+    ]
+    assert gate_exactly(run, again).passed
+    assert read_baseline(run.run.folder).attempts == whole.attempts
+
+
+def test_a_baseline_is_made_of_complete_runs_only(make, rights):
+    with pytest.raises(StoreError, match="complete run, not cancelled"):
+        make_baseline(run_of(make, "a", rights, status="cancelled"))
+
+
+def test_what_is_no_baseline_is_told_so(tmp_path):
+    with pytest.raises(StoreError, match="--write-baseline"):
+        read_baseline(tmp_path / "none.json")
+    (tmp_path / "b.json").write_text('{"format_version": 1}')
+    with pytest.raises(StoreError, match="no baseline file"):
+        read_baseline(tmp_path / "b.json")
+    (tmp_path / "b.json").write_text('{"format_version": 9}')
+    with pytest.raises(StoreError, match="format 9, not 1"):
+        read_baseline(tmp_path / "b.json")
+
+
+def test_exactly_the_same_passes_and_any_change_fails(make, rights):
+    base = make_baseline(run_of(make, "a", rights))
+    assert gate_exactly(run_of(make, "b", rights), base).passed
+    flipped = [not rights[0], *rights[1:]]
+    verdict = gate_exactly(run_of(make, "c", flipped), base)
+    assert [(check.name, check.quantity) for check in verdict.failures] == [
+        ("greedy | p0 | 0", "selection")
+    ]
+    longer = gate_exactly(run_of(make, "d", rights, tokens=11), base)
+    assert len(longer.failures) == 200
+    assert longer.failures[0].quantity == "tokens"
+    assert "completion_tokens is 11, was 10" in longer.failures[0].detail
+    fewer = gate_exactly(run_of(make, "e", rights[:-1]), base)
+    assert [check.detail for check in fewer.failures] == ["missing from the run"]
+    more = gate_exactly(run_of(make, "f", [*rights, True]), base)
+    assert [check.detail for check in more.failures] == ["not in the baseline"]
+
+
+def test_flops_alone_are_a_change_too(make, rights):
+    run = run_of(make, "a", rights)
+    base = make_baseline(run)
+    key = "greedy | p7 | 0"
+    record = base.attempts[key]
+    policy = {**record["policy"], "flops_ideal": record["policy"]["flops_ideal"] + 1}
+    changed = replace(base, attempts={**base.attempts, key: {**record, "policy": policy}})
+    assert [check.quantity for check in gate_exactly(run, changed).failures] == ["FLOPs"]
+
+
+def test_a_clear_drop_fails_and_a_run_as_good_passes(make, rights):
+    base = make_baseline(run_of(make, "a", rights))
+    same = gate_statistically(run_of(make, "b", rights), base, Limits(margin=0.05))
+    assert same.passed
+    assert [check.quantity for check in same.checks] == ["accuracy", "tokens", "FLOPs"]
+    worse = [right and i % 2 == 0 for i, right in enumerate(rights)]
+    verdict = gate_statistically(run_of(make, "c", worse), base, Limits(margin=0.12))
+    assert [check.quantity for check in verdict.failures] == ["accuracy"]
+    assert "would be seen 4 times in 5" in verdict.failures[0].detail
+
+
+def test_a_drop_beyond_the_margin_fails_even_where_the_margin_is_too_fine_to_see(make, rights):
+    base = make_baseline(run_of(make, "a", rights))
+    verdict = gate_statistically(run_of(make, "b", [False] * 200), base, Limits(margin=0.001))
+    assert not verdict.passed
+
+
+def test_dearer_runs_fail_at_their_own_limits(make, rights):
+    base = make_baseline(run_of(make, "a", rights))
+    dear = run_of(make, "b", rights, tokens=20)
+    verdict = gate_statistically(dear, base, Limits(margin=0.05))
+    assert {check.quantity for check in verdict.failures} == {"tokens", "FLOPs"}
+    # 50 prompt tokens and 20 instead of 10 written: 70 / 60.
+    assert "+16.7 % per problem, allowed +5.0 %" in verdict.failures[0].detail
+    assert gate_statistically(dear, base, Limits(margin=0.05, tokens=0.5, flops=0.5)).passed
+
+
+def test_a_margin_that_the_problems_cannot_show_is_refused(make):
+    rights = [i % 2 == 0 for i in range(30)]
+    base = make_baseline(run_of(make, "a", rights))
+    noisy = [i % 3 == 0 for i in range(30)]
+    with pytest.raises(
+        UsageError, match=r"30 problems cannot see a margin of 2.0 points.*--margin"
+    ):
+        gate_statistically(run_of(make, "b", noisy), base, Limits(margin=0.02))
+
+
+def test_other_data_and_unknown_points_are_refused_and_missing_ones_fail(make, rights):
+    run = run_of(make, "a", rights)
+    base = make_baseline(run)
+    other = replace(base, about={**base.about, "dataset": {**DATA, "content_hash": "other"}})
+    with pytest.raises(UsageError, match="content_hash"):
+        gate_statistically(run, other, Limits(margin=0.1))
+    with pytest.raises(UsageError, match="--point best: not in the baseline, which has greedy"):
+        gate_statistically(run, base, Limits(margin=0.1), ["best"])
+    extra = Series(Cell("x", "x", {}, {}), None, base.series[0].values)
+    verdict = gate_statistically(run, replace(base, series=(extra,)), Limits(margin=0.1))
+    assert [check.detail for check in verdict.failures] == ["missing from the run"]
+    fewer = run_of(make, "b", rights[:150])
+    verdict = gate_statistically(fewer, base, Limits(margin=0.1))
+    assert "50 of the baseline's problems are missing" in verdict.failures[0].detail
+
+
+@pytest.mark.parametrize("limits", [(0.0,), (-0.1,), (0.1, 0.0), (0.1, 0.1, float("nan"))])
+def test_limits_are_positive(limits):
+    with pytest.raises(ValueError, match="must be more than 0"):
+        Limits(*limits)
+
+
+def test_a_verdict_reads_as_text_markdown_and_junit(make, rights):
+    base = make_baseline(run_of(make, "a", rights))
+    verdict = gate_exactly(run_of(make, "b", [not rights[0], *rights[1:]]), base)
+    assert "FAILED (exact)" in terminal(verdict)
+    assert "| ❌ | greedy \\| p0 \\| 0 |" in markdown(verdict)
+    suite = ElementTree.fromstring(junit(verdict))
+    assert (suite.get("tests"), suite.get("failures")) == ("200", "1")
+    [failed] = suite.findall(".//failure")
+    assert failed.text == verdict.failures[0].detail
+    passed = gate_statistically(run_of(make, "c", rights), base, Limits(margin=0.05))
+    assert "passed (statistical)" in terminal(passed)
+    assert ElementTree.fromstring(junit(passed)).get("failures") == "0"
+
+
+def simulated(rng: np.random.Generator, skills: np.ndarray) -> Series:
+    values = {f"p{i}": float(rng.random() < skill) for i, skill in enumerate(skills)}
+    return Series(
+        Cell("s", "s", {}, {}),
+        None,
+        {"accuracy": values, "tokens": {}, "flops": {}, "seconds": {}},
+    )
+
+
+def verdicts(drop: float, margin: float, trials: int = 300) -> float:
+    """How often live runs whose true accuracy has dropped so far are failed."""
+    rng = np.random.default_rng(3)
+    failed = 0
+    for _ in range(trials):
+        skills = rng.beta(2, 2, 200) * (1 - drop) + drop
+        base = Baseline({"run": "base", "dataset": DATA}, (simulated(rng, skills),), {})
+        run = _run(simulated(rng, skills - drop))
+        failed += not gate_statistically(run, base, Limits(margin)).passed
+    return failed / trials
+
+
+def _run(series: Series) -> RunSeries:
+    class Scope:
+        run, dataset = "run", DATA
+
+    return RunSeries(None, Scope(), None, (series,))  # type: ignore[arg-type]
+
+
+def test_the_gate_errs_as_rarely_as_the_docs_say():
+    # Independent draws, 200 problems: a margin of 14 points is just above what they can show.
+    margin = 0.14
+    assert verdicts(drop=margin, margin=margin) >= 0.92
+    assert verdicts(drop=0.0, margin=margin) <= 0.20

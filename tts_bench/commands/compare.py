@@ -1,0 +1,58 @@
+"""`tts-bench compare`: two runs on the problems that both have attempted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tts-bench compare results/a/latest results/b/latest
+  tts-bench compare results/a/latest results/a/latest --a best_of_n@16 --b greedy --flips"""
+)
+@click.argument("run_a", type=click.Path(path_type=Path))
+@click.argument("run_b", type=click.Path(path_type=Path))
+@click.option("--a", "a_point", metavar="STRATEGY@N", help="Compare only this point of RUN_A.")
+@click.option("--b", "b_point", metavar="STRATEGY@N", help="... with this point of RUN_B.")
+@click.option("--flips", is_flag=True, help="List the problems on which the runs differ.")
+@click.option("--texts", type=click.Path(path_type=Path), help="Write both texts of those there.")
+@click.option("--force", is_flag=True, help="Compare although the data sets differ in content.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def compare(
+    run_a: Path,
+    run_b: Path,
+    *,
+    a_point: str | None,
+    b_point: str | None,
+    flips: bool,
+    texts: Path | None,
+    force: bool,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Compare RUN_A with RUN_B, paired by problem: accuracy, tokens, FLOPs and seconds."""
+    from tts_bench.report import comparison_text
+    from tts_bench.report.compare import compare as compare_runs
+    from tts_bench.report.flips import write_flips
+    from tts_bench.report.series import read_series
+    from tts_bench.store import resolve_run
+
+    a, b = (read_series(resolve_run(path)) for path in (run_a, run_b))
+    comparison = compare_runs(a, b, a_point=a_point, b_point=b_point, force=force)
+    if as_json:
+        click.echo(json.dumps(comparison_text.as_json(comparison), indent=2))
+    else:
+        click.echo(f"A         {a.run.folder}\nB         {b.run.folder}")
+        click.echo(comparison_text.terminal(comparison))
+    if flips and not as_json:
+        for pair in comparison.pairs:
+            click.echo(f"\n{pair.a.name}\n{comparison_text.flips(pair)}")
+    if texts is not None:
+        write_flips(texts, a, b, comparison)
+        click.echo(f"wrote     {texts}", err=as_json)
+    return 0

@@ -1,0 +1,109 @@
+"""A baseline: what a run gave, in one small file that a repository can keep."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tts_bench.errors import StoreError
+from tts_bench.report.scope import Cell
+from tts_bench.report.series import RunSeries, Series, read_series
+from tts_bench.store import RunStore, resolve_run, write_atomically
+from tts_bench.types import Attempt
+
+FORMAT_VERSION = 1
+_ABOUT = ("suite", "run", "dataset", "engine", "verifier", "seeds")
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a later run is held against."""
+
+    about: Mapping[str, Any]
+    """Suite, run, data set, engine, verifier and seeds of the run that it was made of."""
+    series: tuple[Series, ...]
+    attempts: Mapping[str, Mapping[str, Any]]
+    """What each attempt selected and spent, by `cell | problem | seed`."""
+
+
+def make_baseline(run: RunSeries) -> Baseline:
+    """The baseline of a finished run. Raises StoreError for one that is not complete."""
+    scope = run.scope
+    if scope.status != "complete":
+        raise StoreError(f"{run.run.folder}: a baseline needs a complete run, not {scope.status}")
+    about = {
+        "suite": scope.suite,
+        "run": scope.run,
+        "dataset": dict(scope.dataset),
+        "engine": {key: scope.engine.get(key) for key in ("model", "revision", "engine", "dtype")},
+        "verifier": scope.verifier.get("name"),
+        "seeds": list(scope.seeds),
+    }
+    return Baseline(about, run.series, dict(records(run.run)))
+
+
+def records(run: RunStore) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What each attempt of a run selected and spent, by its key."""
+    for attempt in run.attempts():
+        yield " | ".join(map(str, attempt.key)), _record(attempt)
+
+
+def _record(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "status": attempt.status,
+        "chosen": attempt.chosen,
+        "answer": attempt.answer,
+        "correct": attempt.correct,
+        "candidates": len(attempt.pool),
+        "policy": asdict(attempt.policy),
+        "verifier": asdict(attempt.verifier),
+    }
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Write the file, one attempt to a line, so that differences of two versions are readable."""
+    parts = {
+        "format_version": FORMAT_VERSION,
+        **baseline.about,
+        "points": [_point(one) for one in baseline.series],
+    }
+    head = json.dumps(parts, indent=1, ensure_ascii=False, allow_nan=False)[:-2]
+    lines = [
+        f"  {json.dumps(key, ensure_ascii=False)}: {json.dumps(record, allow_nan=False)}"
+        for key, record in sorted(baseline.attempts.items())
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, f'{head},\n "attempts": {{\n' + ",\n".join(lines) + "\n }\n}\n")
+
+
+def _point(one: Series) -> dict[str, Any]:
+    # Seconds are this machine's: nothing to hold another one against.
+    values = {name: dict(known) for name, known in one.values.items() if name != "seconds"}
+    return {"cell": asdict(one.cell), "n": one.n, "values": values}
+
+
+def read_baseline(path: Path) -> Baseline:
+    """A baseline file, or a run folder taken as one. Raises StoreError where it is neither."""
+    if path.is_dir():
+        return make_baseline(read_series(resolve_run(path)))
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        if data["format_version"] != FORMAT_VERSION:
+            found = data["format_version"]
+            raise StoreError(f"{path}: baseline of format {found}, not {FORMAT_VERSION}")
+        points = tuple(_series(point) for point in data["points"])
+        return Baseline({key: data[key] for key in _ABOUT}, points, data["attempts"])
+    except FileNotFoundError:
+        raise StoreError(
+            f"{path}: no such baseline; make one with: tts-bench gate RUN --write-baseline {path}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: no baseline file: {type(error).__name__}: {error}") from error
+
+
+def _series(point: Mapping[str, Any]) -> Series:
+    cell = {**point["cell"], "at": tuple(point["cell"]["at"])}
+    return Series(Cell(**cell), point["n"], {"seconds": {}, **point["values"]})

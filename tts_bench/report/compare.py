@@ -1,0 +1,187 @@
+"""Two runs, or two strategies of a run, on the problems that both have attempted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tts_bench.errors import UsageError, did_you_mean
+from tts_bench.estimators import Estimate, mean_interval, paired_difference, ratio_of_means
+from tts_bench.report.scope import canonical
+from tts_bench.report.series import QUANTITIES, RunSeries, Series
+from tts_bench.significance import holm, mcnemar_exact, sign_flip_p
+
+Points = dict[tuple[Any, ...], Series]
+COSTS = tuple(name for name in QUANTITIES if name != "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A point of A beside one of B, on their shared problems."""
+
+    a: Series
+    b: Series
+    problems: tuple[str, ...]
+    accuracy: tuple[Estimate, Estimate]
+    difference: Estimate
+    """Accuracy of A minus that of B, with the interval of a paired bootstrap over problems."""
+    p_value: float
+    test: str
+    """`McNemar` where every problem is solved or not, else `sign flips`."""
+    only_a: tuple[str, ...]
+    """Problems on which A is better, the clearest first."""
+    only_b: tuple[str, ...]
+    ratios: Mapping[str, Estimate]
+    """Cost of A over that of B, by quantity, where both are known on every shared problem."""
+    p_holm: float = 1.0
+    """The p-value, adjusted for all points that are compared at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Every pair of points of two runs, and what a reader must know beside them."""
+
+    pairs: tuple[Compared, ...]
+    unmatched: tuple[str, ...]
+    """Points that only one of the runs has."""
+    notes: tuple[str, ...]
+
+
+def compare(
+    a: RunSeries,
+    b: RunSeries,
+    *,
+    a_point: str | None = None,
+    b_point: str | None = None,
+    force: bool = False,
+) -> Comparison:
+    """Compare two runs point by point, or one chosen point of each.
+
+    Points are the same where strategy, parameters and n are; a chosen one is named as in
+    `best_of_n@16`. Raises UsageError, with the reason, for runs that cannot be compared: other
+    problems, other data under the same names (unless `force`), no common point.
+    """
+    _check_comparable(a, b, force)
+    if a_point or b_point:
+        if not (a_point and b_point):
+            raise UsageError("name a point of both runs, as in --a best_of_n@16 --b greedy")
+        pairs = [(find_point(a, a_point), find_point(b, b_point))]
+        unmatched: list[str] = []
+    else:
+        pairs, unmatched = _match(a, b)
+    if not pairs:
+        raise UsageError(
+            f"the runs have no point in common: {a.scope.run} has {_names(a)}; "
+            f"{b.scope.run} has {_names(b)}; name one of each with --a and --b"
+        )
+    compared = [compare_points(one, other) for one, other in pairs]
+    adjusted = holm([pair.p_value for pair in compared])
+    whole = [replace(pair, p_holm=p) for pair, p in zip(compared, adjusted, strict=True)]
+    return Comparison(tuple(whole), tuple(unmatched), tuple(_notes(a, b)))
+
+
+def compare_points(a: Series, b: Series) -> Compared:
+    """Two points on the problems that both have values for. Raises UsageError without any."""
+    ours, theirs = a.values["accuracy"], b.values["accuracy"]
+    shared = tuple(problem for problem in ours if problem in theirs)
+    if not shared:
+        raise UsageError(f"{a.name} and {b.name} have no problem in common")
+    first, second = ([values[p] for p in shared] for values in (ours, theirs))
+    gaps = {p: ours[p] - theirs[p] for p in shared}
+    better = sorted((p for p in shared if gaps[p] > 0), key=lambda p: -gaps[p])
+    worse = sorted((p for p in shared if gaps[p] < 0), key=lambda p: gaps[p])
+    binary = {*first, *second} <= {0.0, 1.0}
+    return Compared(
+        a=a,
+        b=b,
+        problems=shared,
+        accuracy=(mean_interval(first), mean_interval(second)),
+        difference=paired_difference(first, second),
+        p_value=mcnemar_exact(len(better), len(worse)) if binary else sign_flip_p([*gaps.values()]),
+        test="McNemar" if binary else "sign flips",
+        only_a=tuple(better),
+        only_b=tuple(worse),
+        ratios=_ratios(a, b, shared),
+    )
+
+
+def _ratios(a: Series, b: Series, shared: Sequence[str]) -> dict[str, Estimate]:
+    found = {}
+    for name in COSTS:
+        ours, theirs = a.values[name], b.values[name]
+        if all(p in ours and p in theirs for p in shared) and any(theirs[p] for p in shared):
+            found[name] = ratio_of_means([ours[p] for p in shared], [theirs[p] for p in shared])
+    return found
+
+
+def find_point(run: RunSeries, name: str) -> Series:
+    """The point called `strategy@n`, or as `Series.name`. Raises UsageError."""
+    short = [one for one in run.series if _short(one) == name]
+    found = [one for one in run.series if one.name == name] or short
+    if len(found) == 1:
+        return found[0]
+    if found:
+        choices = ", ".join(repr(one.name) for one in found)
+        raise UsageError(f"{name}: {run.scope.run} has several of that name: {choices}")
+    known = [_short(one) for one in run.series]
+    hint = did_you_mean(name, known) or f"; it has {_names(run)}"
+    raise UsageError(f"{name}: no such point in {run.scope.run}{hint}")
+
+
+def _short(one: Series) -> str:
+    return one.cell.strategy if one.n is None else f"{one.cell.strategy}@{one.n}"
+
+
+def _names(run: RunSeries) -> str:
+    return ", ".join(dict.fromkeys(_short(one) for one in run.series))
+
+
+def _match(a: RunSeries, b: RunSeries) -> tuple[list[tuple[Series, Series]], list[str]]:
+    """Points of both runs with the same place; with sampling too, where a place is not unique."""
+    ours, theirs = _keys(a), _keys(b)
+    pairs = [(one, theirs[key]) for key, one in ours.items() if key in theirs]
+    return pairs, [*_alone(a, ours, theirs), *_alone(b, theirs, ours)]
+
+
+def _alone(run: RunSeries, mine: Points, others: Points) -> list[str]:
+    return [f"{one.name} only in {run.scope.run}" for key, one in mine.items() if key not in others]
+
+
+def _keys(run: RunSeries) -> Points:
+    count = Counter(one.place for one in run.series)
+    return {
+        one.place if count[one.place] == 1 else (*one.place, canonical(one.cell.sampling)): one
+        for one in run.series
+    }
+
+
+def _check_comparable(a: RunSeries, b: RunSeries, force: bool) -> None:
+    shared = set(a.scope.problems) & set(b.scope.problems)
+    if not shared:
+        raise UsageError(
+            f"nothing to compare: {a.scope.run} ({a.scope.dataset.get('name')}) and {b.scope.run} "
+            f"({b.scope.dataset.get('name')}) have no problem in common"
+        )
+    hashes = [run.scope.dataset.get("content_hash") for run in (a, b)]
+    if None not in hashes and hashes[0] != hashes[1] and not force:
+        raise UsageError(
+            "the runs' data sets differ in content: problems of the same name may not be the same; "
+            "if they are (one set is the beginning of the other), compare with --force"
+        )
+
+
+def _notes(a: RunSeries, b: RunSeries) -> list[str]:
+    notes = []
+    for run in (a, b):
+        if not run.scope.finished:
+            notes.append(f"{run.scope.run} is unfinished ({run.scope.status})")
+    alone = set(a.scope.problems) ^ set(b.scope.problems)
+    if alone:
+        notes.append(f"{len(alone)} problems are in one run only and were left out")
+    for key in ("model", "revision", "engine", "dtype"):
+        ours, theirs = a.scope.engine.get(key), b.scope.engine.get(key)
+        if ours != theirs:
+            notes.append(f"engine {key}: {ours} and {theirs}")
+    return notes

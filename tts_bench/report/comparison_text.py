@@ -1,0 +1,81 @@
+"""A comparison of two runs as text for a terminal and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from tts_bench.estimators import Estimate
+from tts_bench.report.compare import COSTS, Compared, Comparison
+from tts_bench.report.format import signed_interval
+
+_HEADS = ("point", "probs", "A %", "B %", "A - B [95% CI]", "p", "p Holm", "A/B tokens", "FLOPs")
+
+
+def terminal(comparison: Comparison) -> str:
+    """One line for each pair of points, then the notes."""
+    rows = [_HEADS, *(_row(pair) for pair in comparison.pairs)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADS))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
+    tests = ", ".join(dict.fromkeys(pair.test for pair in comparison.pairs))
+    notes = [
+        f"p: exact paired test ({tests}); p Holm: adjusted for {len(comparison.pairs)} points",
+        *comparison.notes,
+        *(f"not compared: {name}" for name in comparison.unmatched),
+    ]
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+
+
+def _row(pair: Compared) -> tuple[str, ...]:
+    same = pair.a.name == pair.b.name
+    return (
+        pair.a.name if same else f"{pair.a.name} - {pair.b.name}",
+        str(len(pair.problems)),
+        *(f"{100 * side.value:.1f}" for side in pair.accuracy),
+        signed_interval(pair.difference),
+        f"{pair.p_value:.2g}",
+        f"{pair.p_holm:.2g}",
+        *(_ratio(pair.ratios.get(name)) for name in ("tokens", "flops")),
+    )
+
+
+def _ratio(ratio: Estimate | None) -> str:
+    return "-" if ratio is None else f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+def flips(pair: Compared, limit: int = 10) -> str:
+    """The problems on which the two differ, the clearest first."""
+    lines = []
+    for name, problems in (("A", pair.only_a), ("B", pair.only_b)):
+        shown = ", ".join(problems[:limit])
+        more = f" and {len(problems) - limit} more" if len(problems) > limit else ""
+        lines.append(f"{name} is better on {len(problems)}: {shown}{more}")
+    return "\n".join(lines)
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything, JSON-ready; shares of 1."""
+    return {
+        "pairs": [_pair(pair) for pair in comparison.pairs],
+        "unmatched": list(comparison.unmatched),
+        "notes": list(comparison.notes),
+    }
+
+
+def _pair(pair: Compared) -> dict[str, Any]:
+    return {
+        "a": pair.a.name,
+        "b": pair.b.name,
+        "n_problems": len(pair.problems),
+        "accuracy_a": asdict(pair.accuracy[0]),
+        "accuracy_b": asdict(pair.accuracy[1]),
+        "difference": asdict(pair.difference),
+        "test": pair.test,
+        "p_value": pair.p_value,
+        "p_holm": pair.p_holm,
+        "cost_ratios": {name: asdict(pair.ratios[name]) for name in COSTS if name in pair.ratios},
+        "better_in_a": list(pair.only_a),
+        "better_in_b": list(pair.only_b),
+    }

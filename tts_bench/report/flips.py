@@ -1,0 +1,77 @@
+"""The problems that two runs differ on, with what each of them answered: for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tts_bench.generations import read_texts
+from tts_bench.report.candidates import generations_of, texts_of
+from tts_bench.report.compare import Compared, Comparison
+from tts_bench.report.series import RunSeries, Series
+from tts_bench.store import write_atomically
+from tts_bench.types import Attempt
+
+_NO_TEXT = "(no text: the generation store is not there)"
+
+
+def write_flips(path: Path, a: RunSeries, b: RunSeries, comparison: Comparison) -> None:
+    """Write, as Markdown, the chosen solutions of both runs to every problem they differ on.
+
+    Of a strategy that draws one pool for a whole sweep this is what it chose from the largest,
+    with the first seed. Raises StoreError where a file cannot be read or written.
+    """
+    ours = _Chosen(a, [pair.a for pair in comparison.pairs])
+    theirs = _Chosen(b, [pair.b for pair in comparison.pairs])
+    parts = [part for pair in comparison.pairs for part in _pair(pair, ours, theirs)]
+    write_atomically(path, "\n".join(parts) + "\n")
+
+
+class _Chosen:
+    """What a run chose, cell by cell and problem by problem, with its text."""
+
+    def __init__(self, run: RunSeries, series: list[Series]) -> None:
+        cells, seed = {one.cell.id for one in series}, run.scope.seeds[0]
+        self._attempts = {
+            (attempt.cell, attempt.problem): attempt
+            for attempt in run.run.attempts()
+            if attempt.cell in cells and attempt.seed == seed
+        }
+        keys = {key for one in self._attempts.values() if (key := _generation(one))}
+        store = generations_of(run.run)
+        there = store is not None and store.is_file()
+        self._texts = read_texts(store, keys) if store is not None and there else {}
+
+    def show(self, cell: str, problem: str) -> str:
+        attempt = self._attempts.get((cell, problem))
+        if attempt is None:
+            return "no attempt"
+        if attempt.chosen is None:
+            return f"no answer ({attempt.status})"
+        verdict = "correct" if attempt.correct else "wrong"
+        text = texts_of(attempt)[attempt.chosen] or self._texts.get(_generation(attempt), _NO_TEXT)
+        return f"answer `{attempt.answer}` ({verdict})\n\n{_fenced(text)}"
+
+
+def _generation(attempt: Attempt) -> str:
+    """Key of the text of the chosen candidate; empty where there is none in the store."""
+    if attempt.chosen is None or not attempt.pool.generation:
+        return ""
+    return attempt.pool.generation[attempt.chosen]
+
+
+def _pair(pair: Compared, ours: _Chosen, theirs: _Chosen) -> Iterator[str]:
+    yield f"# {pair.a.name} (A) and {pair.b.name} (B)\n"
+    for better, problems in (("A", pair.only_a), ("B", pair.only_b)):
+        for problem in problems:
+            yield f"## {problem}: {better} is better\n"
+            yield f"**A**: {ours.show(pair.a.cell.id, problem)}\n"
+            yield f"**B**: {theirs.show(pair.b.cell.id, problem)}\n"
+
+
+def _fenced(text: str) -> str:
+    """The text in a fence that is longer than any within it."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}text\n{text}\n{fence}"

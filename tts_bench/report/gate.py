@@ -1,0 +1,203 @@
+"""The gate: whether a run is as good and as cheap as its baseline. The one place that decides.
+
+Exact: on recorded generations every selection, token count and FLOP must be the baseline's.
+Statistical: on live runs, accuracy must not be worse by more than a margin, with a one-sided
+bound at 95 % (non-inferiority), tokens and FLOPs within limits of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tts_bench.errors import UsageError
+from tts_bench.estimators import Estimate, paired_difference
+from tts_bench.report.baseline import Baseline, records
+from tts_bench.report.compare import compare_points
+from tts_bench.report.series import RunSeries, Series
+from tts_bench.significance import detectable_difference
+
+CONFIDENCE = 0.95
+"""Of the one-sided bound on the difference."""
+_ONE_SIDED = 2 * CONFIDENCE - 1
+"""The two-sided interval whose ends are one-sided bounds at `CONFIDENCE`."""
+_Z = 1.6448536269514722
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may lose against its baseline."""
+
+    margin: float
+    """Largest drop of accuracy that is accepted, as a share of 1."""
+    tokens: float = 0.05
+    """Largest rise of tokens per problem, as a share of the baseline's."""
+    flops: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in (("margin", self.margin), ("tokens", self.tokens)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be more than 0, not {value}")
+        if not 0 < self.flops < math.inf:
+            raise ValueError(f"flops must be more than 0, not {self.flops}")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was held against the baseline."""
+
+    name: str
+    """The point, or the attempt."""
+    quantity: str
+    status: Literal["passed", "failed"]
+    detail: str
+    """What was found, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All checks of a gate."""
+
+    run: str
+    baseline: str
+    mode: Literal["exact", "statistical"]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check has passed."""
+        return all(check.status == "passed" for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.status == "failed")
+
+
+def gate_exactly(run: RunSeries, baseline: Baseline) -> Verdict:
+    """Hold every attempt of a run against the baseline's, to the last FLOP."""
+    found = dict(records(run.run))
+    checks = [
+        _same_attempt(key, wanted, found.get(key)) for key, wanted in baseline.attempts.items()
+    ]
+    checks += [
+        Check(key, "selection", "failed", "not in the baseline")
+        for key in found
+        if key not in baseline.attempts
+    ]
+    if not checks:
+        raise UsageError("the baseline has no attempts to compare with")
+    return Verdict(run.scope.run, str(baseline.about["run"]), "exact", tuple(checks))
+
+
+_SELECTION = ("status", "chosen", "answer", "correct", "candidates")
+
+
+def _same_attempt(key: str, wanted: Mapping[str, Any], found: Mapping[str, Any] | None) -> Check:
+    if found is None:
+        return Check(key, "selection", "failed", "missing from the run")
+    for name in _SELECTION:
+        if found[name] != wanted[name]:
+            detail = f"{name} is {found[name]!r}, was {wanted[name]!r}"
+            return Check(key, "selection", "failed", detail)
+    for model in ("policy", "verifier"):
+        for name, value in wanted[model].items():
+            if found[model].get(name) != value:
+                quantity = "FLOPs" if name.startswith("flops") else "tokens"
+                detail = f"{model} {name} is {found[model].get(name)}, was {value}"
+                return Check(key, quantity, "failed", detail)
+    return Check(key, "selection", "passed", "selection, tokens and FLOPs are the same")
+
+
+def gate_statistically(
+    run: RunSeries, baseline: Baseline, limits: Limits, points: Sequence[str] = ()
+) -> Verdict:
+    """Hold every point of a live run (or those named) against the baseline's.
+
+    Raises UsageError for a margin that the problems are too few to see, for a run on other
+    data, and for a point that the baseline does not have.
+    """
+    _check_same_data(run, baseline)
+    wanted = _chosen(baseline.series, points)
+    ours = {one.place: one for one in run.series}
+    checks: list[Check] = []
+    for base in wanted:
+        mine = ours.get(base.place)
+        if mine is None:
+            checks.append(Check(base.name, "accuracy", "failed", "missing from the run"))
+        else:
+            checks += _check_point(mine, base, limits)
+    return Verdict(run.scope.run, str(baseline.about["run"]), "statistical", tuple(checks))
+
+
+def _chosen(series: Sequence[Series], points: Sequence[str]) -> list[Series]:
+    if not points:
+        return list(series)
+    known = {one.name: one for one in series}
+    for name in points:
+        if name not in known:
+            raise UsageError(f"--point {name}: not in the baseline, which has {', '.join(known)}")
+    return [known[name] for name in points]
+
+
+def _check_same_data(run: RunSeries, baseline: Baseline) -> None:
+    base = baseline.about["dataset"]
+    for key in ("name", "content_hash"):
+        ours = run.scope.dataset.get(key)
+        if ours != base.get(key):
+            raise UsageError(
+                f"the run's data set has {key} {ours}, the baseline's {base.get(key)}: "
+                "they cannot be compared"
+            )
+
+
+def _check_point(mine: Series, base: Series, limits: Limits) -> Iterator[Check]:
+    pair = compare_points(mine, base)
+    missing = len(base.values["accuracy"]) - len(pair.problems)
+    if missing:
+        detail = f"{missing} of the baseline's problems are missing from the run"
+        yield Check(base.name, "accuracy", "failed", detail)
+        return
+    yield _check_accuracy(mine, base, pair.problems, limits.margin)
+    for quantity, limit in (("tokens", limits.tokens), ("flops", limits.flops)):
+        ratio = pair.ratios.get(quantity)
+        if ratio is not None:
+            yield _check_cost(base.name, quantity, ratio, limit)
+
+
+def _check_accuracy(mine: Series, base: Series, problems: Sequence[str], margin: float) -> Check:
+    ours, theirs = (
+        [one.values["accuracy"][problem] for problem in problems] for one in (mine, base)
+    )
+    gap = paired_difference(ours, theirs, confidence=_ONE_SIDED)
+    # The bound's own distance, so that the verdict and what it can see agree also where the
+    # bootstrap knows no variance.
+    stderr = (gap.value - gap.low) / _Z if gap.low > -1 else gap.stderr
+    visible = detectable_difference(stderr, CONFIDENCE)
+    detail = (
+        f"{_points(gap.value)} points against the baseline, at worst {_points(gap.low)} "
+        f"(one-sided 95 %), allowed {_points(-margin)}; "
+        f"a drop of {100 * visible:.1f} points would be seen 4 times in 5"
+    )
+    if gap.high < -margin:
+        return Check(base.name, "accuracy", "failed", detail)
+    if margin < visible:
+        raise UsageError(
+            f"{base.name}: {len(problems)} problems cannot see a margin of {100 * margin:.1f} "
+            f"points, only drops of {100 * visible:.1f} and more: give more problems or seeds, "
+            f"or --margin {math.ceil(1000 * visible) / 1000:g}"
+        )
+    return Check(base.name, "accuracy", "failed" if gap.low < -margin else "passed", detail)
+
+
+def _check_cost(name: str, quantity: str, ratio: Estimate, limit: float) -> Check:
+    rise = ratio.value - 1
+    detail = f"{100 * rise:+.1f} % per problem, allowed {100 * limit:+.1f} %"
+    shown = "FLOPs" if quantity == "flops" else quantity
+    return Check(name, shown, "failed" if rise > limit + 1e-9 else "passed", detail)
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}"
