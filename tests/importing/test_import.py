@@ -1,0 +1,175 @@
+"""Recorded completions as runs: the public layouts, by hand, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tts_bench.cli import main
+from tts_bench.dataset.rows import Row
+from tts_bench.errors import DatasetError, UsageError
+from tts_bench.importing.pools import read_pools
+from tts_bench.report.series import read_series
+from tts_bench.store import resolve_run
+
+
+def rows(*cells: dict) -> list[Row]:
+    return [Row(f"f:{i}", one) for i, one in enumerate(cells, 1)]
+
+
+LISTS = [
+    {
+        "unique_id": f"algebra/{i}",
+        "problem": f"What is {i} + 1?",
+        "answer": str(i + 1),
+        "completions": [rf"It is \boxed{{{i + 1 + wrong}}}." for wrong in (0, 1, 0, 2)],
+        "scores": [[0.9, 0.8], [0.9, 0.1], [0.5, 0.7], [0.2, 0.9 if i else 0.1]],
+        "level": "Level 2",
+    }
+    for i in range(3)
+]
+"""As search-and-learn writes them: a row for each problem, step scores."""
+SAMPLES = [
+    {
+        "question": f"What is {i} * 2?",
+        "gt_answer": f"so 2 * {i}\n#### {2 * i}",
+        "samples": [f"#### {2 * i}", "The answer is 7."],
+        "is_corrects": [True, i == 1],
+    }
+    for i in (1, 2)
+]
+"""As Large Language Monkeys publishes them: verdicts, no scores."""
+
+
+@pytest.fixture
+def run_import(tmp_path: Path, monkeypatch, capsys):
+    def run_import(data: list[dict], *options: str, suffix: str = "jsonl"):
+        file = tmp_path / f"pools.{suffix}"
+        if suffix == "jsonl":
+            file.write_text("".join(json.dumps(row) + "\n" for row in data))
+        else:
+            pd.DataFrame(data).to_parquet(file)
+        words = ["tts-bench", "import", str(file), "-o", str(tmp_path / "results"), *options]
+        monkeypatch.setattr("sys.argv", words)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err
+
+    return run_import
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_step_scores_select_by_their_aggregate(run_import, tmp_path, suffix):
+    code, out, err = run_import(LISTS, "--name", "sal", suffix=suffix)
+    assert code == 0, err
+    run = read_series(resolve_run(tmp_path / "results" / "sal"))
+    values = {one.name: one.values["accuracy"] for one in run.series}
+    # By the last step, the fourth completion (wrong) wins but for problem 0.
+    assert values["best_of_n@4"] == {"algebra/0": 1.0, "algebra/1": 0.0, "algebra/2": 0.0}
+    assert values["self_consistency@4"] == dict.fromkeys(values["best_of_n@4"], 1.0)
+    assert values["best_of_n@1"]["algebra/1"] == 0.5
+    assert run.scope.levels == dict.fromkeys(values["best_of_n@4"], 2)
+    assert "accuracy" in out
+    frame = pd.read_parquet(run.run.folder / "candidates.parquet")
+    assert frame.text.str.startswith("It is").all()
+    assert frame[frame.cell == "best_of_n?n=4"].steps.map(len).eq(2).all()
+
+
+def test_another_aggregate_chooses_another_completion(run_import, tmp_path):
+    assert run_import(LISTS, "--aggregate", "min")[0] == 0
+    run = read_series(resolve_run(tmp_path / "results" / "pools"))
+    best = next(one for one in run.series if one.name == "best_of_n@4")
+    assert set(best.values["accuracy"].values()) == {1.0}
+
+
+def test_recorded_verdicts_stay_beside_ours_and_disagreements_are_listed(run_import, tmp_path):
+    code, out, err = run_import(SAMPLES, "--n", "1")
+    assert code == 0, err
+    run = resolve_run(tmp_path / "results" / "pools")
+    lines = (run.folder / "disagreements.jsonl").read_text().splitlines()
+    listed = [json.loads(line) for line in lines]
+    assert [(row["candidate"], row["recorded"], row["ours"]) for row in listed] == [
+        (1, True, False)
+    ]
+    assert "1 of 4 recorded ones are not ours" in out
+    assert len((run.folder / "recorded_verdicts.jsonl").read_text().splitlines()) == 4
+    # Without scores there is nothing for best-of-N to read.
+    assert {cell["strategy"] for cell in run.read_manifest()["cells"]} == {"self_consistency"}
+    assert "tokens" in out
+    assert run.read_manifest()["status"] == "complete"
+
+
+def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
+    found = read_pools(
+        rows(
+            {"id": "a", "answer": "1", "text": "1", "score": 0.5, "tokens": 3},
+            {"id": "b", "answer": "2", "text": "2", "score": 1, "tokens": 4},
+            {"id": "a", "answer": "1", "text": "2", "score": 0.25, "tokens": 5},
+        ),
+        {},
+        "last",
+        "f",
+    )
+    assert [(pool.item.problem.id, pool.text, pool.score, pool.tokens) for pool in found] == [
+        ("a", ("1", "2"), (0.5, 0.25), (3, 5)),
+        ("b", ("2",), (1.0,), (4,)),
+    ]
+    assert found[0].first(1).score == (0.5,)
+
+
+@pytest.mark.parametrize(
+    ("cells", "mapping", "message"),
+    [
+        ([], {}, "f is empty"),
+        ([{"id": "a", "answer": "1"}], {}, r"no column for the text.*--map text="),
+        ([{"text": "t", "answer": "1"}], {}, "neither an id nor a problem"),
+        ([{"id": "a", "answer": "", "text": "t"}], {}, "f:1: no reference"),
+        ([{"id": "", "answer": "1", "text": "t"}], {}, "f:1: no id"),
+        ([{"id": "a", "answer": "1", "text": 5}], {}, "f:1: a completion .* is no text"),
+        ([{"id": "a", "answer": "1", "text": []}], {}, "no completion of 'a'"),
+        (
+            [{"id": "a", "answer": "1", "text": ["x"], "scores": [1, 2]}],
+            {},
+            "different lengths: 1 in 'text', 2 in 'scores'",
+        ),
+        ([{"id": "a", "answer": "1", "text": "t", "score": "good"}], {}, "is no number: 'good'"),
+        ([{"id": "a", "answer": "1", "text": "t", "tokens": -1}], {}, "no count: -1"),
+        ([{"id": "a", "answer": "1", "text": "t", "correct": "yes"}], {}, "not true or false"),
+        (
+            [{"id": "a", "answer": "1", "text": "t"}, {"id": "a", "answer": "2", "text": "t"}],
+            {},
+            "f:2: another problem or reference under the id 'a'",
+        ),
+    ],
+)
+def test_unusable_rows_are_told_with_their_place(cells, mapping, message):
+    with pytest.raises(DatasetError, match=message):
+        read_pools(rows(*cells), mapping, "last", "f")
+
+
+def test_a_wrong_mapping_gets_a_suggestion():
+    cells = rows({"id": "a", "answer": "1", "completions": ["t"]})
+    with pytest.raises(UsageError, match=r"no such column.*Did you mean 'completions'"):
+        read_pools(cells, {"text": "completion"}, "last", "f")
+    with pytest.raises(UsageError, match=r"no such role.*Did you mean 'text'"):
+        read_pools(cells, {"texts": "completions"}, "last", "f")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--n", "8"], "--n 8: the smallest pool has 4 completions"),
+        (["--n", "four"], "must be numbers"),
+        (["--map", "text"], "must be ROLE=COLUMN"),
+        (["--map", "text=completions", "--map", "text=completions"], "mapped twice"),
+    ],
+)
+def test_wrong_options_are_one_line(run_import, options, message):
+    code, _, err = run_import(LISTS, *options)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err

@@ -1,0 +1,106 @@
+"""`tts-bench import`: recorded completions as a run."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from tts_bench.errors import UsageError
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tts-bench import completions.jsonl --map text=completions --map reference=answer
+  tts-bench import org/some-completions --split train --aggregate prod --n 1,4,16
+
+A row holds one completion, or all of a problem's as lists; scores that are lists of lists are
+step scores. Answers are graded here; recorded verdicts (column `correct`) are kept beside ours,
+and where the two disagree stands in disagreements.jsonl."""
+)
+@click.argument("source")
+@click.option("--map", "maps", multiple=True, metavar="ROLE=COLUMN", help="Which column is what.")
+@click.option("--aggregate", type=click.Choice(["last", "min", "prod", "mean"]), default="last")
+@click.option("--n", "sizes", metavar="1,4,16", help="Pool sizes to report; default powers of 4.")
+@click.option("--name", help="Folder of the run; default the file's name.")
+@click.option("--config", help="Configuration of a data set on the hub.")
+@click.option("--split", default="train", show_default=True, help="Split of one on the hub.")
+@click.option("--revision", help="Commit of one on the hub.")
+@click.option("--output-path", "-o", type=click.Path(path_type=Path), default="results")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def import_pools(
+    source: str,
+    *,
+    maps: tuple[str, ...],
+    aggregate: str,
+    sizes: str | None,
+    name: str | None,
+    config: str | None,
+    split: str,
+    revision: str | None,
+    output_path: Path,
+    debug: bool,
+) -> int:
+    """Turn recorded completions (a file or a hub id) into a run, without a model."""
+    import re
+
+    from tts_bench.importing.pools import read_pools
+    from tts_bench.importing.run import Source
+    from tts_bench.importing.run import import_pools as make_run
+    from tts_bench.report.build import build_report, write_report
+    from tts_bench.report.table import terminal_table
+
+    rows, commit = _rows(source, config, split, revision)
+    pools = read_pools(rows, _mapping(maps), aggregate, source)  # type: ignore[arg-type]
+    plain = re.sub(r"[^\w.-]", "_", name or Path(source).stem)
+    done = asyncio.run(
+        make_run(
+            pools,
+            Source(plain, source, commit),
+            output_path,
+            None if sizes is None else [_number(part) for part in sizes.split(",")],
+            argv=["tts-bench", *sys.argv[1:]],
+        )
+    )
+    report = build_report(done.run)
+    click.echo(f"run       {done.run.folder}")
+    click.echo(terminal_table(report))
+    for path in write_report(done.run, report):
+        click.echo(f"wrote     {path}")
+    if done.left_out:
+        click.echo(f"note: pools were cut to {done.n} completions; {done.left_out} were left out")
+    if done.judged:
+        click.echo(f"verdicts  {done.disagreements} of {done.judged} recorded ones are not ours")
+    return 0
+
+
+def _rows(source: str, config: str | None, split: str, revision: str | None):  # type: ignore[no-untyped-def]
+    from tts_bench.dataset.download import download
+    from tts_bench.dataset.rows import READERS, read_rows
+
+    path = Path(source)
+    if path.is_file() or path.suffix.lower() in READERS or source.startswith((".", "/", "~")):
+        return read_rows(source), ""
+    return download(source, config, split, revision)
+
+
+def _mapping(maps: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in maps:
+        role, equals, column = text.partition("=")
+        if not equals or not role or not column:
+            raise UsageError(f"--map {text}: must be ROLE=COLUMN, as in text=completions")
+        if role in found:
+            raise UsageError(f"--map {text}: {role} is mapped twice")
+        found[role] = column
+    return found
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"--n {text}: must be numbers with commas, as in 1,4,16") from None

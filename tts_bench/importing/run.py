@@ -1,0 +1,250 @@
+"""A run made of recorded completions: every selector, curve and report, without a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tts_bench import answers, environment, manifest
+from tts_bench.dataset.base import content_hash
+from tts_bench.engine.base import Completion
+from tts_bench.errors import UsageError
+from tts_bench.flops import ModelShape
+from tts_bench.generations import GenerationStore
+from tts_bench.grader import Grader
+from tts_bench.importing.pools import RecordedPool, disagreements
+from tts_bench.select import SELECTORS
+from tts_bench.store import FORMAT_VERSION, RunStore, new_run_id, point_latest, write_atomically
+from tts_bench.types import Attempt, FinishReason, Measurement, Pool, Usage
+
+VERDICTS = "recorded_verdicts.jsonl"
+DISAGREEMENTS = "disagreements.jsonl"
+_SCORED = (("best_of_n", "best"), ("weighted_vote", "weighted"))
+_ALWAYS = (("self_consistency", "majority"),)
+_READS_SCORES = frozenset(selector for _, selector in _SCORED)
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of an import."""
+
+    run: RunStore
+    problems: int
+    n: int
+    """Completions of each problem."""
+    left_out: int
+    """Completions beyond the smallest pool's, which were left out."""
+    disagreements: int
+    judged: int
+    """Completions that had a recorded verdict."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the completions come from, for the manifest."""
+
+    name: str
+    path: str
+    revision: str = ""
+    model: str = "recorded completions"
+    shape: ModelShape | None = None
+
+
+async def import_pools(
+    pools: Sequence[RecordedPool],
+    source: Source,
+    output_path: Path,
+    sizes: Sequence[int] | None = None,
+    argv: Sequence[str] = (),
+) -> Imported:
+    """Grade the pools and write them as a run: one pooled cell for every selector that can be.
+
+    All pools are cut to the size of the smallest, so that every n means the same for every
+    problem. Raises UsageError for a size that the pools do not have.
+    """
+    n = min(len(pool.text) for pool in pools)
+    left_out = sum(len(pool.text) - n for pool in pools)
+    at = _sizes(sizes, n)
+    cut = [pool.first(n) for pool in pools]
+    digest = _digest(cut, source, at)
+    folder = output_path / source.name
+    run = RunStore(folder / new_run_id(digest))
+    store_path = output_path / "generations.sqlite"
+    cells = _cells(cut, at)
+    run.open()
+    try:
+        async with Grader() as grader, GenerationStore(store_path) as store:
+            run.write_manifest(_manifest(cut, source, cells, digest, run, store_path, argv))
+            differing: list[dict[str, Any]] = []
+            judged: list[dict[str, Any]] = []
+            for pool in cut:
+                graded = await _grade(pool, grader, store, digest)
+                for cell in cells:
+                    run.append(_attempt(pool, graded, cell), Measurement())
+                differing += disagreements(pool, graded.correct, graded.answer)
+                judged += _verdicts(pool)
+    finally:
+        run.close()
+    _write_lines(run.folder / VERDICTS, judged)
+    _write_lines(run.folder / DISAGREEMENTS, differing)
+    run.write_manifest({**run.read_manifest(), "status": "complete", "ended": manifest.now()})
+    point_latest(run.folder)
+    return Imported(run, len(cut), n, left_out, len(differing), len(judged))
+
+
+def _sizes(sizes: Sequence[int] | None, n: int) -> tuple[int, ...]:
+    if sizes is None:
+        powers = {4**i for i in range(n.bit_length()) if 4**i <= n}
+        return tuple(sorted({1, *powers, n}))
+    for size in sizes:
+        if not 1 <= size <= n:
+            raise UsageError(f"--n {size}: the smallest pool has {n} completions")
+    return tuple(sorted({*sizes, n}))
+
+
+def _digest(pools: Sequence[RecordedPool], source: Source, at: Sequence[int]) -> str:
+    text = json.dumps([asdict(pool) for pool in pools] + [source.path, list(at)], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _cells(pools: Sequence[RecordedPool], at: tuple[int, ...]) -> list[dict[str, Any]]:
+    scored = all(pool.score for pool in pools)
+    kinds = [*_ALWAYS, *(_SCORED if scored else ())]
+    return [
+        {
+            "id": f"{name}?n={at[-1]}",
+            "strategy": name,
+            "params": {"n": at[-1]},
+            "sampling": {},
+            "pooled": True,
+            "selector": selector,
+            "at": list(at),
+        }
+        for name, selector in kinds
+    ]
+
+
+async def _grade(pool: RecordedPool, grader: Grader, store: GenerationStore, digest: str) -> Pool:
+    """The pool's columns, graded here; its texts go into the generation store."""
+    found = [answers.extract(text) for text in pool.text]
+    verdicts = await grader.grade(pool.item.reference, found)
+    forms = iter(await grader.canonical([answer for answer in found if answer is not None]))
+    numbers: dict[str, int] = {}
+    classes = [
+        -1 if answer is None else numbers.setdefault(next(forms), len(numbers)) for answer in found
+    ]
+    keys = [_key(digest, pool, i) for i in range(len(pool.text))]
+    for key, text in zip(keys, pool.text, strict=True):
+        await store.put(key, Completion((), text, 0.0, "stop", key=key))
+    ended: FinishReason = "stop"
+    return Pool(
+        answer=tuple(found),
+        answer_class=tuple(classes),
+        correct=tuple(verdicts),
+        score=pool.score,
+        steps=pool.steps,
+        tokens=pool.tokens,
+        finish_reason=(ended,) * len(pool.text),
+        generation=tuple(keys),
+    )
+
+
+def _key(digest: str, pool: RecordedPool, i: int) -> str:
+    whole = f"{digest}|{pool.item.problem.id}|{i}"
+    return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+def _attempt(pool: RecordedPool, graded: Pool, cell: Mapping[str, Any]) -> Attempt:
+    chosen = SELECTORS[cell["selector"]].choose(graded.answer_class, graded.score)
+    answer = None if chosen is None else graded.answer[chosen]
+    # Prompts were not recorded, so neither their tokens nor any FLOPs can be known.
+    unknown = Usage(flops_logical=None, flops_ideal=None)
+    spent = replace(unknown, requests=len(pool.text), completion_tokens=sum(pool.tokens))
+    return Attempt(
+        cell=cell["id"],
+        problem=pool.item.problem.id,
+        seed=0,
+        status="ok" if answer is not None else "no_answer",
+        answer=answer,
+        correct=chosen is not None and graded.correct[chosen] is True,
+        chosen=chosen,
+        pool=graded,
+        policy=spent,
+        verifier=unknown if cell["selector"] in _READS_SCORES else Usage(),
+    )
+
+
+def _verdicts(pool: RecordedPool) -> list[dict[str, Any]]:
+    return [
+        {"problem": pool.item.problem.id, "candidate": i, "recorded": verdict}
+        for i, verdict in enumerate(pool.verdict)
+        if verdict is not None
+    ]
+
+
+def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def _cost_note(pools: Sequence[RecordedPool]) -> str:
+    note = "recorded completions do not say what they cost"
+    if not all(pool.tokens for pool in pools):
+        note += "; their lengths are not known either, and shown as 0 tokens"
+    return note
+
+
+def _manifest(
+    pools: Sequence[RecordedPool],
+    source: Source,
+    cells: Sequence[Mapping[str, Any]],
+    digest: str,
+    run: RunStore,
+    store: Path,
+    argv: Sequence[str],
+) -> dict[str, Any]:
+    items = [pool.item for pool in pools]
+    return {
+        "format_version": FORMAT_VERSION,
+        "status": "running",
+        "suite": source.name,
+        "suite_hash": digest,
+        "resolved": {},
+        "cells": list(cells),
+        "seeds": [0],
+        "partial": False,
+        "dataset": {
+            "name": source.name,
+            "source": source.path,
+            "revision": source.revision,
+            "content_hash": content_hash(items),
+            "size": len(items),
+        },
+        "problems": [
+            {"id": one.problem.id, "level": one.problem.level, "subject": one.problem.subject}
+            for one in items
+        ],
+        "engine": {
+            "engine": "imported",
+            "model": source.model,
+            "revision": source.revision,
+            "dtype": "",
+            "max_model_len": 0,
+            "shape": None,
+            "shape_note": _cost_note(pools),
+        },
+        "verifier": {"name": "recorded scores", "shape": None},
+        "generations": os.path.relpath(store, run.folder),
+        "salt": "",
+        "argv": list(argv),
+        "started": manifest.now(),
+        "ended": None,
+        "throughput": None,
+        "environment": environment.describe(),
+        "earlier_sessions": [],
+    }
