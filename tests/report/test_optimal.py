@@ -1,0 +1,145 @@
+"""The compute-optimal policy on worlds whose best choice is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tts_bench.errors import UsageError
+from tts_bench.report.difficulty import Difficulty, by_level, by_oracle, by_prediction, sizes
+from tts_bench.report.optimal import as_json, compute_optimal
+from tts_bench.report.scope import Cell
+from tts_bench.report.series import Series, read_series
+
+COST = {"one": 1.0, "four": 4.0, "sixteen": 16.0}
+
+
+def series(name: str, accuracy: dict[str, float], flops: float, strategy: str = "best_of_n"):
+    size = {"one": 1, "four": 4, "sixteen": 16}.get(name)
+    params = {"n": size} if size else {}
+    cell = Cell(f"{strategy}?{name}", strategy, params, {})
+    costs = dict.fromkeys(accuracy, flops)
+    return Series(cell, size, {"accuracy": accuracy, "flops": costs, "tokens": {}, "seconds": {}})
+
+
+def world(easy: int = 60, hard: int = 60, noise: bool = False):
+    """Easy problems need one draw; hard ones are solved half the time by sixteen only."""
+    rng = np.random.default_rng(0)
+    bins = {f"e{i}": 0 for i in range(easy)} | {f"h{i}": 1 for i in range(hard)}
+
+    def solved(p_easy: float, p_hard: float) -> dict[str, float]:
+        chance = {p: p_easy if b == 0 else p_hard for p, b in bins.items()}
+        return {p: float(rng.random() < c) if noise else c for p, c in chance.items()}
+
+    lines = [
+        series("one", solved(0.9, 0.1), 1.0),
+        series("four", solved(0.9, 0.2), 4.0),
+        series("sixteen", solved(0.9, 0.5), 16.0),
+    ]
+    return lines, Difficulty("level", bins, ("easy", "hard"))
+
+
+def test_easy_problems_get_one_draw_and_hard_ones_all_that_is_affordable():
+    lines, difficulty = world()
+    found = compute_optimal(lines, difficulty, resamples=20)
+    last = found.points[-1]
+    assert [choice.series.n for choice in last.choices] == [1, 16]
+    # Half the problems at 1, half at 16; accuracy as if all had sixteen.
+    assert last.flops == pytest.approx((1 + 16) / 2)
+    assert last.accuracy.value == pytest.approx((0.9 + 0.5) / 2)
+    assert last.saving == pytest.approx(16 / 8.5)
+    assert last.saving_interval is not None
+    assert last.saving_interval[0] <= 16 / 8.5 <= last.saving_interval[1]
+    first = found.points[0]
+    assert [choice.series.n for choice in first.choices] == [1, 1]
+    assert first.saving == pytest.approx(1.0)
+    assert [accuracy.value for _, accuracy in found.uniform] == pytest.approx([0.5, 0.55, 0.7])
+    assert as_json(found)["points"][-1]["choices"]["hard"] == "best_of_n@16"
+
+
+def test_nothing_is_scored_on_what_it_was_chosen_on():
+    """Fifty strategies of pure luck: the best of them on the test set would look far better."""
+    rng, problems = np.random.default_rng(1), [f"p{i}" for i in range(40)]
+    lucky = [
+        series(f"s{i}", {p: float(rng.random() < 0.5) for p in problems}, 1.0, f"s{i}")
+        for i in range(50)
+    ]
+    lines = [*lucky, series("one", dict.fromkeys(problems, 0.5), 1.0)]
+    difficulty = Difficulty("level", dict.fromkeys(problems, 0), ("all",))
+    found = compute_optimal(lines, difficulty, resamples=5)
+    tempting = max(np.mean(list(one.values["accuracy"].values())) for one in lucky)
+    assert tempting > 0.65
+    assert found.points[-1].accuracy.value < 0.62
+
+
+def test_over_many_worlds_the_cross_fitted_accuracy_is_the_true_one():
+    errors = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        problems = [f"p{i}" for i in range(60)]
+        truth = rng.uniform(0.3, 0.7, 6)
+        lines = [
+            series(f"s{i}", {p: float(rng.random() < t) for p in problems}, 1.0, f"s{i}")
+            for i, t in enumerate(truth)
+        ]
+        difficulty = Difficulty("level", dict.fromkeys(problems, 0), ("all",))
+        found = compute_optimal(lines, difficulty, "s0", resamples=1)
+        # What the two folds chose is not reported; both lie between the worst and the best.
+        errors.append(found.points[-1].accuracy.value - truth.max())
+    assert np.mean(errors) < 0.0
+    assert np.mean(errors) > -0.12
+
+
+def test_predicting_costs_what_its_probe_cost():
+    lines, difficulty = world()
+    costs = dict.fromkeys(difficulty.bins, 2.5)
+    charged = Difficulty("predicted", difficulty.bins, difficulty.names, (0.5,), 4, costs)
+    free = compute_optimal(lines, difficulty, resamples=2)
+    dear = compute_optimal(lines, charged, resamples=2)
+    for a, b in zip(free.points, dear.points, strict=True):
+        assert b.flops == pytest.approx(a.flops + 2.5)
+        assert b.accuracy == a.accuracy
+    unknown = Difficulty("predicted", difficulty.bins, difficulty.names, (0.5,), 4, None)
+    with pytest.raises(UsageError, match="FLOPs of predicting"):
+        compute_optimal(lines, unknown)
+
+
+def test_what_gives_no_policy_is_told():
+    lines, difficulty = world(easy=1)
+    with pytest.raises(UsageError, match="easy has 1 problems; two folds"):
+        compute_optimal(lines, difficulty)
+    lines, difficulty = world()
+    with pytest.raises(UsageError, match="--baseline greedy is not in the run; it has best_of_n"):
+        compute_optimal(lines, difficulty, "greedy")
+    with pytest.raises(UsageError, match="known FLOPs"):
+        compute_optimal([], difficulty)
+
+
+def test_bins_of_a_run(make):
+    run = read_series(make.realistic(problems=40))
+    level = by_level(run)
+    assert level.names == tuple(f"level {i}" for i in range(1, 6))
+    assert sizes(level, run.scope.problems) == [8] * 5
+    oracle = by_oracle(run)
+    assert len(oracle.names) == 5
+    assert all(6 <= size <= 10 for size in sizes(oracle, run.scope.problems))
+    predicted = by_prediction(run, probe=4)
+    assert predicted.probe == 4
+    assert list(predicted.edges) == sorted(predicted.edges, reverse=True)
+    assert predicted.cost is not None
+    assert min(predicted.cost.values()) > 0
+    # The verifier of this run is better than chance, so what it predicts agrees with the truth.
+    agree = np.corrcoef(
+        [oracle.bins[p] for p in oracle.bins], [predicted.bins[p] for p in oracle.bins]
+    )
+    assert agree[0, 1] > 0.3
+    with pytest.raises(UsageError, match="no scored pool of 100"):
+        by_prediction(run, probe=100)
+
+
+def test_a_whole_run_gives_a_policy_no_worse_than_uniform(make):
+    run = read_series(make.realistic(problems=60))
+    found = compute_optimal(run.series, by_level(run), resamples=10)
+    best_uniform = max(accuracy.value for _, accuracy in found.uniform)
+    assert max(point.accuracy.value for point in found.points) > best_uniform - 0.1
+    assert all(point.flops < 1.3 * point.budget for point in found.points[1:])

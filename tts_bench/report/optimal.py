@@ -1,0 +1,307 @@
+"""The compute-optimal policy: for each difficulty and budget, the strategy that pays most.
+
+Snell et al., arXiv:2408.03314, equation 1: the best strategy per question and budget, here per
+bin of difficulty. It is chosen on one half of a bin's problems and scored on the other (two
+folds, both ways), never on the problems that it was chosen on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tts_bench.errors import UsageError
+from tts_bench.estimators import Estimate, mean_interval
+from tts_bench.report.difficulty import Difficulty
+from tts_bench.report.series import Series
+
+Floats = NDArray[np.float64]
+_BUDGETS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the policy does with one bin at one budget, chosen on all of the bin's problems."""
+
+    bin: int
+    series: Series
+    accuracy: float
+    """On the problems that it was chosen on, so optimistic; the curve is not."""
+    flops: float
+
+
+@dataclass(frozen=True, slots=True)
+class OptimalPoint:
+    """The policy at one budget, cross-fitted."""
+
+    budget: float
+    """FLOPs per problem that no bin's choice may exceed in the mean."""
+    flops: float
+    """What it really spent per problem, the prediction of difficulty included."""
+    accuracy: Estimate
+    choices: tuple[Choice, ...]
+    saving: float | None
+    """FLOPs of the uniform baseline at this accuracy over those of the policy."""
+    saving_interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Optimal:
+    """The policy's curve beside the uniform baseline's."""
+
+    difficulty: Difficulty
+    problems: tuple[str, ...]
+    points: tuple[OptimalPoint, ...]
+    baseline: str
+    uniform: tuple[tuple[float, Estimate], ...]
+    """FLOPs and accuracy of the baseline strategy at each of its sizes."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Accuracy and FLOPs of every series (rows) on every problem (columns)."""
+
+    series: tuple[Series, ...]
+    accuracy: Floats
+    flops: Floats
+    bins: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    prediction: Floats
+    uniform: NDArray[np.int64]
+    """Rows of the baseline, by size."""
+
+    def take(self, columns: NDArray[np.int64]) -> _Grid:
+        """The grid of these problems, some of them more than once."""
+        return _Grid(
+            self.series,
+            self.accuracy[:, columns],
+            self.flops[:, columns],
+            self.bins[columns],
+            self.folds[columns],
+            self.prediction[columns],
+            self.uniform,
+        )
+
+
+def compute_optimal(
+    series: Sequence[Series],
+    difficulty: Difficulty,
+    baseline: str = "best_of_n",
+    *,
+    resamples: int = 200,
+    seed: int = 0,
+) -> Optimal:
+    """The policy over all series whose FLOPs are known, on the problems that all of them have.
+
+    `baseline` names the strategy whose uniform use at one n for all problems it is held
+    against; the saving's interval is a bootstrap over problems in which everything is chosen
+    anew. Raises UsageError for a run without FLOPs or without the baseline, and for bins of
+    fewer than two problems.
+    """
+    usable = [one for one in series if one.values["flops"]]
+    if not usable:
+        raise UsageError("no strategy of the run has known FLOPs, so nothing can be optimal")
+    problems = [
+        problem
+        for problem in difficulty.bins
+        if all(problem in one.values["flops"] for one in usable)
+    ]
+    grid = _grid(usable, problems, difficulty, baseline, seed)
+    budgets = _budgets(grid)
+    points = _points(grid, budgets, problems)
+    savings = _bootstrap_savings(grid, budgets, resamples, seed)
+    return Optimal(
+        difficulty=difficulty,
+        problems=tuple(problems),
+        points=tuple(
+            OptimalPoint(
+                budget=float(budget),
+                flops=float(flops.mean()),
+                accuracy=mean_interval(accuracy.tolist()),
+                choices=tuple(_choices(grid, budget)),
+                saving=_saving(grid, float(accuracy.mean()), float(flops.mean())),
+                saving_interval=interval,
+            )
+            for (budget, accuracy, flops), interval in zip(points, savings, strict=True)
+        ),
+        baseline=baseline,
+        uniform=tuple(
+            (float(grid.flops[row].mean()), mean_interval(grid.accuracy[row].tolist()))
+            for row in grid.uniform
+        ),
+    )
+
+
+def _grid(
+    series: Sequence[Series],
+    problems: Sequence[str],
+    difficulty: Difficulty,
+    baseline: str,
+    seed: int,
+) -> _Grid:
+    uniform = [i for i, one in enumerate(series) if one.cell.strategy == baseline]
+    if len({series[i].cell.line for i in uniform}) != 1:
+        known = ", ".join(dict.fromkeys(one.cell.strategy for one in series))
+        fault = "has several variants" if uniform else "is not in the run"
+        raise UsageError(f"--baseline {baseline} {fault}; it has {known}")
+    bins = np.array([difficulty.bins[problem] for problem in problems], np.int64)
+    counts = np.bincount(bins, minlength=len(difficulty.names))
+    if counts.min() < 2:
+        name = difficulty.names[int(counts.argmin())]
+        raise UsageError(f"{name} has {counts.min()} problems; two folds need at least 2")
+    if difficulty.probe and difficulty.cost is None:
+        raise UsageError("the FLOPs of predicting difficulty are not known")
+    cost = difficulty.cost or {}
+    values = [[one.values[name] for one in series] for name in ("accuracy", "flops")]
+    accuracy, flops = (
+        np.array([[known[problem] for problem in problems] for known in rows]) for rows in values
+    )
+    order = sorted(uniform, key=lambda i: float(flops[i].mean()))
+    return _Grid(
+        tuple(series),
+        accuracy,
+        flops,
+        bins,
+        _folds(bins, seed),
+        np.array([cost.get(problem, 0.0) for problem in problems]),
+        np.array(order, np.int64),
+    )
+
+
+def _folds(bins: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Half of each bin's problems in fold 0, the others in fold 1, by lot."""
+    rng, folds = np.random.default_rng(seed), np.zeros(len(bins), np.int64)
+    for b in np.unique(bins):
+        members = rng.permutation(np.flatnonzero(bins == b))
+        folds[members[len(members) // 2 :]] = 1
+    return folds
+
+
+def _budgets(grid: _Grid) -> Floats:
+    """Budgets from the cheapest strategy's mean cost to the dearest's, evenly on a log scale."""
+    means = grid.flops.mean(axis=1)
+    return np.geomspace(means.min() * 1.0001, means.max() * 1.0001, _BUDGETS)
+
+
+def _points(
+    grid: _Grid, budgets: Floats, problems: Sequence[str]
+) -> list[tuple[float, Floats, Floats]]:
+    return [(float(budget), *_cross_fit(grid, float(budget))) for budget in budgets]
+
+
+def _cross_fit(grid: _Grid, budget: float) -> tuple[Floats, Floats]:
+    """Accuracy and FLOPs on every problem, by what was best on the other fold of its bin."""
+    columns = len(grid.bins)
+    accuracy, flops = np.zeros(columns), np.zeros(columns)
+    for b in np.unique(grid.bins):
+        for fold in (0, 1):
+            chosen_on = np.flatnonzero((grid.bins == b) & (grid.folds != fold))
+            scored_on = np.flatnonzero((grid.bins == b) & (grid.folds == fold))
+            if not len(scored_on):
+                continue
+            row = _best(grid, chosen_on if len(chosen_on) else scored_on, budget)
+            accuracy[scored_on] = grid.accuracy[row, scored_on]
+            flops[scored_on] = grid.flops[row, scored_on] + grid.prediction[scored_on]
+    return accuracy, flops
+
+
+def _best(grid: _Grid, columns: NDArray[np.int64], budget: float) -> int:
+    """The most accurate series that these problems can afford; of equals the cheapest."""
+    accuracy = np.round(grid.accuracy[:, columns].mean(axis=1), 12)
+    flops = grid.flops[:, columns].mean(axis=1)
+    affordable = flops <= budget
+    if not affordable.any():
+        return int(flops.argmin())
+    order = np.lexsort((flops, -accuracy))
+    return int(next(row for row in order if affordable[row]))
+
+
+def _choices(grid: _Grid, budget: float) -> list[Choice]:
+    found = []
+    for b in np.unique(grid.bins):
+        columns = np.flatnonzero(grid.bins == b)
+        row = _best(grid, columns, budget)
+        accuracy, flops = grid.accuracy[row, columns].mean(), grid.flops[row, columns].mean()
+        found.append(Choice(int(b), grid.series[row], float(accuracy), float(flops)))
+    return found
+
+
+def _saving(grid: _Grid, accuracy: float, flops: float) -> float | None:
+    """FLOPs at which the uniform baseline first reaches the accuracy, over `flops`.
+
+    Between its sizes accuracy is taken as linear in log FLOPs. None where it never gets there,
+    or has more than that at its smallest size already.
+    """
+    xs = np.log(grid.flops[grid.uniform].mean(axis=1))
+    ys = np.maximum.accumulate(grid.accuracy[grid.uniform].mean(axis=1))
+    if not ys[0] <= accuracy <= ys[-1]:
+        return None
+    after = int(np.searchsorted(ys, accuracy))
+    if after == 0:
+        return math.exp(float(xs[0])) / flops
+    rise = float(ys[after] - ys[after - 1])
+    share = (accuracy - float(ys[after - 1])) / rise if rise else 0.0
+    return math.exp(float(xs[after - 1]) + share * float(xs[after] - xs[after - 1])) / flops
+
+
+def _bootstrap_savings(
+    grid: _Grid, budgets: Floats, resamples: int, seed: int
+) -> list[tuple[float, float] | None]:
+    """95 % intervals of the saving at each budget; None where it is mostly undefined."""
+    rng = np.random.default_rng(seed)
+    found: list[list[float]] = [[] for _ in budgets]
+    for _ in range(resamples):
+        sample = grid.take(rng.integers(0, len(grid.bins), len(grid.bins)))
+        for place, budget in enumerate(budgets):
+            accuracy, flops = _cross_fit(sample, float(budget))
+            saving = _saving(sample, float(accuracy.mean()), float(flops.mean()))
+            if saving is not None:
+                found[place].append(saving)
+    return [
+        (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
+        if len(values) > resamples / 2
+        else None
+        for values in found
+    ]
+
+
+def as_json(optimal: Optimal) -> dict[str, Any]:
+    """The analysis, JSON-ready; shares of 1 and FLOPs per problem."""
+    return {
+        "by": optimal.difficulty.by,
+        "bins": list(optimal.difficulty.names),
+        "n_problems": len(optimal.problems),
+        "baseline": optimal.baseline,
+        "uniform": [_at(flops, accuracy) for flops, accuracy in optimal.uniform],
+        "points": [
+            {
+                "budget": point.budget,
+                **_at(point.flops, point.accuracy),
+                "saving": point.saving,
+                "saving_ci95": point.saving_interval,
+                "choices": {
+                    optimal.difficulty.names[choice.bin]: choice.series.name
+                    for choice in point.choices
+                },
+            }
+            for point in optimal.points
+        ],
+    }
+
+
+def _at(flops: float, accuracy: Estimate) -> dict[str, Any]:
+    return {
+        "flops": flops,
+        "accuracy": accuracy.value,
+        "ci95": [accuracy.low, accuracy.high],
+    }
+
+
+def mapping_of(point: OptimalPoint) -> Mapping[int, Series]:
+    """The policy at a budget: bin -> series."""
+    return {choice.bin: choice.series for choice in point.choices}
