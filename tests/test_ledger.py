@@ -58,6 +58,21 @@ def test_flops_of_an_unknown_shape_are_unknown_and_not_zero():
     assert meter.usage.completion_tokens == 3
 
 
+def test_calls_that_read_are_charged_without_writing_and_stand_beside_those_that_write():
+    """By hand: a token takes 2304 operations, a key attended to 64, a position's logits 512."""
+    meter = Meter(SHAPE)
+    text, other = tuple(range(10)), (0, 1, 2, 3, *range(20, 26))
+    meter.charge([Call(text, 0, logits=0), Call(other, 0, 4, logits=3), Call(text[:4], 5)])
+    reward = 10 * 2304 + 64 * 55
+    steps, rest = reward + 3 * 512, 6 * 2304 + 64 * (55 - 10) + 3 * 512
+    reading, writing = 4 * 2304 + 64 * 10 + 512, 4 * (2304 + 512) + 64 * (5 + 6 + 7 + 8)
+    assert meter.usage.flops_logical == reward + steps + reading + writing == 77952
+    assert meter.usage.flops_ideal == reward + rest + writing == 57728
+    assert meter.measured_flops == reward + rest + reading + writing == 68096
+    assert (meter.usage.requests, meter.usage.completion_tokens) == (3, 5)
+    assert (meter.usage.prompt_tokens_logical, meter.usage.prompt_tokens_ideal) == (24, 16)
+
+
 def test_no_model_costs_nothing():
     assert Meter(None, has_model=False).usage.flops_ideal == 0.0
 

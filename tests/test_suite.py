@@ -249,3 +249,88 @@ def test_a_misspelt_suite_is_answered_with_a_suggestion():
 def test_a_parameter_of_the_wrong_kind_of_plugin_is_a_fault(load):
     text = GOOD.replace("{name: transformers, model: somewhere}", "{name: arithmetic}")
     assert "unknown engine 'arithmetic'" in faults(load, text)[0]
+
+
+JUDGE = """\
+from dataclasses import dataclass
+from typing import ClassVar
+from tts_bench.engine.base import Engine
+from tts_bench.verifier.base import Verifier
+
+@dataclass(frozen=True)
+class Judge(Verifier):
+    speed_only: ClassVar[frozenset[str]] = frozenset({"batch"})
+    engine: Engine
+    votes: int = 1
+    batch: int = 8
+
+    def __post_init__(self):
+        if not isinstance(self.engine, Engine):
+            raise ValueError("engine: a judge needs one")
+
+    async def score(self, problem, candidates):
+        return []
+
+@dataclass(frozen=True)
+class Optional(Judge):
+    engine: Engine | None = None
+
+    def __post_init__(self):
+        pass
+"""
+
+
+@pytest.fixture
+def judged(load, tmp_path: Path):
+    """A suite whose verifier's block holds these keys beside its name."""
+    (tmp_path / "judge.py").write_text(JUDGE)
+
+    def judged(keys: str, name: str = "Judge") -> str:
+        return GOOD + f"verifier:\n  name: {tmp_path / 'judge.py'}:{name}\n{keys}"
+
+    return judged
+
+
+def test_a_verifier_may_run_a_model_through_an_engine_of_its_own(load, judged):
+    engine = "  engine: {name: transformers, model: the-judge, max_batch_size: 3}\n"
+    for name in ("Judge", "Optional"):
+        suite = load(judged(f"  votes: 4\n{engine}", name))
+        assert (suite.verifier.votes, suite.verifier.engine.model) == (4, "the-judge")
+        assert suite.verifier.engine.max_batch_size == 3
+        assert suite.engine.model == "somewhere"
+    assert load(judged("", "Optional")).verifier.engine is None
+
+
+def test_faults_in_the_engine_of_a_verifier_are_found_with_the_others(load, judged):
+    unknown = "  vots: 4\n  engine: {name: transformrs, model: m}\n"
+    assert faults(load, judged(unknown)) == [
+        "s.yaml:10: verifier.vots: unknown key 'vots'. Did you mean 'votes'?",
+        "s.yaml:11: verifier.engine.name: unknown engine 'transformrs'. "
+        "Did you mean 'transformers'? List them: tts-bench ls engines",
+    ]
+    assert faults(
+        load, judged("  engine:\n    name: transformers\n    model: m\n    dtyp: x\n")
+    ) == ["s.yaml:13: verifier.engine.dtyp: unknown key 'dtyp'. Did you mean 'dtype'?"]
+    assert faults(load, judged("  engine: {name: transformers}\n")) == [
+        "s.yaml:10: verifier.engine: missing key 'model'"
+    ]
+    assert faults(load, judged("  engine: 5\n")) == [
+        "s.yaml:10: verifier.engine: must name engine with the key 'name'"
+    ]
+    assert faults(load, judged("")) == ["s.yaml:8: verifier: missing key 'engine'"]
+
+
+def test_a_verifier_that_runs_no_engine_takes_none(load):
+    block = "verifier: {name: confidence, engine: {name: transformers, model: m}}\n"
+    assert faults(load, GOOD + block) == [
+        "s.yaml:8: verifier.engine: unknown key 'engine'; known: none"
+    ]
+
+
+def test_the_hash_sees_what_decides_a_verifiers_scores_and_not_its_speed(load, judged):
+    text = judged("  engine: {name: transformers, model: m}\n")
+    plain = load(text).hash("c", None)
+    for same in ("verifier.batch=2", "verifier.engine.max_batch_size=2"):
+        assert load(text, sets=[same]).hash("c", None) == plain
+    for other in ("verifier.votes=2", "verifier.engine.model=n"):
+        assert load(text, sets=[other]).hash("c", None) != plain

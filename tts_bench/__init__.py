@@ -10,13 +10,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tts_bench.adaptive import first_agreed, first_sure, leading_share, share_out
     from tts_bench.dataset.base import Dataset, Item, LoadedDataset
     from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
     from tts_bench.engine.scripted import ScriptedEngine
     from tts_bench.errors import TtsBenchError, UsageError
+    from tts_bench.policyfile import load_policy
+    from tts_bench.search import Search, StepSearch
+    from tts_bench.select import best, majority, weighted
     from tts_bench.session import Session
-    from tts_bench.strategy import SampleAndSelect, Strategy
-    from tts_bench.types import Attempt, Candidate, Problem, Sampling, Score, Solution
+    from tts_bench.strategy import SampleAndSelect, Strategy, SuiteStrategy, answer_classes
+    from tts_bench.tree import distinct, top
+    from tts_bench.types import Attempt, Candidate, Node, Problem, Sampling, Score, Solution
     from tts_bench.verifier.base import Scoring, Verifier
 
 __version__ = "0.1.0"
@@ -30,6 +35,7 @@ _HOME = {
     "EngineInfo": "engine.base",
     "Item": "dataset.base",
     "LoadedDataset": "dataset.base",
+    "Node": "types",
     "Problem": "types",
     "Request": "engine.base",
     "SampleAndSelect": "strategy",
@@ -37,12 +43,26 @@ _HOME = {
     "Score": "types",
     "Scoring": "verifier.base",
     "ScriptedEngine": "engine.scripted",
+    "Search": "search",
     "Session": "session",
     "Solution": "types",
+    "StepSearch": "search",
     "Strategy": "strategy",
+    "SuiteStrategy": "strategy",
     "TtsBenchError": "errors",
     "UsageError": "errors",
     "Verifier": "verifier.base",
+    "answer_classes": "strategy",
+    "best": "select",
+    "distinct": "tree",
+    "first_agreed": "adaptive",
+    "first_sure": "adaptive",
+    "leading_share": "adaptive",
+    "load_policy": "policyfile",
+    "majority": "select",
+    "share_out": "adaptive",
+    "top": "tree",
+    "weighted": "select",
 }
 
 __all__ = [
@@ -54,6 +74,7 @@ __all__ = [
     "EngineInfo",
     "Item",
     "LoadedDataset",
+    "Node",
     "Problem",
     "Request",
     "SampleAndSelect",
@@ -61,12 +82,26 @@ __all__ = [
     "Score",
     "Scoring",
     "ScriptedEngine",
+    "Search",
     "Session",
     "Solution",
+    "StepSearch",
     "Strategy",
+    "SuiteStrategy",
     "TtsBenchError",
     "UsageError",
     "Verifier",
+    "answer_classes",
+    "best",
+    "distinct",
+    "first_agreed",
+    "first_sure",
+    "leading_share",
+    "load_policy",
+    "majority",
+    "share_out",
+    "top",
+    "weighted",
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tts_bench.cells import Cell
 from tts_bench.dataset.base import Item
@@ -13,8 +13,10 @@ from tts_bench.engine.base import Engine
 from tts_bench.errors import BudgetExhausted, ReplayMiss, UsageError
 from tts_bench.flops import ModelShape
 from tts_bench.ledger import Budget, Ledger, Meter
+from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.session import Canonicalize, Session
-from tts_bench.strategy import answer_classes
+from tts_bench.strategy import SuiteStrategy, answer_classes
+from tts_bench.tree import columns
 from tts_bench.types import Attempt, Measurement, Pool, Solution, Status
 from tts_bench.verifier.base import Verifier, VerifierInfo
 
@@ -36,6 +38,8 @@ class Bench:
     grader: Grading
     canonicalize: Canonicalize
     budget: Budget
+    prompt: Prompt
+    max_model_len: int | None = None
 
     async def attempt(
         self, cell: Cell, item: Item, prompt_ids: tuple[int, ...], seed: int
@@ -46,22 +50,14 @@ class Bench:
         the whole run (a full disk, a request that a replay lacks) is raised.
         """
         began = time.monotonic()
-        scorer = Meter(self.opinion.shape, has_model=self.opinion.model is not None)
-        ledger = Ledger(Meter(self.shape), scorer, self.budget)
-        session = Session(
-            item.problem,
-            prompt_ids,
-            engine=self.engine,
-            verifier=self.verifier,
-            ledger=ledger,
-            sampling=cell.sampling,
-            seed=seed,
-            canonicalize=self.canonicalize,
-        )
-        solution, error = None, None
+        ledger = self._ledger()
+        session = self._session(cell, item, prompt_ids, seed, ledger)
+        solution, tree, error = None, None, None
         status: Status = "error"
         try:
-            solution = _checked(await cell.strategy.solve(item.problem, session), session)
+            found = _checked(await cell.strategy.solve(item.problem, session), session)
+            tree = columns(found.tree) if found.tree else None
+            solution = found
             status = "no_answer" if _answer(solution) is None else "ok"
         except (UsageError, ReplayMiss):
             raise
@@ -89,8 +85,46 @@ class Bench:
             policy=ledger.policy.usage,
             verifier=ledger.verifier.usage,
             error=error,
+            tree=tree,
+            facts=dict(solution.facts) if solution else {},
         )
         return attempt, _measure(ledger, time.monotonic() - began)
+
+    async def probe(
+        self, cell: Cell, item: Item, prompt_ids: tuple[int, ...], seed: int
+    ) -> Solution | None:
+        """Let a suite-wide strategy look at the problem; None where that fails.
+
+        Nothing is recorded: the attempt that follows draws the same, and fails the same.
+        """
+        assert isinstance(cell.strategy, SuiteStrategy)
+        session = self._session(cell, item, prompt_ids, seed, self._ledger())
+        try:
+            return _checked(await cell.strategy.probe_problem(item.problem, session), session)
+        except (UsageError, ReplayMiss):
+            raise
+        except Exception:  # as in `attempt`, where it is told
+            return None
+
+    def _ledger(self) -> Ledger:
+        scorer = Meter(self.opinion.shape, has_model=self.opinion.model is not None)
+        return Ledger(Meter(self.shape), scorer, self.budget)
+
+    def _session(
+        self, cell: Cell, item: Item, prompt_ids: tuple[int, ...], seed: int, ledger: Ledger
+    ) -> Session:
+        return Session(
+            item.problem,
+            prompt_ids,
+            engine=self.engine,
+            verifier=self.verifier,
+            ledger=ledger,
+            sampling=cell.sampling,
+            seed=seed,
+            canonicalize=self.canonicalize,
+            max_model_len=self.max_model_len,
+            dialogue=Dialogue(self.prompt, item.problem, self.engine),
+        )
 
     async def _grade(self, solution: Solution, reference: str) -> Pool:
         candidates = solution.candidates
@@ -109,6 +143,7 @@ class Bench:
                 None if one.parent is None else numbers.get(one.parent) for one in candidates
             ),
             generation=tuple(one.generation for one in candidates),
+            **_continued(solution),
         )
 
 
@@ -116,7 +151,7 @@ def _checked(solution: object, session: Session) -> Solution:
     """What `solve` returned, if it is a Solution made of the session's own candidates."""
     if not isinstance(solution, Solution):
         raise TypeError(f"solve returned {type(solution).__name__}, not Solution")
-    session.check(solution.candidates)
+    session.check([*solution.candidates, *(node.candidate for node in solution.tree)])
     return solution
 
 
@@ -133,6 +168,20 @@ def _steps(solution: Solution) -> tuple[tuple[float, ...], ...]:
     """Step scores, or nothing at all where no candidate has any."""
     steps = tuple(score.steps for score in solution.scores)
     return steps if any(steps) else ()
+
+
+def _continued(solution: Solution) -> dict[str, tuple[Any, ...]]:
+    """Columns of candidates that continue others: their texts, or where the tree has these."""
+    nodes = {node.candidate.id: i for i, node in enumerate(solution.tree)}
+    told = tuple(nodes.get(one.id) for one in solution.candidates)
+    texts = tuple(
+        one.text if one.parent is not None and node is None else None
+        for one, node in zip(solution.candidates, told, strict=True)
+    )
+    return {
+        "text": texts if any(text is not None for text in texts) else (),
+        "node": told if nodes else (),
+    }
 
 
 def _measure(ledger: Ledger, seconds: float) -> Measurement:

@@ -2,7 +2,8 @@
 
 Everything heavy is imported inside the commands, so that `--help` is quick.
 
-Exit codes: 0 ok, 1 finished with failed attempts, 2 a mistake of the user's, 130 interrupted.
+Exit codes: 0 ok, 1 finished with failed attempts, 2 a mistake of the user's, 3 a gate that
+failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,15 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
 
 
-_COMMANDS: Mapping[str, str] = {}
+_COMMANDS = {
+    "compare": "compare",
+    "gate": "gate",
+    "import": "import_pools",
+    "label": "label",
+    "policy": "policy",
+    "train": "train",
+    "verify": "verify",
+}
 """Commands with modules of their own: name -> module of `tts_bench.commands`."""
 
 
@@ -142,6 +151,11 @@ The same command again continues where the run was stopped.""",
     help="Use recorded completions only; a miss is an error.",
 )
 @click.option(
+    "--phases",
+    is_flag=True,
+    help="Draw everything, close the engine, then load the verifier: two models on one GPU.",
+)
+@click.option(
     "--display",
     type=click.Choice(["auto", "bar", "plain", "none"]),
     default="auto",
@@ -152,14 +166,16 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     from tts_bench import runner
     from tts_bench.progress import Progress
 
-    if options["fresh"] and options["replay"]:
-        raise UsageError("--fresh and --replay exclude each other")
+    for other in ("fresh", "phases"):
+        if options[other] and options["replay"]:
+            raise UsageError(f"--{other} and --replay exclude each other")
     loaded = _load(suite, options)
     choices = runner.RunOptions(
         output_path=options["output_path"],
         limit=options["limit"],
         fresh=options["fresh"],
         replay=options["replay"],
+        phases=options["phases"],
         argv=["tts-bench", *sys.argv[1:]],
     )
     plan = runner.make_plan(loaded, choices)

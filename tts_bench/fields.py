@@ -45,12 +45,19 @@ def parameters(cls: type[Any]) -> list[Parameter]:
 
 
 def build(
-    cls: type[T], values: Any, address: Address, document: YamlDocument, skip: Sequence[str] = ()
+    cls: type[T],
+    values: Any,
+    address: Address,
+    document: YamlDocument,
+    skip: Sequence[str] = (),
+    made: Mapping[str, Any] | None = None,
 ) -> T | None:
     """An instance of a dataclass from a mapping, or None where faults were noted.
 
-    `skip` names keys of the mapping that belong to somebody else.
+    `skip` names keys of the mapping that belong to somebody else. `made` holds parameters that
+    the caller has built from the mapping's keys of these names, None where that failed.
     """
+    made = made or {}
     before = len(document.faults)
     if not isinstance(values, Mapping):
         document.fault(address, f"must be a mapping, not {_shown(values)}")
@@ -58,7 +65,7 @@ def build(
     types = field_types(cls)
     checked = {}
     for name, value in values.items():
-        if name in skip:
+        if name in skip or name in made:
             continue
         if name not in types:
             unknown_key(document, (*address, name), list(types))
@@ -67,9 +74,9 @@ def build(
     for parameter in parameters(cls):
         if parameter.required and parameter.name not in values:
             document.fault(address, f"missing key {parameter.name!r}")
-    if len(document.faults) > before:
+    if len(document.faults) > before or None in made.values():
         return None
-    return instantiate(cls, checked, address, document)
+    return instantiate(cls, {**checked, **made}, address, document)
 
 
 def instantiate(

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tts_bench.engine.memory import available_memory, gpu_memory
+from tts_bench.engine.vllm import VLLMEngine
+from tts_bench.engine.weights import weight_bytes
 from tts_bench.errors import StoreError
 from tts_bench.runner import Plan
 from tts_bench.store import RunStore
+from tts_bench.suite import Suite
 from tts_bench.types import Sampling
 
 
@@ -19,12 +23,49 @@ def forecast(plan: Plan) -> str:
         f"{len(suite.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)",
         f"data      {plan.dataset.source} {plan.dataset.revision}".rstrip(),
         f"model     {getattr(suite.engine, 'model', '')} ({type(suite.engine).__name__})",
+        *(f"memory    {line}" for line in _memory(suite)),
         *(f"cell      {cell.id}" for cell in suite.cells),
         f"cost      {_cost(plan)}",
         f"prompt    {suite.prompt.system or ''}\n{suite.prompt.text(plan.items[0].problem)}",
         "nothing was run.",
     ]
     return "\n".join(lines)
+
+
+def _memory(suite: Suite) -> list[str]:
+    """Whether the weights of policy and verifier fit side by side, as far as that is known."""
+    judge = getattr(suite.verifier, "engine", None) or suite.verifier
+    models: dict[str, Any] = {"policy": suite.engine, f"verifier {suite.verifier_name}": judge}
+    models = {name: one for name, one in models.items() if getattr(one, "model", None)}
+    sizes = {
+        name: weight_bytes(one.model, getattr(one, "revision", None))
+        for name, one in models.items()
+    }
+    if not models:
+        return []
+    known = sum(size for size in sizes.values() if size is not None)
+    parts = [f"{name} {_gib(size) if size else 'not here yet'}" for name, size in sizes.items()]
+    gpu = gpu_memory()
+    room = gpu if gpu is not None else available_memory()
+    where = "of GPU memory" if gpu is not None else "of memory free"
+    lines = [f"{' + '.join(parts)} of weights" + (f"; {_gib(room)} {where}" if room else "")]
+    if room is not None and known > room:
+        lines.append("the weights do not fit; a smaller verifier, or one on another device?")
+    shares = [one.gpu_memory_utilization for one in models.values() if _is_vllm(one)]
+    if gpu is not None and sum(shares) > 1:
+        lines.append(
+            f"gpu_memory_utilization adds up to {sum(shares):.2f}: lower one of the two, or the"
+            " second model finds no room"
+        )
+    return lines
+
+
+def _is_vllm(model: Any) -> bool:
+    return isinstance(model, VLLMEngine) or getattr(model, "backend", None) == "vllm"
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.2f} GiB"
 
 
 def _cost(plan: Plan) -> str:

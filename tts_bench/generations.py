@@ -25,12 +25,14 @@ from tts_bench.verifier.cached import pack, unpack
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS completions (
     key TEXT PRIMARY KEY, ids BLOB NOT NULL, text TEXT NOT NULL, logprob REAL NOT NULL,
-    finish_reason TEXT NOT NULL, stop TEXT, cached INTEGER NOT NULL
+    finish_reason TEXT NOT NULL, stop TEXT, cached INTEGER NOT NULL,
+    first_logprobs BLOB NOT NULL DEFAULT x''
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, scoring BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-_VERSION = 1
+_VERSION = 2
+_FROM_1_TO_2 = "ALTER TABLE completions ADD COLUMN first_logprobs BLOB NOT NULL DEFAULT x''"
 _KEYS_PER_QUERY = 500
 
 
@@ -142,7 +144,7 @@ class GenerationStore:
     def _insert(self, rows: list[tuple[str, Completion]]) -> list[Completion]:
         with self._db:
             added = self._db.executemany(
-                "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [_to_row(key, completion) for key, completion in rows],
             ).rowcount
         if added == len(rows):
@@ -196,12 +198,28 @@ def _connect(path: Path) -> sqlite3.Connection:
     # In WAL mode NORMAL survives the death of the process at any moment; only a power cut can
     # lose the last commits, and never the file.
     connection.execute("PRAGMA synchronous=NORMAL")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, _VERSION):
-        raise StoreError(f"{path}: generation store of format {version}, not {_VERSION}")
-    connection.executescript(_SCHEMA)
-    connection.execute(f"PRAGMA user_version={_VERSION}")
+    _migrate(connection, path)
     return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring a new or an older file to this format; nothing that is stored is rewritten."""
+    connection.isolation_level = None  # sqlite3 would commit before a change of the schema
+    connection.execute("BEGIN IMMEDIATE")  # another process may be opening the file as well
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, 1, _VERSION):
+            raise StoreError(f"{path}: generation store of format {version}, not {_VERSION}")
+        if version == 1:
+            connection.execute(_FROM_1_TO_2)
+        for statement in filter(str.strip, _SCHEMA.split(";")):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()  # which rolls back
+        raise
+    connection.isolation_level = "DEFERRED"
 
 
 def _to_row(key: str, done: Completion) -> tuple[Any, ...]:
@@ -214,6 +232,7 @@ def _to_row(key: str, done: Completion) -> tuple[Any, ...]:
         done.finish_reason,
         done.stop,
         done.cached_prompt_tokens,
+        array("d", done.first_logprobs).tobytes(),
     )
 
 
@@ -221,10 +240,13 @@ def _read_completions(
     connection: sqlite3.Connection, keys: list[str]
 ) -> Iterator[tuple[str, Completion]]:
     for row in _rows_of(connection, "completions", keys):
-        key, ids, text, logprob, finish_reason, stop, cached = row
-        numbers = array("i")
+        # A file of format 1 that is only read, by a report, lacks the last column.
+        key, ids, text, logprob, finish_reason, stop, cached, *first = row
+        numbers, logprobs = array("i"), array("d")
         numbers.frombytes(ids)
-        yield key, Completion(tuple(numbers), text, logprob, finish_reason, stop, cached, key)
+        logprobs.frombytes(first[0] if first else b"")
+        done = (tuple(numbers), text, logprob, finish_reason, stop, cached, key, tuple(logprobs))
+        yield key, Completion(*done)
 
 
 def _rows_of(connection: sqlite3.Connection, table: str, keys: list[str]) -> Iterator[Any]:

@@ -42,6 +42,12 @@ class Call:
     logits: int | None = None
     """Positions whose vocabulary logits one forward pass computes, where nothing is written:
     0 for a reward head. None for a call that generates."""
+    known_prompt_tokens: int = 0
+    """Leading prompt tokens that the call before it has left in the cache: its prompt and what
+    it wrote, where this one continues that one."""
+    shared: bool = False
+    """Whether the prompt alone decides what comes (one greedy step): whoever needs the same in
+    an attempt reads what is known already, and the attempt pays once."""
 
 
 class PrefixIndex:
@@ -59,7 +65,7 @@ class PrefixIndex:
                 node._children[ids[known]] = (ids[known:], PrefixIndex())
                 break
             label, child = edge
-            shared = _common_prefix(label, ids[known : known + len(label)])
+            shared = common_prefix(label, ids[known : known + len(label)])
             if shared < len(label):
                 child = node._split(label, child, shared)
                 known += shared
@@ -76,7 +82,7 @@ class PrefixIndex:
         return middle
 
 
-def _common_prefix(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+def common_prefix(a: tuple[int, ...], b: tuple[int, ...]) -> int:
     """Length of the longest common prefix, by bisection over slices (which compare in C)."""
     low, high = 0, min(len(a), len(b))
     if a[:high] == b[:high]:
@@ -96,6 +102,7 @@ class Meter:
     def __init__(self, shape: ModelShape | None, has_model: bool = True) -> None:
         self._shape = shape
         self._index = PrefixIndex()
+        self._read: set[tuple[int, ...]] = set()
         unknown = has_model and shape is None
         self.usage = Usage(
             flops_logical=None if unknown else 0.0, flops_ideal=None if unknown else 0.0
@@ -109,12 +116,13 @@ class Meter:
 
     def charge(self, calls: Sequence[Call]) -> None:
         """Add calls, in the order in which they were asked for."""
+        calls = [call for call in calls if not call.shared or self._is_new(call.prompt_ids)]
         if not calls:
             return
         prompt = np.array([len(call.prompt_ids) for call in calls], dtype=np.int64)
         written = np.array([call.completion_tokens for call in calls], dtype=np.int64)
         cached = np.array([call.cached_prompt_tokens for call in calls], dtype=np.int64)
-        shared = np.array([self._index.add(call.prompt_ids) for call in calls], dtype=np.int64)
+        shared = np.array([self._share(call) for call in calls], dtype=np.int64)
         generates = np.array([call.logits is None for call in calls])
         logits = np.array([call.logits or 0 for call in calls], dtype=np.int64)
 
@@ -136,6 +144,16 @@ class Meter:
         )
         self.cached_tokens += int(cached.sum())
         self.measured_flops = flops(self.measured_flops, cached)
+
+    def _is_new(self, prompt_ids: tuple[int, ...]) -> bool:
+        known = len(self._read)
+        self._read.add(prompt_ids)
+        return len(self._read) > known
+
+    def _share(self, call: Call) -> int:
+        """How many leading prompt tokens the ideal count has paid already."""
+        self._index.add(call.prompt_ids[: call.known_prompt_tokens])
+        return self._index.add(call.prompt_ids)
 
 
 class Ledger:

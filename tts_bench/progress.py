@@ -17,17 +17,20 @@ _HEARTBEAT_EVERY = 10.0
 
 
 class Progress:
-    """Counts finished attempts and generated tokens; `display` decides how that is shown.
+    """Counts finished attempts (`unit`s) and generated tokens; `display` decides how that is shown.
 
     `auto` is a bar where standard error is a terminal, and otherwise a line every ten seconds,
     which reads well in a log.
     """
 
-    def __init__(self, display: Display = "auto", stream: TextIO | None = None) -> None:
+    def __init__(
+        self, display: Display = "auto", stream: TextIO | None = None, unit: str = "attempt"
+    ) -> None:
         self._stream = stream or sys.stderr
         if display == "auto":
             display = "bar" if self._stream.isatty() else "plain"
         self._display = display
+        self._unit = unit
         self._bar: tqdm[Any] | None = None
         self._total = self._done = self._before = self._failed = 0
         self._began = self._last_line = time.monotonic()
@@ -47,7 +50,7 @@ class Progress:
         self._began = self._last_line = time.monotonic()
         if self._display == "bar":
             self._bar = tqdm(
-                total=total, initial=done, unit="attempt", file=self._stream, smoothing=0.05
+                total=total, initial=done, unit=self._unit, file=self._stream, smoothing=0.05
             )
 
     def advance(self, *, failed: bool, tokens: int) -> None:
@@ -59,9 +62,8 @@ class Progress:
             self._bar.update()
         elif time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            self.say(
-                f"{self._done}/{self._total} attempts, {self._rate(tokens)}, {self._time_left()}"
-            )
+            counted = f"{self._done}/{self._total} {self._unit}s"
+            self.say(f"{counted}, {self._rate(tokens)}, {self._time_left()}")
 
     def stop(self) -> None:
         """Leave the bar as it is."""

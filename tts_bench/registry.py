@@ -56,7 +56,14 @@ VERIFIERS = Kind(
     "verifier",
     "verifiers",
     Verifier,
-    {"confidence": "tts_bench.verifier.confidence:ConfidenceVerifier"},
+    {
+        "confidence": "tts_bench.verifier.confidence:ConfidenceVerifier",
+        "generative": "tts_bench.verifier.generative:GenerativeVerifier",
+        "judge": "tts_bench.verifier.judge:JudgeVerifier",
+        "orm": "tts_bench.verifier.orm:OutcomeRewardModel",
+        "prm": "tts_bench.verifier.prm:ProcessRewardModel",
+        "prm_causal": "tts_bench.verifier.marker:CausalPRMVerifier",
+    },
 )
 DATASETS = Kind(
     "dataset",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench import manifest
+from tts_bench.allocation import Job, allocated
 from tts_bench.attempt import Bench
 from tts_bench.cells import Cell
 from tts_bench.dataset.base import Item, LoadedDataset
@@ -24,6 +25,7 @@ from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import StoreError, TtsBenchError, UsageError
 from tts_bench.generations import GenerationStore
 from tts_bench.grader import Grader
+from tts_bench.phases import Drawn, check_phases, draw_pools
 from tts_bench.progress import Progress
 from tts_bench.store import (
     RunStore,
@@ -33,6 +35,7 @@ from tts_bench.store import (
     point_latest,
     write_atomically,
 )
+from tts_bench.strategy import SuiteStrategy
 from tts_bench.suite import Suite
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier.cached import CachedVerifier
@@ -49,6 +52,8 @@ class RunOptions:
     """`N` (the first N problems) or `A-B` (problems A to B, counted from 1)."""
     fresh: bool = False
     replay: bool = False
+    phases: bool = False
+    """Draw everything, close the engine, and only then load the verifier (see `phases`)."""
     argv: Sequence[str] = ()
 
     @property
@@ -98,6 +103,8 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
 
     Raises UsageError for a wrong limit or an unreadable data set or run.
     """
+    if options.phases:
+        check_phases(suite)
     dataset = suite.dataset.load()
     items = _limited(dataset.items, options.limit)
     ids = [item.problem.id for item in items] if len(items) < len(dataset) else None
@@ -135,13 +142,18 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
     async with contextlib.AsyncExitStack() as stack:
         grader = await stack.enter_async_context(Grader())
         store = await stack.enter_async_context(GenerationStore(options.generations))
-        engine = CachedEngine(suite.engine, store, replay=options.replay, salt=plan.salt)
+        drawn = None
+        if options.phases:
+            drawn = await draw_pools(suite, plan.missing(), store, plan.salt, progress)
+        recall = options.replay or options.phases
+        engine = CachedEngine(suite.engine, store, replay=recall, salt=plan.salt)
         stack.push_async_callback(engine.close)
-        loading = "recalling" if options.replay else "loading"
+        loading = "recalling" if recall else "loading"
         async with progress.heartbeat(f"{loading} {getattr(suite.engine, 'model', 'engine')}"):
             info = await engine.start()
         verifier = CachedVerifier(suite.verifier, store, replay=options.replay, salt=plan.salt)
         stack.push_async_callback(verifier.close)
+        loading = "recalling" if options.replay else "loading"
         async with progress.heartbeat(f"{loading} verifier {suite.verifier_name}"):
             opinion = await verifier.start(engine)
         record = _begin(plan, options, info, opinion)
@@ -149,8 +161,21 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
             item.problem.id: suite.prompt.encode(item.problem, engine) for item in plan.items
         }
         _warn_of_cut(prompts, suite, info, progress)
-        bench = Bench(engine, info.shape, verifier, opinion, grader, grader.canonical, suite.budget)
+        bench = Bench(
+            engine,
+            info.shape,
+            verifier,
+            opinion,
+            grader,
+            grader.canonical,
+            suite.budget,
+            suite.prompt,
+            info.max_model_len,
+        )
         began = time.monotonic()
+        if drawn is not None:
+            plan = _record_failed(plan, drawn)
+            engine.generated_tokens = drawn.generated_tokens
         try:
             await _attempt_all(plan, bench, prompts, engine, progress)
         finally:
@@ -160,6 +185,13 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
                 "requests_from_store": engine.hits,
             }
             _note_end(run, record, sys.exception())
+
+
+def _record_failed(plan: Plan, drawn: Drawn) -> Plan:
+    """The plan without the attempts that failed while their pools were drawn."""
+    for attempt, measurement in drawn.failed:
+        plan.run.append(attempt, measurement)
+    return replace(plan, done=plan.done | {attempt.key for attempt, _ in drawn.failed})
 
 
 def _begin(
@@ -215,20 +247,33 @@ async def _attempt_all(
     engine: CachedEngine,
     progress: Progress,
 ) -> None:
-    """Keep `concurrency` attempts in flight until none is missing."""
-    missing = plan.missing()
+    """Keep `concurrency` attempts in flight until none is missing.
+
+    Those of suite-wide strategies come last: their problems are probed while others run.
+    """
+    suite_wide = [job for job in plan.missing() if isinstance(job[0].strategy, SuiteStrategy)]
+    others = (job for job in plan.missing() if not isinstance(job[0].strategy, SuiteStrategy))
     progress.start(plan.total, len(plan.done))
 
-    async def work() -> None:
-        for cell, item, seed in missing:
+    async def work(jobs: Iterator[Job]) -> None:
+        for cell, item, seed in jobs:
             attempt, measurement = await bench.attempt(cell, item, prompts[item.problem.id], seed)
             plan.run.append(attempt, measurement)
             progress.advance(failed=attempt.status == "error", tokens=engine.generated_tokens)
 
+    async def share_out() -> Iterator[Job]:
+        width = plan.suite.concurrency
+        return iter(await allocated(suite_wide, plan.items, bench, prompts, width))
+
+    async def work_all(shared_out: asyncio.Task[Iterator[Job]]) -> None:
+        await work(others)
+        await work(await shared_out)
+
     try:
         async with asyncio.TaskGroup() as group:
+            shared_out = group.create_task(share_out())
             for _ in range(min(plan.suite.concurrency, plan.total)):
-                group.create_task(work())
+                group.create_task(work_all(shared_out))
     except* TtsBenchError as failures:
         raise first_error(failures) from None
     finally:

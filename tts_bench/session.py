@@ -8,15 +8,18 @@ and neither concurrency nor completion order changes a result.
 from __future__ import annotations
 
 import hashlib
+import random
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from tts_bench import answers
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.ledger import Call, Ledger
+from tts_bench.place import Place
+from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
 from tts_bench.verifier.base import Verifier
 
@@ -26,13 +29,22 @@ Canonicalize = Callable[[Sequence[str]], Awaitable[list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class _Draw:
-    """One completion to ask for: where it continues from, and its place in the tree."""
+    """One completion to ask for: where it begins, and its path in the tree of draws."""
 
-    parent: Candidate | None
-    injected_ids: tuple[int, ...]
-    injected_text: str
+    place: Place
     path: tuple[int, ...]
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """A candidate that was given out, and what only the session knows of it."""
+
+    candidate: Candidate
+    stops: tuple[str, ...]
+    """The strings at which it was to stop."""
+    turn: int
+    """Where in its text its last turn begins."""
 
 
 class Session:
@@ -49,18 +61,33 @@ class Session:
         sampling: Sampling,
         seed: int,
         canonicalize: Canonicalize,
+        dialogue: Dialogue | None = None,
+        max_model_len: int | None = None,
     ) -> None:
         self._problem = problem
         self._prompt_ids = prompt_ids
+        self._dialogue = dialogue or Dialogue(Prompt(chat=False), problem, engine)
         self._engine = engine
         self._verifier = verifier
         self._ledger = ledger
         self._sampling = sampling
         self._seed = seed
         self._canonicalize = canonicalize
+        self.max_model_len = max_model_len
+        """Longest prompt plus completion of the policy, in tokens; None where it is not known."""
         self._drawn: dict[tuple[object, ...], int] = {}
         self._asked = 0
-        self._issued: dict[int, Candidate] = {}
+        self._issued: dict[int, _Issued] = {}
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the suite wants tokens drawn; its `max_tokens` is the length of a solution."""
+        return self._sampling
+
+    @cached_property
+    def rng(self) -> random.Random:
+        """For the strategy's own random choices; seeded by the run's seed and the problem."""
+        return random.Random(f"{self._seed}|{self._problem.id}")
 
     @property
     def spent(self) -> Usage:
@@ -72,29 +99,44 @@ class Session:
         """Completion tokens that the budget has left; None without a limit."""
         return self._ledger.left
 
-    async def sample(self, n: int = 1, **sampling: Any) -> list[Candidate]:
-        """Draw `n` fresh candidates from the problem's prompt.
+    async def sample(self, n: int = 1, instruction: str = "", **sampling: Any) -> list[Candidate]:
+        """Draw `n` fresh candidates from the problem's prompt, or from it and an instruction.
 
         Keyword arguments replace fields of the suite's `Sampling`. The budget may grant fewer
         or shorter candidates; raises BudgetExhausted where it grants none.
         """
-        return await self._draw([(None, (), "")] * n, sampling)
+        prompt_ids = self._dialogue.opening(instruction) if instruction else self._prompt_ids
+        return await self._draw([Place(prompt_ids)] * n, sampling)
 
     async def extend(
-        self, candidates: Sequence[Candidate], n: int = 1, inject: str = "", **sampling: Any
+        self,
+        candidates: Sequence[Candidate],
+        n: int = 1,
+        inject: str = "",
+        reply: str = "",
+        drop_stop: bool = False,
+        total_tokens: int | None = None,
+        **sampling: Any,
     ) -> list[Candidate]:
         """Continue each candidate `n` times, from its exact tokens and then `inject`'s.
 
         Returns the continuations in order, `n` for each candidate; a continuation holds the
-        whole solution so far and names its parent. Raises ValueError for a candidate that did
-        not come from this session.
+        whole solution so far and names its parent. `drop_stop` takes back what ended the
+        candidate (its stop string, the end of its turn, or what it wrote of a stop string when
+        it was cut off) and nothing else; what it took to write stays paid, and counts among
+        `generated_tokens` and `logprob`. `reply` is a turn of the user's that is put behind the
+        candidate's, whose answers then no longer count. `total_tokens` bounds the generated tokens
+        of whole solutions, as `max_tokens` does those of a continuation. Raises ValueError for
+        a candidate that did not come from this session, or that has `total_tokens` already.
         """
         self.check(candidates)
         injected = self._engine.encode(inject) if inject else ()
-        places = [(parent, injected, inject) for parent in candidates for _ in range(n)]
+        places = []
         for parent in candidates:
+            place = self._behind(parent, reply, drop_stop).then(injected, inject)
+            places += [place] * n
             self._ledger.policy.note_computed(parent.prompt_ids + parent.token_ids[:-1])
-        return await self._draw(places, sampling)
+        return await self._draw(places, sampling, total_tokens)
 
     async def score(self, candidates: Sequence[Candidate]) -> list[Score]:
         """The verifier's opinion of each candidate, in order.
@@ -112,18 +154,33 @@ class Session:
         A candidate made up by a strategy would be neither drawn nor paid for.
         """
         for candidate in candidates:
-            if self._issued.get(candidate.id) is not candidate:
+            issued = self._issued.get(candidate.id)
+            if issued is None or issued.candidate is not candidate:
                 raise ValueError(f"candidate {candidate.id} did not come from this session")
+
+    def _behind(self, parent: Candidate, reply: str, drop_stop: bool) -> Place:
+        issued = self._issued[parent.id]
+        place = Place.after(parent, issued.turn)
+        if reply or drop_stop:
+            place = place.without_end(self._engine, issued.stops)
+        if reply:
+            ids = self._dialogue.reply(reply)
+            place = place.next_turn(ids, self._engine.decode(ids))
+        return place
 
     async def _draw(
         self,
-        places: Sequence[tuple[Candidate | None, tuple[int, ...], str]],
+        places: Sequence[Place],
         overrides: dict[str, Any],
+        total_tokens: int | None = None,
     ) -> list[Candidate]:
         sampling = replace(self._sampling, **overrides)
-        granted, max_tokens = self._ledger.grant(len(places), sampling.max_tokens)
-        sampling = replace(sampling, max_tokens=max_tokens)
-        draws = [self._place(*place, sampling) for place in places[:granted]]
+        rooms = [_room(place.parent, total_tokens, sampling.max_tokens) for place in places]
+        granted, max_tokens = self._ledger.grant(len(places), max(rooms, default=1))
+        draws = [
+            self._seeded(place, replace(sampling, max_tokens=min(room, max_tokens)))
+            for place, room in zip(places[:granted], rooms, strict=False)
+        ]
         first = self._asked
         self._asked += len(draws)
         try:
@@ -144,63 +201,46 @@ class Session:
     async def _candidates(
         self, first: int, draws: Sequence[_Draw], completions: Sequence[Completion]
     ) -> list[Candidate]:
-        texts = [
-            (draw.parent.text if draw.parent else "") + draw.injected_text + done.text
-            for draw, done in zip(draws, completions, strict=True)
-        ]
-        found = [_find_answer(text, done) for text, done in zip(texts, completions, strict=True)]
+        found = [_find_answer(*pair) for pair in zip(draws, completions, strict=True)]
         forms = iter(await self._canonicalize([answer for answer in found if answer is not None]))
         made = [
-            self._candidate(
-                first + i, draw, done, text, answer, None if answer is None else next(forms)
-            )
-            for i, (draw, done, text, answer) in enumerate(
-                zip(draws, completions, texts, found, strict=True)
-            )
+            self._candidate(first + i, draw, done, answer, None if answer is None else next(forms))
+            for i, (draw, done, answer) in enumerate(zip(draws, completions, found, strict=True))
         ]
-        self._issued.update((candidate.id, candidate) for candidate in made)
+        for draw, one in zip(draws, made, strict=True):
+            self._issued[one.id] = _Issued(one, draw.request.sampling.stop, draw.place.turn)
         return made
 
-    def _place(
-        self,
-        parent: Candidate | None,
-        injected_ids: tuple[int, ...],
-        injected_text: str,
-        sampling: Sampling,
-    ) -> _Draw:
+    def _seeded(self, place: Place, sampling: Sampling) -> _Draw:
         """Fix the seed of the next draw at this place of the tree."""
-        prompt_ids = self._prompt_ids
-        if parent is not None:
-            prompt_ids = parent.prompt_ids + parent.token_ids + injected_ids
-        above = parent.path if parent else ()
+        prompt_ids = place.prompt_ids + place.token_ids
+        above = place.parent.path if place.parent else ()
         # Not `max_tokens` and not `stop`: where a draw ends does not change how it begins, so
         # the same draw cut at different lengths stays comparable.
         law = (sampling.temperature, sampling.top_p, sampling.top_k)
-        place = (prompt_ids, above, law)
-        index = self._drawn.get(place, 0)
-        self._drawn[place] = index + 1
+        drawn = (prompt_ids, above, law)
+        index = self._drawn.get(drawn, 0)
+        self._drawn[drawn] = index + 1
         path = (*above, index)
         seed = 0
         if sampling.temperature > 0:
             seed = draw_seed(self._seed, self._problem.id, prompt_ids, law, path)
-        return _Draw(parent, injected_ids, injected_text, path, Request(prompt_ids, sampling, seed))
+        return _Draw(place, path, Request(prompt_ids, sampling, seed))
 
     @staticmethod
     def _candidate(
         number: int,
         draw: _Draw,
         done: Completion,
-        text: str,
         answer: str | None,
         answer_class: str | None,
     ) -> Candidate:
-        parent = draw.parent
-        before = parent.token_ids + draw.injected_ids if parent else ()
+        place, parent = draw.place, draw.place.parent
         return Candidate(
             id=number,
-            prompt_ids=parent.prompt_ids if parent else draw.request.prompt_ids,
-            token_ids=before + done.token_ids,
-            text=text,
+            prompt_ids=place.prompt_ids,
+            token_ids=place.token_ids + done.token_ids,
+            text=place.text + done.text,
             answer=answer,
             answer_class=answer_class,
             logprob=(parent.logprob if parent else 0.0) + done.logprob,
@@ -213,12 +253,23 @@ class Session:
         )
 
 
-def _find_answer(text: str, done: Completion) -> str | None:
-    """The answer; of a text that was cut off, only one in a box.
+def _room(parent: Candidate | None, total_tokens: int | None, max_tokens: int) -> int:
+    """How many tokens a draw may have."""
+    if parent is None or total_tokens is None:
+        return max_tokens
+    left = total_tokens - parent.generated_tokens
+    if left < 1:
+        raise ValueError(f"candidate {parent.id} has {parent.generated_tokens} tokens already")
+    return min(max_tokens, left)
+
+
+def _find_answer(draw: _Draw, done: Completion) -> str | None:
+    """The answer of the last turn; of a text that was cut off, only one in a box.
 
     The last number of an unfinished calculation is nobody's answer, and "the answer is 1" may
     have been about to become 12.
     """
+    text = draw.place.text[draw.place.turn :] + done.text
     return answers.boxed(text) if done.finish_reason == "length" else answers.extract(text)
 
 

@@ -76,8 +76,8 @@ class RunStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-            self._attempts = _open_for_append(self.attempts_path)
-            self._measurements = _open_for_append(self.measurements_path)
+            self._attempts = open_for_append(self.attempts_path)
+            self._measurements = open_for_append(self.measurements_path)
         except Timeout:
             raise StoreError(f"{self.folder}: another process is writing to this run") from None
         except OSError as error:
@@ -98,8 +98,8 @@ class RunStore:
         measured = Measured(*attempt.key, measurement)
         try:
             # The attempt last: its line is what says that all of it is there.
-            _append_line(self._measurements, _MEASURED.dump_json(measured))
-            _append_line(self._attempts, _ATTEMPT.dump_json(attempt))
+            append_line(self._measurements, _MEASURED.dump_json(measured))
+            append_line(self._attempts, _ATTEMPT.dump_json(attempt, exclude=_absent(attempt)))
         except OSError as error:
             self.close()  # nobody may write behind a torn line
             raise StoreError(f"{self.folder}: {error.strerror}") from error
@@ -111,7 +111,7 @@ class RunStore:
         remain failed come last.
         """
         failed: dict[tuple[str, str, int], Attempt] = {}
-        for number, line in _whole_lines(self.attempts_path):
+        for number, line in whole_lines(self.attempts_path):
             try:
                 attempt = _ATTEMPT.validate_json(line)
             except ValidationError as error:
@@ -126,7 +126,7 @@ class RunStore:
     def measurements(self) -> dict[tuple[str, str, int], Measurement]:
         """What was measured, by the key of the attempt; the last row of a key counts."""
         found = {}
-        for number, line in _whole_lines(self.measurements_path):
+        for number, line in whole_lines(self.measurements_path):
             try:
                 row = _MEASURED.validate_json(line)
             except ValidationError as error:
@@ -208,7 +208,8 @@ def check_space(folder: Path, needed_mb: int = 50) -> None:
         raise StoreError(f"{folder}: only {free} MB left on this disk; a run needs {needed_mb} MB")
 
 
-def _open_for_append(path: Path) -> BinaryIO:
+def open_for_append(path: Path) -> BinaryIO:
+    """Open a file of lines at the end of its last whole line; a torn one behind it is cut off."""
     file = path.open("a+b", buffering=0)
     end = file.seek(0, os.SEEK_END)
     file.truncate(_end_of_whole_lines(file, end))
@@ -229,19 +230,28 @@ def _end_of_whole_lines(file: BinaryIO, end: int) -> int:
     return 0
 
 
-def _append_line(file: BinaryIO, line: bytes) -> None:
+def append_line(file: BinaryIO, line: bytes) -> None:
+    """Write a line; when this returns, killing the process cannot lose it."""
     data = memoryview(line + b"\n")
     while data:
         data = data[file.write(data) :]
 
 
-def _whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their numbers from 1; a torn last line is passed over."""
     if not path.is_file():
         return
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.endswith(b"\n"):
                 yield number, line
+
+
+def _absent(attempt: Attempt) -> dict[str, Any]:
+    """Fields that only some strategies fill; the rest does not pay for them."""
+    columns = {name: True for name in ("text", "node") if not getattr(attempt.pool, name)}
+    whole = {"tree": attempt.tree is None, "facts": not attempt.facts}
+    return {"pool": columns} | {name: True for name, absent in whole.items() if absent}
 
 
 def _first(error: ValidationError) -> str:

@@ -32,6 +32,23 @@ class Strategy(abc.ABC):
         return None
 
 
+class SuiteStrategy(Strategy):
+    """A strategy that shares one budget out among the problems of a suite.
+
+    Every problem is probed before anything is decided: the one barrier between problems that
+    there is, and only for cells of such strategies. What a probe draws is drawn again, from the
+    generation store, by the strategy that then solves the problem, and is charged there.
+    """
+
+    @abc.abstractmethod
+    async def probe_problem(self, problem: Problem, session: Session) -> Solution:
+        """Look at one problem; the session is not that of the attempt, and is thrown away."""
+
+    @abc.abstractmethod
+    def allocate(self, probes: list[Solution | None]) -> list[Strategy]:
+        """The strategy that solves each problem; None stands for a probe that failed."""
+
+
 @dataclass(frozen=True)
 class SampleAndSelect(Strategy):
     """Base of flat strategies: draw a pool of `n` whole solutions, then select one.

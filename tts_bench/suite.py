@@ -6,7 +6,6 @@ lists them all, each with `file:line`.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -82,9 +81,13 @@ class Suite:
         """
         idle = ("concurrency", "description")
         settings = {key: value for key, value in self.resolved.items() if key not in idle}
-        engine = self.resolved["engine"].items()
-        settings["engine"] = {k: v for k, v in engine if k not in self.engine.speed_only}
-        plugins = (self.engine, self.verifier, self.dataset, *(one.strategy for one in self.cells))
+        settings["engine"] = _decisive(self.resolved["engine"], self.engine)
+        settings["verifier"] = _decisive(self.resolved["verifier"], self.verifier)
+        plugins = [self.engine, self.verifier, self.dataset, *(one.strategy for one in self.cells)]
+        own = getattr(self.verifier, "engine", None)
+        if isinstance(own, Engine):
+            settings["verifier"]["engine"] = _decisive(self.resolved["verifier"]["engine"], own)
+            plugins.append(own)
         code = [source_hash(type(plugin)) for plugin in plugins]
         decisive = [settings, content_hash, limit, [cell.id for cell in self.cells], code]
         text = json.dumps(decisive, sort_keys=True, default=str)
@@ -102,6 +105,11 @@ class Overrides:
     concurrency: int | None = None
     strategies: Sequence[str] = ()
     """Keep only these strategies."""
+
+
+def _decisive(block: Mapping[str, Any], plugin: Engine | Verifier) -> dict[str, Any]:
+    """The settings of a block that decide results, without those that only change the speed."""
+    return {key: value for key, value in block.items() if key not in plugin.speed_only}
 
 
 def find_suite(name: str) -> Path:
@@ -130,6 +138,24 @@ def load_suite(path: Path, registry: Registry, overrides: Overrides | None = Non
     if suite is None or document.faults:
         raise SuiteError(document.report())
     return suite
+
+
+def load_blocks(
+    document: YamlDocument, registry: Registry, kinds: Sequence[Kind], sets: Sequence[str] = ()
+) -> dict[str, tuple[str, Any]]:
+    """Name and object of some blocks of a suite, by their keys; its other keys may be missing.
+
+    Blocks that are not there are left out. Raises SuiteError with all faults.
+    """
+    if not isinstance(document.data, dict):
+        raise SuiteError([f"{document.path}: must be a mapping, as a suite is"])
+    _override(document, Overrides(sets=sets))
+    present = [kind for kind in kinds if document.data.get(kind.name) is not None]
+    _spell_out(document.data)
+    found = _Resolver(document, registry, Overrides()).blocks(present)
+    if document.faults:
+        raise SuiteError(document.report())
+    return found
 
 
 def _spell_out(data: dict[str, Any]) -> None:
@@ -178,10 +204,19 @@ class _Resolver:
         self._overrides = overrides
         self._data: dict[str, Any] = document.data
 
-    def resolve(self, path: Path) -> Suite | None:
+    def blocks(self, kinds: Sequence[Kind]) -> dict[str, tuple[str, Any]]:
+        """Name and object of each of these blocks that is sound."""
+        self._check_keys()
+        found = {kind.name: self._plugin(self._data, (kind.name,), kind) for kind in kinds}
+        return {key: block for key, block in found.items() if block is not None}
+
+    def _check_keys(self) -> None:
         for key in self._data:
             if key not in _KEYS:
                 unknown_key(self._document, (key,), _KEYS)
+
+    def resolve(self, path: Path) -> Suite | None:
+        self._check_keys()
         dataset = self._plugin(self._data, ("dataset",), DATASETS)
         engine = self._plugin(self._data, ("engine",), ENGINES)
         verifier = self._plugin(self._data, ("verifier",), VERIFIERS)
@@ -264,11 +299,9 @@ class _Resolver:
         # A verifier may run a model of its own through an engine: `verifier.engine`.
         owns = block.get("engine") is not None and _takes_engine(cls)
         own = self._plugin(block, (*address, "engine"), ENGINES) if owns else None
-        skip = ("name", "engine") if owns else ("name",)
-        made = build(cls, block, address, self._document, skip=skip)
-        if made is None or (owns and own is None):
-            return None
-        return block["name"], dataclasses.replace(made, engine=own[1]) if own else made
+        parts = {"engine": own[1] if own else None} if owns else {}
+        made = build(cls, block, address, self._document, skip=("name",), made=parts)
+        return None if made is None else (block["name"], made)
 
     def _class(self, kind: Kind, name: str, address: Address) -> type[Any] | None:
         try:

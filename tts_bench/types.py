@@ -7,6 +7,7 @@ of a strategy on one problem. The word "sample" is never used as a noun alone.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -93,9 +94,10 @@ class Candidate:
     answer_class: str | None
     """Canonical form of the answer: equal answers have equal forms. None never votes."""
     logprob: float
-    """Sum of the log-probabilities (nats) of the generated tokens under the policy."""
+    """Sum of the log-probabilities (nats) of all `generated_tokens` under the policy."""
     generated_tokens: int
-    """How many of `token_ids` the policy generated (injected ones are not among them)."""
+    """How many tokens the policy generated on the way here: not those that were injected, but
+    also those that were taken back (`Session.extend(drop_stop=True)`)."""
     finish_reason: FinishReason
     stop: str | None = None
     """The stop string that ended it; None where the model ended its turn or was cut off."""
@@ -117,17 +119,31 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Node:
+    """One step of a search: the candidate that it led to, and what that was thought worth."""
+
+    candidate: Candidate
+    score: Score
+    open: bool
+    """Whether the search may go on from here; not where the solution has ended or was cut off."""
+
+
+@dataclass(frozen=True, slots=True)
 class Solution:
     """What a strategy returns: its candidates and which of them it chose.
 
     `chosen` is an index into `candidates`, or None where the strategy has no answer to give.
     `scores` holds the score that the selection used for each candidate, or nothing where
-    candidates were not scored.
+    candidates were not scored. `tree` holds every step that a search took, parents before
+    children; it is for reports, and empty where there was no search.
     """
 
     candidates: tuple[Candidate, ...]
     chosen: int | None
     scores: tuple[Score, ...] = ()
+    tree: tuple[Node, ...] = field(default=(), repr=False)
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """Numbers about this attempt that reports may show, under names of the strategy's own."""
 
     def __post_init__(self) -> None:
         if self.chosen is not None and not 0 <= self.chosen < len(self.candidates):
@@ -193,9 +209,31 @@ class Pool:
     parent: tuple[int | None, ...] = ()
     generation: tuple[str, ...] = ()
     """Keys into the generation store, where the texts are."""
+    text: tuple[str | None, ...] = ()
+    """Whole texts of the candidates that continue others, which the generation store has in
+    parts only; None for all others, and for those of a search, whose tree has them."""
+    node: tuple[int | None, ...] = ()
+    """Index of the step of the attempt's tree with which each candidate ends."""
 
     def __len__(self) -> int:
         return len(self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTree:
+    """Every step that a search took, column by column, parents before children."""
+
+    parent: tuple[int | None, ...] = ()
+    """Index of the step that each one continues; None where it is a first step."""
+    step: tuple[int, ...] = ()
+    """Number of the step within its solution, from 1."""
+    text: tuple[str, ...] = ()
+    """What each step adds to the text of its parent."""
+    score: tuple[float, ...] = ()
+    """What the search thought of the solution up to and with this step."""
+
+    def __len__(self) -> int:
+        return len(self.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +256,10 @@ class Attempt:
     policy: Usage = field(default_factory=Usage)
     verifier: Usage = field(default_factory=Usage)
     error: str | None = None
+    tree: SearchTree | None = None
+    """The search that led to the pool, where there was one."""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """What the strategy noted of it (see `Solution.facts`)."""
 
     @property
     def key(self) -> tuple[str, str, int]:

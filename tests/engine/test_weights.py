@@ -5,16 +5,20 @@ from pathlib import Path
 
 import pytest
 
+import tts_bench
 from tts_bench.engine.weights import (
     MIB,
     check_model_exists,
     folder_fingerprint,
     is_out_of_memory,
     load_error,
+    local_path,
     model_revision,
     model_shape,
 )
 from tts_bench.errors import ModelError
+
+PACKAGE = Path(tts_bench.__file__).parent
 
 
 @pytest.fixture
@@ -133,3 +137,18 @@ def test_a_misspelt_folder_is_answered_with_its_neighbour(tmp_path, monkeypatch)
         with pytest.raises(ModelError, match=r"no model folder at .* Did you mean 'SmolLM2-135M'"):
             check_model_exists(name)
     check_model_exists("someone/SmolLM-135M")  # no such folder here: a hub id
+
+
+def test_shipped_models_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = "tts_bench/tiny/policy"
+    assert Path(local_path(name)) == PACKAGE / "tiny" / "policy"
+    assert local_path("org/model") == "org/model"
+    (tmp_path / name).mkdir(parents=True)  # a folder of the user's own comes first
+    assert local_path(name) == name
+
+
+def test_a_misspelt_shipped_model_is_told_its_neighbour(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"no model folder at tts_bench/tiny/polcy"):
+        check_model_exists("tts_bench/tiny/polcy")

@@ -52,6 +52,7 @@ def test_candidates_round_trip_through_pandas_with_their_texts(run, tmp_path):
         "score",
         "steps",
         "parent",
+        "node",
         "tokens",
         "logprob",
         "finish_reason",

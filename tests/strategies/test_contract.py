@@ -7,73 +7,84 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import math
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from scripted_attempts import Attempt as ScriptedAttempt
 
+from tts_bench.attempt import Bench
+from tts_bench.cells import Cell
+from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import BudgetExhausted, EngineError
-from tts_bench.ledger import Budget, Ledger, Meter
+from tts_bench.fields import field_types
+from tts_bench.ledger import Budget
+from tts_bench.prompt import Prompt
 from tts_bench.registry import STRATEGIES, Registry
-from tts_bench.session import Session
+from tts_bench.strategy import SuiteStrategy
 from tts_bench.types import Problem, Sampling, Solution
+from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier.confidence import ConfidenceVerifier
 
 FOLDERS = [Path(folder) for folder in [os.environ.get("TTS_BENCH_TEST_STRATEGIES")] if folder]
 REGISTRY = Registry(FOLDERS)
 NAMES = [name for name, where in REGISTRY.names(STRATEGIES).items() if where.endswith(".py")]
-PROBLEM = Problem("p", "What is 1 + 1?")
+PROBLEMS = [Problem(f"p{i}", f"What is {i} + 1?") for i in range(64)]
+SECONDS = 60
+"""Longer than anything here takes; a strategy that waits for ever fails then."""
 
 
-def mixed(prompt: str, request: Request) -> Completion:
-    """Answers, wrong ones, none, and truncated ones, with various confidences."""
-    rng = random.Random(request.seed)
-    texts = ["\\boxed{2}", "\\boxed{2}", "\\boxed{3}", "no idea", "it is \\boxed{4"]
-    greedy = request.sampling.temperature == 0
-    text = texts[0] if greedy else rng.choice(texts)
-    ids = tuple(map(ord, text))[: request.sampling.max_tokens]
-    cut = len(ids) < len(text) or "{4" in text
-    return Completion(ids, text[: len(ids)], -rng.random() * len(ids), "length" if cut else "stop")
+def mixed(prompt: str, request: Request) -> str:
+    """Solutions in steps: right, wrong, without an answer, or with one that is never closed."""
+    rng = random.Random(f"{request.seed} {prompt}")
+    steps = "".join(f"So {rng.randrange(9)} it is.\n\n" for _ in range(rng.randrange(3)))
+    ends = ["\\boxed{2}", "\\boxed{2}", "\\boxed{3}", "no idea", "it is \\boxed{4"]
+    return steps + rng.choice(ends)
 
 
-class Attempt:
-    """One strategy on one problem, with everything it did at hand."""
+def answering(prompt: str, request: Request) -> str:
+    """The same steps with an answer in every text."""
+    steps, _, _ = mixed(prompt, request).rpartition("\n\n")
+    return f"{steps}\n\n\\boxed{{{1 + request.seed % 3}}}" if steps else "\\boxed{2}"
 
-    def __init__(self, name: str, script=mixed, *, budget=None, problem=PROBLEM, **params):
-        self.ledger = Ledger(Meter(None), Meter(None, has_model=False), Budget(budget))
-        self.problem = problem
-        self.strategy = REGISTRY.load(STRATEGIES, name)(**params)
-        self.session = Session(
-            problem,
-            tuple(map(ord, problem.text)),
-            engine=ScriptedEngine(script),
-            verifier=ConfidenceVerifier(),
-            ledger=self.ledger,
-            sampling=Sampling(max_tokens=40),
-            seed=0,
-            canonicalize=self._canonicalize,
-        )
 
-    @staticmethod
-    async def _canonicalize(answers):
-        await asyncio.sleep(0)
-        return list(answers)
+class Varied(ScriptedEngine):
+    """Each completion has a confidence of its own, so that scores differ."""
 
-    async def solve(self) -> Solution:
-        return await self.strategy.solve(self.problem, self.session)
+    async def generate(self, request: Request) -> Completion:
+        done = await super().generate(request)
+        return replace(done, logprob=-random.Random(done.text).random() * len(done.token_ids))
+
+
+class Shuffled(Varied):
+    """Completions are finished in an order of their own, the short ones mostly first."""
+
+    async def generate(self, request: Request) -> Completion:
+        done = await super().generate(request)
+        for _ in range(len(done.token_ids) % 7 + random.Random(request.seed).randrange(5)):
+            await asyncio.sleep(0)
+        return done
+
+
+def attempt(name: str, script=mixed, **options) -> ScriptedAttempt:
+    settings = {"max_tokens": 60, "engine": Varied, "registry": REGISTRY, **options}
+    return ScriptedAttempt(name, script, **settings)
 
 
 def solve(name: str, script=mixed, **options) -> Solution:
-    return asyncio.run(Attempt(name, script, **options).solve())
+    return attempt(name, script, **options).run()
 
 
 def sizes(name: str) -> dict[str, int]:
     """`n=1` for the strategies that have an n."""
-    fields = REGISTRY.load(STRATEGIES, name).__dataclass_fields__
-    return {"n": 1} if "n" in fields else {}
+    return {"n": 1} if "n" in REGISTRY.load(STRATEGIES, name).__dataclass_fields__ else {}
 
 
 @pytest.fixture(params=NAMES)
@@ -81,43 +92,61 @@ def name(request) -> str:
     return request.param
 
 
-def test_the_same_seed_gives_the_same_solution_alone_and_among_many(name):
-    problems = [Problem(f"p{i}", f"What is {i} + 1?") for i in range(64)]
+async def solve_all(name: str, engine: type[ScriptedEngine], width: int) -> list[Solution]:
+    free = asyncio.Semaphore(width)
 
-    async def together():
-        attempts = [Attempt(name, problem=problem) for problem in problems]
-        return await asyncio.gather(*(attempt.solve() for attempt in attempts))
+    async def one(problem: Problem) -> Solution:
+        async with free:
+            return await attempt(name, problem=problem, engine=engine).solve()
 
-    alone = [solve(name, problem=problem) for problem in problems]
-    assert alone == asyncio.run(together())
+    return await asyncio.gather(*(one(problem) for problem in PROBLEMS))
 
 
-def test_it_chooses_one_of_its_candidates_that_has_an_answer(name):
-    solution = solve(name)
+def test_the_same_seed_gives_the_same_solution_whatever_is_finished_first(name):
+    alone = asyncio.run(solve_all(name, Varied, 1))
+    assert alone == asyncio.run(solve_all(name, Varied, 64))
+    assert alone == asyncio.run(solve_all(name, Shuffled, 64))
+
+
+def test_seeds_tell_solutions_apart_where_anything_is_sampled(name):
+    solutions = [solve(name, seed=seed) for seed in range(8)]
+    if name != "greedy":
+        assert len({repr(solution) for solution in solutions}) > 1
+
+
+def test_it_chooses_one_of_its_own_candidates_that_has_an_answer(name):
+    trial = attempt(name, answering)
+    solution = trial.run()
+    trial.session.check(solution.candidates)
     assert solution.chosen is not None
     assert solution.candidates[solution.chosen].answer is not None
 
 
-@pytest.mark.parametrize("budget", [1, 2, 7, 20, 100, 1000])
+@pytest.mark.parametrize("budget", [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 377, 1597])
 def test_it_never_spends_more_than_its_budget(name, budget):
-    attempt = Attempt(name, budget=budget)
+    trial = attempt(name, allowance=budget)
     with contextlib.suppress(BudgetExhausted):
-        asyncio.run(attempt.solve())
-    assert 0 < attempt.ledger.policy.usage.completion_tokens <= budget
+        trial.run()
+    assert 0 < trial.paid <= budget
 
 
 def test_it_survives_one_candidate(name):
     assert solve(name, **sizes(name)).candidates
 
 
+def speechless(prompt: str, request: Request) -> str:
+    """Texts without an answer, and nothing at all where one is asked for ("Answer:")."""
+    return "" if prompt.endswith(":") else "First this.\n\nI cannot say."
+
+
 def test_no_answer_anywhere_is_no_choice(name):
-    solution = solve(name, lambda *_: "I cannot say.")
+    solution = solve(name, speechless)
     assert solution.chosen is None
     assert solution.candidates
 
 
 def test_equal_scores_are_no_trouble(name):
-    solution = solve(name, lambda *_: "\\boxed{5}")
+    solution = solve(name, lambda *_: "\\boxed{5}", engine=ScriptedEngine)
     assert solution.candidates[solution.chosen].answer == "5"
 
 
@@ -127,26 +156,108 @@ def test_every_text_truncated_is_no_trouble(name):
     assert all(one.finish_reason == "length" for one in solution.candidates)
 
 
-@pytest.mark.parametrize("call", [1, 2, 5, 16])
-def test_an_engine_that_fails_at_a_call_is_an_engine_error(name, call):
-    count = [0]
+def test_empty_texts_are_no_trouble(name):
+    assert solve(name, lambda *_: "").chosen is None
 
-    def failing(prompt, request):
-        count[0] += 1
-        if count[0] == call:
-            raise EngineError("scripted")
+
+class Failing:
+    """Plays `mixed` until call `at`, which fails."""
+
+    def __init__(self, at: int) -> None:
+        self.at, self.calls = at, 0
+
+    def __call__(self, prompt: str, request: Request) -> str:
+        self.calls += 1
+        if self.calls == self.at:
+            raise EngineError("scripted failure")
         return mixed(prompt, request)
 
-    try:
-        solve(name, failing)
-    except EngineError:
-        assert count[0] >= call
-    else:
-        assert count[0] < call
+
+class NoGrader:
+    async def grade(self, reference, answers):
+        return [answer == reference for answer in answers]
+
+
+async def canonical(answers):
+    return list(answers)
+
+
+def graded(name: str, script) -> str:
+    """Status of the attempt, as a run makes it."""
+    cell = Cell(name, name, REGISTRY.load(STRATEGIES, name)(), Sampling(60), {})
+    problem = PROBLEMS[0]
+    bench = Bench(
+        engine=Varied(script),
+        shape=None,
+        verifier=ConfidenceVerifier(),
+        opinion=VerifierInfo("confidence"),
+        grader=NoGrader(),
+        canonicalize=canonical,
+        budget=Budget(),
+        prompt=Prompt(chat=False),
+    )
+    item = Item(problem, "1")
+
+    async def make() -> str:
+        ids = tuple(map(ord, problem.text))
+        made, _ = await asyncio.wait_for(bench.attempt(cell, item, ids, 0), SECONDS)
+        if made.status == "error":
+            assert made.error == "EngineError: scripted failure"
+            assert not made.correct
+        return made.status
+
+    return asyncio.run(make())
+
+
+def test_an_engine_that_fails_at_any_call_makes_the_attempt_an_error(name):
+    whole = Failing(0)
+    assert graded(name, whole) in ("ok", "no_answer")
+    for call in range(1, min(whole.calls, 60) + 1):
+        assert graded(name, Failing(call)) == "error", f"call {call} of {whole.calls}"
+
+
+def numbers(name: str) -> list[tuple[str, object]]:
+    """Every number among the parameters, with a value that none can have."""
+    types = field_types(REGISTRY.load(STRATEGIES, name))
+    kinds = {field: {kind, *get_args(kind)} for field, kind in types.items()}
+    return [(field, -1) for field, kind in kinds.items() if int in kind] + [
+        (field, math.nan) for field, kind in kinds.items() if float in kind
+    ]
+
+
+def test_a_number_that_makes_no_sense_is_refused_by_its_name(name):
+    cls = REGISTRY.load(STRATEGIES, name)
+    for field, value in numbers(name):
+        with pytest.raises(ValueError, match=field):
+            cls(**{field: value})
+
+
+def test_it_says_how_much_it_may_spend_and_keeps_to_it(name):
+    trial = attempt(name)
+    most = trial.strategy.most_tokens(trial.session.sampling)
+    assert most is None or most >= 1
+    trial.run()
+    assert most is None or trial.paid <= most
+
+
+def test_one_that_shares_out_a_budget_gives_every_problem_its_part(name):
+    cls = REGISTRY.load(STRATEGIES, name)
+    if not issubclass(cls, SuiteStrategy):
+        pytest.skip("each problem stands for itself")
+    trials = [attempt(name, problem=problem) for problem in PROBLEMS[:12]]
+    probes = [asyncio.run(one.strategy.probe_problem(one.problem, one.session)) for one in trials]
+    probes[3] = None
+    given = cls().allocate(probes)
+    assert len(given) == len(probes)
+    assert given == cls().allocate(list(probes))
+    for strategy, trial in zip(given, trials, strict=True):
+        fresh = attempt(name, problem=trial.problem)
+        assert asyncio.run(strategy.solve(trial.problem, fresh.session)).candidates
 
 
 def test_it_keeps_no_state_between_problems(name):
-    strategy = REGISTRY.load(STRATEGIES, name)()
-    assert hash(strategy) == hash(REGISTRY.load(STRATEGIES, name)())
-    with pytest.raises(AttributeError):
+    cls = REGISTRY.load(STRATEGIES, name)
+    strategy = cls()
+    assert hash(strategy) == hash(cls())
+    with pytest.raises(dataclasses.FrozenInstanceError):
         strategy.anything = 1

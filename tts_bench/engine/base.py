@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
-from tts_bench.errors import TtsBenchError
+from tts_bench.engine.reopen import Reopened
+from tts_bench.errors import EngineError, ModelError, TtsBenchError
 from tts_bench.flops import ModelShape
 from tts_bench.types import FinishReason, Sampling
 
@@ -25,6 +26,8 @@ class Request:
     prompt_ids: tuple[int, ...] = field(repr=False)
     sampling: Sampling
     seed: int
+    logprob_ids: tuple[int, ...] = ()
+    """Tokens whose log-probability at the first generated position is wanted (at most 128)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ class Completion:
     """Prompt tokens that the engine did not compute, by its own report."""
     key: str = field(default="", repr=False)
     """Key in the generation store; empty where the completion is not stored."""
+    first_logprobs: tuple[float, ...] = ()
+    """Log-probabilities (nats) of the request's `logprob_ids`, in order, at the first generated
+    position, under the model's unmodified distribution."""
 
     @property
     def mean_logprob(self) -> float:
@@ -79,6 +85,10 @@ class EngineInfo:
         return "|".join(parts)
 
 
+_SAID = "§"
+"""Stands for an assistant's turn where only what the template writes behind one is wanted."""
+
+
 class Engine(abc.ABC):
     """A policy model behind one door. Subclasses are frozen dataclasses of their settings.
 
@@ -94,6 +104,11 @@ class Engine(abc.ABC):
         fields: dict[str, Any] = asdict(self) if is_dataclass(self) else {}
         kept = {name: value for name, value in fields.items() if name not in self.speed_only}
         return f"{type(self).__name__} {json.dumps(kept, sort_keys=True, default=str)}"
+
+    @property
+    def info(self) -> EngineInfo:
+        """What `start` returned. Raises EngineError before that, and where it is not kept."""
+        raise EngineError("the engine is not started, or does not keep what it says of itself")
 
     @abc.abstractmethod
     async def start(self) -> EngineInfo:
@@ -131,6 +146,43 @@ class Engine(abc.ABC):
 
         Raises ModelError where the tokenizer has no chat template.
         """
+
+    def encode_turn(self, text: str, template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
+        """Token ids that end the assistant's turn, say `text` as the user, and hand over again.
+
+        What the template writes behind an assistant's turn, and so what goes on from a
+        candidate's exact tokens: the turns before are never rendered again. Raises ModelError
+        where there is no template, or where it does not show such a turn as it stands.
+        """
+        roles = ("user", "assistant", "user")
+        chat = [
+            {"role": role, "content": content}
+            for role, content in zip(roles, ("?", _SAID, text), strict=True)
+        ]
+        ids, said = self.encode_chat(chat, template_kwargs), self.encode(_SAID)
+        places = range(len(ids) - len(said) + 1)
+        found = [at for at in places if ids[at : at + len(said)] == said]
+        if not found:
+            raise ModelError("the chat template does not show an assistant's turn as it stands")
+        return ids[found[0] + len(said) :]
+
+    def decode(self, token_ids: tuple[int, ...]) -> str:
+        """The text of token ids, special tokens left out."""
+        raise EngineError(f"{type(self).__name__} does not turn ids into text (decode)")
+
+    def reopen(
+        self,
+        prompt_ids: tuple[int, ...],
+        token_ids: tuple[int, ...],
+        markers: tuple[str, ...],
+        whole: bool,
+    ) -> Reopened:
+        """Take back what ended a completion (see `engine.reopen`), to go on from there.
+
+        That is the last of the `markers`, which stop strings are; where not `whole`, what was
+        written of one before it was cut off; and without markers the end-of-turn token.
+        """
+        raise EngineError(f"{type(self).__name__} cannot go on behind a stop (reopen)")
 
 
 def first_error(group: BaseExceptionGroup[TtsBenchError]) -> TtsBenchError:

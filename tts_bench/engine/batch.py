@@ -14,7 +14,7 @@ from torch import Tensor
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.decode import Decoder
 from tts_bench.engine.draw import Knobs, Noise, draw, noise
-from tts_bench.engine.tokenizer import StopStrings, added_text
+from tts_bench.engine.tokenizer import StopStrings, added_text, names_special
 from tts_bench.errors import EngineError
 from tts_bench.types import FinishReason
 
@@ -37,6 +37,7 @@ class Row:
     cached: int
     token_ids: list[int] = field(default_factory=list)
     logprob: float = 0.0
+    first_logprobs: tuple[float, ...] = ()
 
     @property
     def last_token(self) -> int:
@@ -88,6 +89,7 @@ class Batch:
         if self._knobs is None:
             samplings = [row.job.request.sampling for row in self.rows]
             self._knobs = Knobs(samplings, self.draw_device)
+        self._note_first(logits)
         tokens, logprobs = draw(logits, self._knobs, self._noise(logits))
         for row, token, logprob in zip(self.rows, tokens.tolist(), logprobs.tolist(), strict=True):
             row.token_ids.append(token)
@@ -112,7 +114,9 @@ class Batch:
 
     def _row(self, job: Job, cached: int) -> Row:
         request = job.request
-        stops = StopStrings(self.tokenizer, request.sampling.stop)
+        strings = request.sampling.stop
+        special = bool(strings) and names_special(self.tokenizer, strings)
+        stops = StopStrings(self.tokenizer, strings, special)
         return Row(job, noise(request.seed, self.draw_device), stops, cached)
 
     def _remove(self, index: int) -> None:
@@ -131,10 +135,16 @@ class Batch:
                 row.noise.fill(out)
         return self._exponentials[:rows]
 
+    def _note_first(self, logits: Tensor) -> None:
+        """Keep the log-probabilities that rows at their first position have been asked for."""
+        for i, row in enumerate(self.rows):
+            if not row.token_ids and (ids := row.job.request.logprob_ids):
+                row.first_logprobs = tuple(logits[i].double().log_softmax(-1)[list(ids)].tolist())
+
     def _outcome(self, row: Row) -> Completion | EngineError | None:
         """The completion, or what went wrong, or None where the row goes on."""
         request, count = row.job.request, len(row.token_ids)
-        if not math.isfinite(row.logprob):
+        if not all(map(math.isfinite, (row.logprob, *row.first_logprobs))):
             return EngineError("the model's output is not a number: are its weights damaged?")
         if row.token_ids[-1] in self.end_ids:
             return self._completion(row, "stop", None)
@@ -154,6 +164,7 @@ class Batch:
             finish_reason=reason,
             stop=stop,
             cached_prompt_tokens=row.cached,
+            first_logprobs=row.first_logprobs,
         )
 
 

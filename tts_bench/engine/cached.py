@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.reopen import Reopened
 from tts_bench.errors import EngineError, ReplayMiss
 from tts_bench.flops import ModelShape
 
@@ -44,14 +45,19 @@ class CachedEngine(Engine):
         self._replay = replay
         self._salt = salt
         self._identity = ""
+        self._info: EngineInfo | None = None
         self._in_flight: dict[str, asyncio.Task[Completion]] = {}
         self._made: set[str] = set()
-        self._encoded: dict[str, tuple[int, ...]] = {}
-        self._unsaved: dict[str, tuple[int, ...]] = {}
+        self._texts: dict[str, Any] = {}
+        self._unsaved: dict[str, Any] = {}
         self.hits = 0
         """Requests answered without asking the engine."""
         self.generated_tokens = 0
         """Tokens that the engine has generated, not counting those from the store."""
+
+    def recipe(self) -> str:
+        """The inner engine's."""
+        return self._engine.recipe()
 
     async def start(self) -> EngineInfo:
         """Start the inner engine; under `replay`, only recall what it once said of itself."""
@@ -60,10 +66,17 @@ class CachedEngine(Engine):
         else:
             info = await self._engine.start()
             await self._store.put_facts(_INFO, {self._engine.recipe(): asdict(info)})
+        self._info = info
         self._identity = f"{info.identity}|{self._salt}" if self._salt else info.identity
-        stored = await self._store.get_facts(self._encodings)
-        self._encoded = {key: tuple(ids) for key, ids in stored.items()}
+        self._texts = await self._store.get_facts(self._encodings)
         return info
+
+    @property
+    def info(self) -> EngineInfo:
+        """What `start` returned. Raises EngineError where the engine is not started."""
+        if self._info is None:
+            raise EngineError("the engine is not started")
+        return self._info
 
     async def close(self) -> None:
         """Drop what is in flight and close the inner engine."""
@@ -73,11 +86,12 @@ class CachedEngine(Engine):
         await asyncio.gather(*tasks, return_exceptions=True)
         if not self._replay:
             await self._engine.close()
+            await self._save_texts()
 
     def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
         """Token ids by the inner engine, remembered for a replay."""
         key = json.dumps(["text", text, add_special_tokens])
-        return self._remember(key, lambda: self._engine.encode(text, add_special_tokens))
+        return tuple(self._remember(key, lambda: self._engine.encode(text, add_special_tokens)))
 
     def encode_chat(
         self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
@@ -85,7 +99,33 @@ class CachedEngine(Engine):
         """Token ids by the inner engine, remembered for a replay."""
         chat = [dict(message) for message in messages]
         key = json.dumps(["chat", chat, dict(template_kwargs)], sort_keys=True)
-        return self._remember(key, lambda: self._engine.encode_chat(messages, template_kwargs))
+        ids = self._remember(key, lambda: self._engine.encode_chat(messages, template_kwargs))
+        return tuple(ids)
+
+    def decode(self, token_ids: tuple[int, ...]) -> str:
+        """Text by the inner engine, remembered for a replay."""
+        key = json.dumps(["decode", token_ids])
+        text: str = self._remember(key, lambda: self._engine.decode(token_ids))
+        return text
+
+    def reopen(
+        self,
+        prompt_ids: tuple[int, ...],
+        token_ids: tuple[int, ...],
+        markers: tuple[str, ...],
+        whole: bool,
+    ) -> Reopened:
+        """By the inner engine, remembered for a replay."""
+        digest = hashlib.blake2b(_ids_bytes(prompt_ids), digest_size=16)
+        digest.update(_ids_bytes(token_ids))
+        key = json.dumps(["reopen", len(prompt_ids), digest.hexdigest(), markers, whole])
+
+        def ask() -> list[Any]:
+            left = self._engine.reopen(prompt_ids, token_ids, markers, whole)
+            return [left.tokens, left.characters, left.rest_ids, left.rest]
+
+        tokens, characters, rest_ids, rest = self._remember(key, ask)
+        return Reopened(tokens, characters, tuple(rest_ids), rest)
 
     async def generate(self, request: Request) -> Completion:
         """One completion, from the store if it is there."""
@@ -93,9 +133,7 @@ class CachedEngine(Engine):
 
     async def generate_all(self, requests: Sequence[Request]) -> list[Completion]:
         """Look all up at once, join what is in flight, and ask the engine for the rest."""
-        if self._unsaved:
-            unsaved, self._unsaved = self._unsaved, {}
-            await self._store.put_facts(self._encodings, unsaved)
+        await self._save_texts()
         keys = [request_key(self._identity, request) for request in requests]
         tasks = {key: self._in_flight[key] for key in keys if key in self._in_flight}
         self.hits += len(tasks)
@@ -107,6 +145,11 @@ class CachedEngine(Engine):
         # worth storing even where the attempt that asked for it has failed.
         await asyncio.gather(*(asyncio.shield(task) for task in tasks.values()))
         return [found[key] if key in found else tasks[key].result() for key in keys]
+
+    async def _save_texts(self) -> None:
+        if self._unsaved:
+            unsaved, self._unsaved = self._unsaved, {}
+            await self._store.put_facts(self._encodings, unsaved)
 
     async def _look_up(self, keys: Sequence[str]) -> dict[str, Completion]:
         wanted = list(dict.fromkeys(keys))
@@ -151,13 +194,13 @@ class CachedEngine(Engine):
     def _encodings(self) -> str:
         return f"encoding|{self._identity}|"
 
-    def _remember(self, key: str, encode: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
-        ids = self._encoded.get(key)
-        if ids is None:
+    def _remember(self, key: str, ask: Callable[[], Any]) -> Any:
+        """What the engine's tokenizer says, as JSON can hold it."""
+        if key not in self._texts:
             if self._replay:
                 raise ReplayMiss(f"never encoded with {self._identity}: {key}")
-            ids = self._encoded[key] = self._unsaved[key] = encode()
-        return ids
+            self._texts[key] = self._unsaved[key] = ask()
+        return self._texts[key]
 
 
 def request_key(identity: str, request: Request) -> str:
@@ -173,6 +216,8 @@ def request_key(identity: str, request: Request) -> str:
         sampling.stop,
         request.seed,
     ]
+    if request.logprob_ids:  # only then: completions without them keep the keys they have
+        rest.append(request.logprob_ids)
     digest.update(json.dumps(rest).encode())
     return digest.hexdigest()
 

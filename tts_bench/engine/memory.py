@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
@@ -15,6 +17,18 @@ def available_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | No
     """
     found = [_meminfo(meminfo), _container(cgroup)]
     return min((value for value in found if value is not None), default=None)
+
+
+def gpu_memory() -> int | None:
+    """Bytes of the smallest NVIDIA GPU, free or not; None where there is none to be asked.
+
+    Asked without loading torch, which takes seconds.
+    """
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=10)
+        return min(int(line) for line in done.stdout.split()) << 20
+    return None
 
 
 def _meminfo(path: Path) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.reopen import Reopened, reopen
 from tts_bench.flops import ModelShape
 
 Script = Callable[[str, Request], "str | Completion"]
@@ -19,7 +20,8 @@ class ScriptedEngine(Engine):
     """Calls `script` for every request; a token is a character, its id the code point.
 
     What the script returns is cut at the first stop string and at `max_tokens`, as a model's
-    output is; each token has a log-probability of -0.1. An exception that the script raises is
+    output is; each token has a log-probability of -0.1, and at the first position every other
+    one of `logprob_ids` has -10. An exception that the script raises is
     raised by `generate`, so failures can be scripted too.
 
     >>> engine = ScriptedEngine(lambda prompt, request: f"{prompt} is 2.")
@@ -31,6 +33,11 @@ class ScriptedEngine(Engine):
 
     async def start(self) -> EngineInfo:
         """Nothing to load."""
+        return self.info
+
+    @property
+    def info(self) -> EngineInfo:
+        """Known without a start."""
         return EngineInfo(
             engine="scripted",
             model=getattr(self.script, "__name__", "script"),
@@ -64,6 +71,22 @@ class ScriptedEngine(Engine):
         """The messages' contents, line by line."""
         return self.encode("".join(f"{message['content']}\n" for message in messages))
 
+    def decode(self, token_ids: tuple[int, ...]) -> str:
+        """Characters."""
+        return _text(token_ids)
+
+    def reopen(
+        self,
+        prompt_ids: tuple[int, ...],
+        token_ids: tuple[int, ...],
+        markers: tuple[str, ...],
+        whole: bool,
+    ) -> Reopened:
+        """Without the marker; the end of a turn is no token here."""
+        if not markers:
+            return Reopened(len(token_ids), len(token_ids))
+        return reopen(token_ids, markers, whole, show=_text, plain=_text, encode=self.encode)
+
 
 def _text(ids: Sequence[int]) -> str:
     return "".join(map(chr, ids))
@@ -81,4 +104,7 @@ def _cut(text: str, request: Request) -> Completion:
         logprob=-0.1 * len(text),
         finish_reason="length" if cut else "stop",
         stop=None if cut else stop,
+        first_logprobs=tuple(
+            -0.1 if text and token == ord(text[0]) else -10.0 for token in request.logprob_ids
+        ),
     )

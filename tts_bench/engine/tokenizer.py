@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tts_bench.engine import reopen as reopening
+from tts_bench.engine.reopen import Reopened
 from tts_bench.errors import ModelError
 
 TAIL_TOKENS = 8
@@ -44,26 +46,61 @@ def encode_chat(
     return tuple(ids)
 
 
-def added_text(tokenizer: Any, prompt_ids: Sequence[int], token_ids: Sequence[int]) -> str:
-    """What `token_ids` add to the text of the prompt, special tokens left out.
+def added_text(
+    tokenizer: Any,
+    prompt_ids: Sequence[int],
+    token_ids: Sequence[int],
+    special: bool = False,
+) -> str:
+    """What `token_ids` add to the text of the prompt; without special tokens, unless asked for.
 
     Decoded together with the prompt's tail: some tokenizers drop a leading space at the start
     of a text, and a character may be cut in two by the prompt's end.
     """
     tail = list(prompt_ids[-TAIL_TOKENS:])
-    before = decode(tokenizer, tail)
-    after = decode(tokenizer, [*tail, *token_ids])
+    before = decode(tokenizer, tail, special)
+    after = decode(tokenizer, [*tail, *token_ids], special)
     pairs = zip(before, after, strict=False)
     same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
     return after[same:]
 
 
-def decode(tokenizer: Any, token_ids: Sequence[int]) -> str:
-    """The text of token ids as it stands, special tokens left out."""
+def decode(tokenizer: Any, token_ids: Sequence[int], special: bool = False) -> str:
+    """The text of token ids as it stands; without special tokens, unless they are asked for."""
     text: str = tokenizer.decode(
-        list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        list(token_ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False
     )
     return text
+
+
+def reopen(
+    tokenizer: Any,
+    prompt_ids: tuple[int, ...],
+    token_ids: tuple[int, ...],
+    markers: tuple[str, ...],
+    whole: bool,
+) -> Reopened:
+    """Take back the marker that ended a completion, or its end-of-turn token (see `Engine`)."""
+    if not markers:
+        kept = token_ids[:-1]
+        return Reopened(len(kept), len(added_text(tokenizer, prompt_ids, kept)))
+    return reopening.reopen(
+        token_ids,
+        markers,
+        whole,
+        show=lambda ids: added_text(tokenizer, prompt_ids, ids, special=True),
+        plain=lambda ids: added_text(tokenizer, prompt_ids, ids),
+        encode=lambda text: encode(tokenizer, text, add_special_tokens=False),
+    )
+
+
+def names_special(tokenizer: Any, strings: Sequence[str]) -> bool:
+    """Whether any of the strings holds a special token, which the text of a solution leaves out.
+
+    Markers of a thinking format may be such tokens; they are then looked for among them.
+    """
+    added = tokenizer.added_tokens_decoder.values()
+    return any(token.special and token.content in one for token in added for one in strings)
 
 
 def end_ids(tokenizer: Any, *configs: Any) -> frozenset[int]:
@@ -81,6 +118,8 @@ class StopStrings:
 
     tokenizer: Any
     strings: tuple[str, ...]
+    special: bool = False
+    """Whether special tokens are part of the text that is looked at (see `names_special`)."""
 
     def found(self, token_ids: Sequence[int]) -> str | None:
         """The stop string that the last token completed; the one that ends first, of several.
@@ -91,6 +130,6 @@ class StopStrings:
         if not self.strings:
             return None
         longest = max(len(stop.encode()) for stop in self.strings)
-        tail = decode(self.tokenizer, token_ids[-(longest + TAIL_TOKENS) :])
+        tail = decode(self.tokenizer, token_ids[-(longest + TAIL_TOKENS) :], self.special)
         ends = [(tail.index(s) + len(s), s) for s in self.strings if s in tail]
         return min(ends)[1] if ends else None

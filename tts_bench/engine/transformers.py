@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tts_bench.engine import tokenizer as tokens
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.reopen import Reopened
 from tts_bench.engine.weights import (
     check_model_exists,
     load_error,
+    local_path,
     model_revision,
     model_shape,
 )
@@ -75,6 +77,11 @@ class TransformersEngine(Engine):
             raise load_error(self.model, error) from error
         return loaded.info
 
+    @property
+    def info(self) -> EngineInfo:
+        """What `start` returned. Raises EngineError where the engine is not started."""
+        return self._loaded.info
+
     async def close(self) -> None:
         """Free the model; requests still in flight fail with EngineError."""
         worker: Worker[Loaded] | None = self.__dict__.pop("_worker", None)
@@ -96,6 +103,20 @@ class TransformersEngine(Engine):
     ) -> tuple[int, ...]:
         """Token ids of a chat; ModelError where there is no template or it fails."""
         return tokens.encode_chat(self._loaded.tokenizer, messages, template_kwargs)
+
+    def decode(self, token_ids: tuple[int, ...]) -> str:
+        """The text of token ids, special tokens left out."""
+        return tokens.decode(self._loaded.tokenizer, token_ids)
+
+    def reopen(
+        self,
+        prompt_ids: tuple[int, ...],
+        token_ids: tuple[int, ...],
+        markers: tuple[str, ...],
+        whole: bool,
+    ) -> Reopened:
+        """Take back the marker that ended a completion, or its end-of-turn token."""
+        return tokens.reopen(self._loaded.tokenizer, prompt_ids, token_ids, markers, whole)
 
     @functools.cached_property
     def _worker(self) -> Worker[Loaded]:
@@ -133,10 +154,11 @@ class TransformersEngine(Engine):
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         source = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
-        tokenizer = transformers.AutoTokenizer.from_pretrained(self.model, **source)
+        place = local_path(self.model)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **source)
         device = pick_device(self.device)
         dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
-        model = load_weights(self.model, dtype=dtype, **source).to(device).eval()
+        model = load_weights(place, dtype=dtype, **source).to(device).eval()
         text_config = model.config.get_text_config(decoder=True)
         max_model_len = self._longest(getattr(text_config, "max_position_embeddings", None))
         shape, note = model_shape(model.config.to_dict())
@@ -153,7 +175,7 @@ class TransformersEngine(Engine):
         ends = tokens.end_ids(tokenizer, model.generation_config, model.config, text_config)
         # Two tokenizers: one for this thread, one for the callers of `encode`; a fast tokenizer
         # refuses to be used from two threads at once.
-        callers = transformers.AutoTokenizer.from_pretrained(self.model, **source)
+        callers = transformers.AutoTokenizer.from_pretrained(place, **source)
         vocabulary = model.get_input_embeddings().num_embeddings
         batch = Batch(decoder, tokenizer, ends, max_model_len)
         return batch, Loaded(info, callers, vocabulary)
@@ -230,5 +252,6 @@ def check_request(request: Request, max_model_len: int, vocabulary: int) -> None
             f"the prompt has {len(prompt)} tokens, and the engine holds {max_model_len}"
             " for prompt and completion"
         )
-    if min(prompt) < 0 or max(prompt) >= vocabulary:
-        raise EngineError(f"the prompt has ids outside of the vocabulary of {vocabulary}")
+    for what, ids in (("the prompt has", prompt), ("logprob_ids has", request.logprob_ids)):
+        if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
+            raise EngineError(f"{what} ids outside of the vocabulary of {vocabulary}")

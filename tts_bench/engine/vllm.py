@@ -22,10 +22,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tts_bench.engine import tokenizer as tokens
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
-from tts_bench.engine.vllm_worker import Loaded, VLLMWorker
+from tts_bench.engine.reopen import Reopened
+from tts_bench.engine.vllm_worker import Dialogue, Loaded, VLLMWorker
 from tts_bench.engine.weights import (
     check_model_exists,
     load_error,
+    local_path,
     model_revision,
     model_shape,
 )
@@ -101,18 +103,30 @@ class VLLMEngine(Engine):
 
     async def start(self) -> EngineInfo:
         """Load the model in the engine's thread; the caller's event loop stays free."""
-        if importlib.util.find_spec("vllm") is None:
-            raise MissingExtra("engine 'vllm'", "vllm")
         if "_worker" in self.__dict__:
             raise EngineError("engine 'vllm' is started already")
-        prepare_environment()
-        worker = VLLMWorker(self._load)
+        worker = self.new_worker()
         info = await worker.start()
         self.__dict__["_worker"] = worker
         return info
 
+    def new_worker(self, dialogue: Dialogue | None = None) -> VLLMWorker:
+        """A worker, still to be started, that loads vLLM with these settings.
+
+        Raises MissingExtra where vLLM is not installed.
+        """
+        if importlib.util.find_spec("vllm") is None:
+            raise MissingExtra("vLLM", "vllm")
+        prepare_environment()
+        return VLLMWorker(self._load, dialogue)
+
+    @property
+    def info(self) -> EngineInfo:
+        """What `start` returned. Raises EngineError where the engine is not started."""
+        return self._started.info
+
     async def close(self) -> None:
-        """Free the model. Call it before another engine of this process is started."""
+        """Free the model; its memory stays taken while another engine of the process is open."""
         worker: VLLMWorker | None = self.__dict__.pop("_worker", None)
         if worker is not None:
             await worker.close()
@@ -130,6 +144,20 @@ class VLLMEngine(Engine):
     ) -> tuple[int, ...]:
         """Token ids of a chat; ModelError where there is no template or it fails."""
         return tokens.encode_chat(self._started.tokenizer, messages, template_kwargs)
+
+    def decode(self, token_ids: tuple[int, ...]) -> str:
+        """The text of token ids, special tokens left out."""
+        return tokens.decode(self._started.tokenizer, token_ids)
+
+    def reopen(
+        self,
+        prompt_ids: tuple[int, ...],
+        token_ids: tuple[int, ...],
+        markers: tuple[str, ...],
+        whole: bool,
+    ) -> Reopened:
+        """Take back the marker that ended a completion, or its end-of-turn token."""
+        return tokens.reopen(self._started.tokenizer, prompt_ids, token_ids, markers, whole)
 
     @property
     def _started(self) -> VLLMWorker:
@@ -161,6 +189,7 @@ class VLLMEngine(Engine):
             name: getattr(self, name) for name in PASSED_ON if getattr(self, name) is not None
         }
         arguments |= {
+            "model": local_path(self.model),
             "dtype": "float32" if on_cpu and self.dtype == "auto" else self.dtype,
             "enforce_eager": on_cpu if self.enforce_eager is None else self.enforce_eager,
             "kv_cache_memory_bytes": self._kv_cache_bytes(on_cpu),

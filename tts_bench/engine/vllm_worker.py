@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from multiprocessing import connection, resource_tracker
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tts_bench.engine import vllm_turns
 from tts_bench.engine.base import Completion, EngineInfo, Request
-from tts_bench.engine.tokenizer import added_text
+from tts_bench.engine.tokenizer import added_text, names_special
 from tts_bench.engine.weights import first_line
 from tts_bench.errors import EngineError
 from tts_bench.types import FinishReason
@@ -60,11 +61,22 @@ class _Cancel:
     id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """What is asked of an engine: completions, or what a pooling model reads."""
+
+    parameters: Callable[[Any, Any], Any]
+    """vLLM's parameters for a request, given the request and the engine's tokenizer."""
+    outcome: Callable[[Any, Any, Any], Any]
+    """The answer, or an EngineError, given the request, vLLM's output and the tokenizer."""
+
+
 class VLLMWorker:
     """Loads an engine in a thread of its own and serves it until `close`, or until it dies."""
 
-    def __init__(self, load: Callable[[], Loaded]) -> None:
+    def __init__(self, load: Callable[[], Loaded], dialogue: Dialogue | None = None) -> None:
         self._load = load
+        self._dialogue = dialogue or Dialogue(sampling_params, completion)
         self._inbox: queue.SimpleQueue[_Job | _Cancel | None] = queue.SimpleQueue()
         self._jobs: dict[str, _Job] = {}
         self._ids = itertools.count()
@@ -92,6 +104,11 @@ class VLLMWorker:
 
     async def generate(self, request: Request) -> Completion:
         """One completion. Raises EngineError; cancelling aborts the request in the engine."""
+        done: Completion = await self.ask(request)
+        return done
+
+    async def ask(self, request: Any) -> Any:
+        """One answer of the dialogue to a request that has `prompt_ids`; see `generate`."""
         loop = asyncio.get_running_loop()
         job = _Job(str(next(self._ids)), request, loop, loop.create_future())
         with self._lock:
@@ -105,6 +122,11 @@ class VLLMWorker:
             raise
 
     @property
+    def info(self) -> EngineInfo:
+        """What the engine said of itself when it was loaded."""
+        return self._started.result()
+
+    @property
     def in_flight(self) -> int:
         """Requests that the engine holds."""
         return len(self._jobs)
@@ -115,9 +137,11 @@ class VLLMWorker:
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            loaded = self._load()
-            tokenizer = loaded.engine.get_tokenizer()
-            self.tokenizer = copy.deepcopy(tokenizer)
+            with vllm_turns.turn():
+                loaded = self._load()
+                tokenizer = loaded.engine.get_tokenizer()
+                self.tokenizer = copy.deepcopy(tokenizer)
+                vllm_turns.opened(loaded.engine)
         except BaseException as error:
             self._started.set_exception(error)
             return
@@ -127,23 +151,23 @@ class VLLMWorker:
         end = "the engine was closed"
         try:
             _watch_core(engine)
-            while self._take(engine):
+            while self._take(engine, tokenizer):
                 if self._jobs:
-                    self._deliver(engine.step(), tokenizer)
+                    self._deliver(vllm_turns.step(engine), tokenizer)
         except Exception as error:
             end = f"vLLM's engine died: {type(error).__name__}: {first_line(error)}"
         self._fail_all(end)
-        engine.engine_core.shutdown()
+        vllm_turns.retire(engine)
         del engine
         gc.collect()
 
-    def _take(self, engine: LLMEngine) -> bool:
+    def _take(self, engine: LLMEngine, tokenizer: Any) -> bool:
         """Hand over all that has arrived, waiting where nothing is in flight; False: the end."""
         try:
             item = self._inbox.get(block=not self._jobs)
             while item is not None:
                 if isinstance(item, _Job):
-                    self._admit(engine, item)
+                    self._admit(engine, item, tokenizer)
                 elif self._jobs.pop(item.id, None) is not None:
                     engine.abort_request([item.id])
                 item = self._inbox.get_nowait()
@@ -151,7 +175,7 @@ class VLLMWorker:
             return True
         return False
 
-    def _admit(self, engine: LLMEngine, job: _Job) -> None:
+    def _admit(self, engine: LLMEngine, job: _Job, tokenizer: Any) -> None:
         from vllm.inputs import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -159,7 +183,7 @@ class VLLMWorker:
             return
         try:
             prompt = tokens_input(list(job.request.prompt_ids))
-            engine.add_request(job.id, prompt, sampling_params(job.request))
+            engine.add_request(job.id, prompt, self._dialogue.parameters(job.request, tokenizer))
         except EngineDeadError:
             self._jobs[job.id] = job
             raise
@@ -174,7 +198,7 @@ class VLLMWorker:
         for output in outputs:
             job = self._jobs.pop(output.request_id, None)
             if job is not None:
-                outcomes.append((job, completion(job.request, output, tokenizer)))
+                outcomes.append((job, self._dialogue.outcome(job.request, output, tokenizer)))
         _settle_all(outcomes)
 
     def _fail_all(self, end: str) -> None:
@@ -188,12 +212,12 @@ class VLLMWorker:
         self._jobs.clear()
 
 
-def sampling_params(request: Request) -> SamplingParams:
+def sampling_params(request: Request, tokenizer: Any = None) -> SamplingParams:
     """vLLM's form of a request's sampling: seeded, and answered once, at its end."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
-    sampling = request.sampling
+    sampling, wanted = request.sampling, list(request.logprob_ids)
     return SamplingParams(
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
@@ -202,9 +226,15 @@ def sampling_params(request: Request) -> SamplingParams:
         stop=list(sampling.stop),
         # Without stop strings nobody reads the text before the end: it is decoded there, once.
         detokenize=bool(sampling.stop),
+        skip_special_tokens=not (
+            sampling.stop and tokenizer is not None and names_special(tokenizer, sampling.stop)
+        ),
         include_stop_str_in_output=True,
         seed=request.seed,
-        logprobs=0,
+        # Not 1 or more for anyone: beside a request with `logprob_token_ids` vLLM 0.32 turns
+        # what others get beyond their own token into -inf.
+        logprobs=None if wanted else 0,
+        logprob_token_ids=wanted or None,
         flat_logprobs=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
@@ -220,7 +250,8 @@ def completion(request: Request, output: RequestOutput, tokenizer: Any) -> Compl
     logprob = choice.cumulative_logprob
     if reason is None or logprob is None:
         return EngineError(f"vLLM gave the request up: {choice.finish_reason}")
-    if not math.isfinite(logprob):
+    first = _first_logprobs(request, choice.logprobs)
+    if not all(map(math.isfinite, (logprob, *first))):
         return EngineError("the model's output is not a number: are its weights damaged?")
     return Completion(
         token_ids=tuple(choice.token_ids),
@@ -229,7 +260,18 @@ def completion(request: Request, output: RequestOutput, tokenizer: Any) -> Compl
         finish_reason=reason,
         stop=choice.stop_reason if isinstance(choice.stop_reason, str) else None,
         cached_prompt_tokens=output.num_cached_tokens or 0,
+        first_logprobs=first,
     )
+
+
+def _first_logprobs(request: Request, flat: Any) -> tuple[float, ...]:
+    """Those of the wanted tokens, which stand behind that of the token that was drawn."""
+    if not request.logprob_ids:
+        return ()
+    begin = flat.start_indices[0] + 1
+    end = begin + len(request.logprob_ids)
+    found = dict(zip(flat.token_ids[begin:end], flat.logprobs[begin:end], strict=True))
+    return tuple(found.get(token, math.nan) for token in request.logprob_ids)
 
 
 def _settle_all(outcomes: list[_Outcome]) -> None:

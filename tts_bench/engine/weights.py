@@ -14,6 +14,18 @@ from tts_bench.shapes import shape_from_config
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".gguf"})
 TEXT_SUFFIXES = frozenset({".json", ".jinja", ".txt", ".model", ".py"})
 MIB = 1 << 20
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def local_path(model: str) -> str:
+    """Where libraries load `model` from: its own name, or a folder of this package.
+
+    The models that are shipped with the package lie in `tts_bench/tiny`; that name holds from
+    any folder, and not only from a checkout.
+    """
+    shipped = _PACKAGE.parent / model
+    inside = model.startswith(f"{_PACKAGE.name}/") and not Path(model).is_dir()
+    return str(shipped) if inside else model
 
 
 def check_model_exists(model: str) -> None:
@@ -22,7 +34,7 @@ def check_model_exists(model: str) -> None:
     A name with at most one slash, whose first part is no local folder, is taken as a hub id and
     passes.
     """
-    path = Path(model)
+    path = Path(local_path(model))
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise ModelError(f"{model} is not a model folder: it has no config.json")
@@ -50,14 +62,35 @@ def model_revision(model: str, revision: str | None) -> str:
     `sha256:` and a fingerprint of its files (see `folder_fingerprint`). Raises ModelError where
     the hub model is not in the cache.
     """
-    if Path(model).is_dir():
-        return f"sha256:{folder_fingerprint(Path(model))}"
+    if Path(local_path(model)).is_dir():
+        return f"sha256:{folder_fingerprint(Path(local_path(model)))}"
     from huggingface_hub import try_to_load_from_cache
 
     cached = try_to_load_from_cache(model, "config.json", revision=revision)
     if not isinstance(cached, str):
         raise ModelError(f"{model} is not in the hub's cache on this machine")
     return Path(cached).parent.name
+
+
+def weight_bytes(model: str, revision: str | None = None) -> int | None:
+    """Bytes of a model's weights as they are stored; None where they are not on this machine."""
+    folder = Path(local_path(model))
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        try:
+            cached = try_to_load_from_cache(model, "config.json", revision=revision)
+        except ValueError:  # no name that the hub could have
+            return None
+        if not isinstance(cached, str):
+            return None
+        folder = Path(cached).parent
+    sizes: dict[str, int] = {}
+    for path in folder.iterdir():
+        if path.suffix in WEIGHT_SUFFIXES:
+            sizes[path.suffix] = sizes.get(path.suffix, 0) + path.stat().st_size
+    # A model that is stored in two formats is loaded from one of them.
+    return sizes.get(".safetensors") or max(sizes.values(), default=None)
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tts_bench.errors import StoreError
 from tts_bench.report import plots
 from tts_bench.report.candidates import FILE as CANDIDATES
-from tts_bench.report.candidates import write_candidates
+from tts_bench.report.candidates import generations_of, write_candidates
 from tts_bench.report.content import Report, build_report
 from tts_bench.report.summary import summary_text
 from tts_bench.report.table import csv_table, markdown_table
@@ -52,20 +52,15 @@ def write_report(run: RunStore, report: Report | None = None) -> list[Path]:
         if figure is None:
             path.unlink(missing_ok=True)
         else:
-            _save(figure, path)
+            save_figure(figure, path)
             written.append(path)
-    if write_candidates(run, _generations(run)):
+    if write_candidates(run, generations_of(run)):
         written.append(run.folder / CANDIDATES)
     return written
 
 
-def _generations(run: RunStore) -> Path | None:
-    """The run's generation store, by its manifest."""
-    relative = run.read_manifest().get("generations")
-    return (run.folder / relative).resolve() if relative else None
-
-
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG in one step; equal figures give equal files."""
     image = io.BytesIO()
     # Without the library's version in it, equal figures are equal files.
     figure.savefig(image, format="png", metadata={"Software": None})

@@ -11,6 +11,7 @@ from typing import Any
 from tts_bench.errors import StoreError
 from tts_bench.generations import read_texts
 from tts_bench.store import RunStore
+from tts_bench.tree import whole_texts
 from tts_bench.types import Attempt
 
 FILE = "candidates.parquet"
@@ -37,9 +38,10 @@ def write_candidates(run: RunStore, generations: Path | None) -> bool:
     try:
         with pq.ParquetWriter(staged, schema, compression="zstd") as writer:
             for rows in _chunks(_rows(run)):
-                keys = dict.fromkeys(row["generation"] for row in rows if row["generation"])
+                untold = [row for row in rows if row["text"] is None]
+                keys = dict.fromkeys(row["generation"] for row in untold if row["generation"])
                 texts = read_texts(generations, keys)
-                for row in rows:
+                for row in untold:
                     row["text"] = texts.get(row["generation"])
                 writer.write_table(pa.Table.from_pylist(rows, schema))
         os.replace(staged, target)
@@ -48,6 +50,12 @@ def write_candidates(run: RunStore, generations: Path | None) -> bool:
     finally:
         staged.unlink(missing_ok=True)
     return True
+
+
+def generations_of(run: RunStore) -> Path | None:
+    """The run's generation store, by its manifest."""
+    relative = run.read_manifest().get("generations")
+    return (run.folder / relative).resolve() if relative else None
 
 
 def _schema() -> Any:
@@ -67,6 +75,7 @@ def _schema() -> Any:
             ("score", pa.float64()),
             ("steps", pa.list_(pa.float64())),
             ("parent", pa.int32()),
+            ("node", pa.int32()),
             ("tokens", pa.int32()),
             ("logprob", pa.float64()),
             ("finish_reason", name),
@@ -80,8 +89,20 @@ def _rows(run: RunStore) -> Iterator[dict[str, Any]]:
         yield from _rows_of(attempt)
 
 
-def _rows_of(attempt: Attempt) -> Iterator[dict[str, Any]]:
+def texts_of(attempt: Attempt) -> list[str | None]:
+    """Whole texts of the pool's candidates; None where one completion of the store is all."""
     pool = attempt.pool
+    texts: list[str | None] = list(pool.text) or [None] * len(pool)
+    if attempt.tree is not None:
+        grown = whole_texts(attempt.tree)
+        for place, node in enumerate(pool.node):
+            if node is not None:
+                texts[place] = grown[node]
+    return texts
+
+
+def _rows_of(attempt: Attempt) -> Iterator[dict[str, Any]]:
+    pool, texts = attempt.pool, texts_of(attempt)
     for i in range(len(pool)):
         yield {
             "cell": attempt.cell,
@@ -89,11 +110,13 @@ def _rows_of(attempt: Attempt) -> Iterator[dict[str, Any]]:
             "seed": attempt.seed,
             "candidate": i,
             "chosen": i == attempt.chosen,
+            "text": texts[i],
             "answer": pool.answer[i],
             "correct": pool.correct[i],
             "score": _get(pool.score, i),
             "steps": _get(pool.steps, i),
             "parent": _get(pool.parent, i),
+            "node": _get(pool.node, i),
             "tokens": _get(pool.tokens, i),
             "logprob": _get(pool.logprob, i),
             "finish_reason": _get(pool.finish_reason, i),

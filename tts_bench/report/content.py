@@ -6,6 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tts_bench.report.breakdown import Breakdown, make_breakdowns
+from tts_bench.report.control import (
+    Control,
+    Elasticity,
+    control_notes,
+    make_controls,
+    make_elasticities,
+)
 from tts_bench.report.coverage import Curve, make_curves
 from tts_bench.report.outcomes import Outcomes, read_outcomes
 from tts_bench.report.points import Point, make_points
@@ -24,6 +31,8 @@ class Report:
     points: tuple[Point, ...]
     curves: tuple[Curve, ...]
     breakdowns: tuple[Breakdown, ...]
+    controls: tuple[Control, ...]
+    elasticities: tuple[Elasticity, ...]
     notes: tuple[str, ...]
     """One sentence each: what is partial, unknown or suspicious."""
 
@@ -37,13 +46,20 @@ def build_report(run: RunStore) -> Report:
     outcomes = read_outcomes(run, scope)
     points = make_points(scope, outcomes)
     curves = make_curves(scope, outcomes)
+    controls = make_controls(scope, outcomes, points)
+    elasticities = make_elasticities(scope, outcomes, points)
     return Report(
         scope=scope,
         attempts=len(outcomes.by_key),
         points=points,
         curves=curves,
         breakdowns=make_breakdowns(scope, points, curves),
-        notes=tuple(_notes(scope, outcomes, points)),
+        controls=controls,
+        elasticities=elasticities,
+        notes=(
+            *_notes(scope, outcomes, points),
+            *control_notes(controls, elasticities),
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zlib import crc32
 
 from tts_bench.errors import StoreError
@@ -50,6 +50,8 @@ class Outcome:
     drawing: Usage
     """What the policy spent on all of them."""
     seconds: float | None
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """What the strategy noted of the attempt."""
 
     def cost_of_draws(self, k: int) -> Cost:
         """Expected cost of `k` random candidates of the pool, without choosing among them."""
@@ -104,6 +106,7 @@ def reduce_attempt(attempt: Attempt, cell: Cell, measurement: Measurement | None
         drawn=_drawn(attempt, cell),
         drawing=attempt.policy,
         seconds=None if measurement is None else measurement.seconds,
+        facts=attempt.facts,
     )
 
 

@@ -41,6 +41,8 @@ def summarize(report: Report) -> dict[str, Any]:
         "notes": list(report.notes),
         "points": [_point(point) for point in report.points],
         "coverage": [_curve(curve) for curve in report.curves],
+        "control": [asdict(one) for one in report.controls],
+        "elasticity": [asdict(one) for one in report.elasticities],
         **{f"by_{breakdown.by}": _breakdown(breakdown) for breakdown in report.breakdowns},
     }
     strict: dict[str, Any] = _strict(whole)

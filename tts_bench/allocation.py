@@ -1,0 +1,67 @@
+"""Which strategy solves which problem, where one budget is shared out among all of a suite."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from tts_bench.attempt import Bench
+from tts_bench.cells import Cell
+from tts_bench.dataset.base import Item
+from tts_bench.errors import UsageError
+from tts_bench.strategy import SuiteStrategy
+from tts_bench.types import Solution
+
+Job = tuple[Cell, Item, int]
+"""A cell, a problem and a seed: one attempt to make."""
+
+
+async def allocated(
+    jobs: Sequence[Job],
+    items: Sequence[Item],
+    bench: Bench,
+    prompts: Mapping[str, tuple[int, ...]],
+    concurrency: int,
+) -> list[Job]:
+    """The jobs of suite-wide strategies, each with the strategy that its problem was given.
+
+    Every problem of the run is probed for each cell and seed, also those whose attempts are
+    there already, so that a run that is resumed shares out as it did at first; what was drawn
+    then comes from the generation store.
+    """
+    cells = {(cell.id, seed): cell for cell, _, seed in jobs}
+    shares = {
+        (name, seed): await _share(cell, seed, items, bench, prompts, concurrency)
+        for (name, seed), cell in cells.items()
+    }
+    return [(shares[cell.id, seed][item.problem.id], item, seed) for cell, item, seed in jobs]
+
+
+async def _share(
+    cell: Cell,
+    seed: int,
+    items: Iterable[Item],
+    bench: Bench,
+    prompts: Mapping[str, tuple[int, ...]],
+    concurrency: int,
+) -> dict[str, Cell]:
+    """The cell as each problem gets it: with the strategy that the probes have earned it."""
+    assert isinstance(cell.strategy, SuiteStrategy)
+    free = asyncio.Semaphore(concurrency)
+
+    async def probe(item: Item) -> Solution | None:
+        async with free:
+            return await bench.probe(cell, item, prompts[item.problem.id], seed)
+
+    names = [item.problem.id for item in items]
+    async with asyncio.TaskGroup() as group:
+        probes = [group.create_task(probe(item)) for item in items]
+    try:
+        given = cell.strategy.allocate([task.result() for task in probes])
+        return {
+            name: replace(cell, strategy=strategy)
+            for name, strategy in zip(names, given, strict=True)
+        }
+    except Exception as error:  # a plug-in's fault: without an allocation the cell cannot run
+        raise UsageError(f"cell {cell.id}: allocate failed: {error}") from error

@@ -1,0 +1,136 @@
+"""Policy and verifier one after the other, where one GPU does not hold both.
+
+In the first phase only the engine is loaded, and every pool is drawn into the generation store.
+Then it is closed, and the second phase is the run itself: the verifier is loaded, and the engine
+only answers from the store. What a strategy draws must not depend on scores: it may ask for
+them once it has drawn everything, as flat strategies do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tts_bench.attempt import Bench
+from tts_bench.cells import Cell
+from tts_bench.dataset.base import Item
+from tts_bench.engine.base import Completion, Request, first_error
+from tts_bench.engine.cached import CachedEngine
+from tts_bench.errors import TtsBenchError, UsageError
+from tts_bench.generations import GenerationStore
+from tts_bench.progress import Progress
+from tts_bench.strategy import SuiteStrategy
+from tts_bench.suite import Suite
+from tts_bench.types import Attempt, Candidate, Measurement, Problem, Score
+from tts_bench.verifier.asking import AskingVerifier
+from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
+
+Job = tuple[Cell, Item, int]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the first phase came to."""
+
+    failed: Sequence[tuple[Attempt, Measurement]]
+    """Attempts that are over because a draw failed."""
+    generated_tokens: int
+    """Tokens that the engine generated, not counting those from the store."""
+
+
+@dataclass
+class _Attempting:
+    """The attempt that a task is at."""
+
+    cell: str
+    scored: bool = False
+
+
+_now: contextvars.ContextVar[_Attempting] = contextvars.ContextVar("attempting")
+
+
+class _DrawingEngine(CachedEngine):
+    """Refuses to draw for an attempt that has asked for scores: they are not the real ones."""
+
+    async def generate_all(self, requests: Sequence[Request]) -> list[Completion]:
+        if _now.get().scored:
+            raise UsageError(
+                f"--phases: {_now.get().cell} draws after it has seen scores, so both models must"
+                " be loaded; leave it out (--strategy), or give each model its share of the GPU"
+                " (gpu_memory_utilization)"
+            )
+        return await super().generate_all(requests)
+
+
+class _Unscored(Verifier):
+    """Scores nothing: the second phase does."""
+
+    async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
+        _now.get().scored = True
+        return [Scoring(Score(0.0)) for _ in candidates]
+
+
+class _Ungraded:
+    """Grades nothing: the second phase does."""
+
+    async def grade(self, reference: str, answers: list[str | None]) -> list[bool | None]:
+        return [None] * len(answers)
+
+
+def check_phases(suite: Suite) -> None:
+    """Raise UsageError where a suite cannot be run in phases."""
+    shared = [cell.id for cell in suite.cells if isinstance(cell.strategy, SuiteStrategy)]
+    if shared:
+        raise UsageError(
+            f"--phases: {shared[0]} looks at all problems before it solves one; leave it out"
+            " (--strategy)"
+        )
+    if isinstance(suite.verifier, AskingVerifier) and suite.verifier.engine is None:
+        raise UsageError(
+            "--phases: the verifier asks the policy's own engine, so there is one model only"
+        )
+
+
+async def draw_pools(
+    suite: Suite, jobs: Iterator[Job], store: GenerationStore, salt: str, progress: Progress
+) -> Drawn:
+    """Draw what the attempts need, with nothing but the engine loaded; it is closed at the end."""
+    engine = _DrawingEngine(suite.engine, store, salt=salt)
+    failed: list[tuple[Attempt, Measurement]] = []
+    try:
+        async with progress.heartbeat("phase 1 of 2: loading the engine"):
+            info = await engine.start()
+        bench = Bench(
+            engine,
+            info.shape,
+            _Unscored(),
+            VerifierInfo("unscored"),
+            _Ungraded(),
+            _as_written,
+            suite.budget,
+            suite.prompt,
+            info.max_model_len,
+        )
+
+        async def work() -> None:
+            for cell, item, seed in jobs:
+                prompt_ids = suite.prompt.encode(item.problem, engine)
+                _now.set(_Attempting(cell.id))
+                attempt, measurement = await bench.attempt(cell, item, prompt_ids, seed)
+                if attempt.status == "error":
+                    failed.append((attempt, measurement))
+
+        async with progress.heartbeat("phase 1 of 2: drawing"), asyncio.TaskGroup() as group:
+            for _ in range(suite.concurrency):
+                group.create_task(work())
+    except* TtsBenchError as failures:
+        raise first_error(failures) from None
+    finally:
+        await engine.close()
+    return Drawn(failed, engine.generated_tokens)
+
+
+async def _as_written(answers: Sequence[str]) -> list[str]:
+    return list(answers)

@@ -1,0 +1,53 @@
+"""Where a draw begins: all that stands before the tokens that are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tts_bench.engine.base import Engine
+from tts_bench.types import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A prompt and the solution so far: what of a candidate stays, and what was put behind it."""
+
+    prompt_ids: tuple[int, ...]
+    parent: Candidate | None = None
+    token_ids: tuple[int, ...] = ()
+    text: str = ""
+    turn: int = 0
+    """Where in `text` the policy's present turn begins: answers of earlier turns are not its."""
+
+    @classmethod
+    def after(cls, parent: Candidate, turn: int) -> Place:
+        """Behind a candidate, whose present turn begins at that character of its text."""
+        return cls(parent.prompt_ids, parent, parent.token_ids, parent.text, turn)
+
+    def without_end(self, engine: Engine, stops: tuple[str, ...]) -> Place:
+        """Without what ended the candidate: its stop string or the end of its turn.
+
+        `stops` are the strings that it was to stop at: of a candidate that was cut off while it
+        wrote one, the written part goes. Other text never goes.
+        """
+        parent = self.parent
+        if parent is None or (parent.finish_reason == "length" and not stops):
+            return self
+        whole = parent.finish_reason == "stop"
+        if whole:
+            stops = () if parent.stop is None else (parent.stop,)
+        left = engine.reopen(self.prompt_ids, self.token_ids, stops, whole)
+        return replace(
+            self,
+            token_ids=self.token_ids[: left.tokens] + left.rest_ids,
+            text=self.text[: left.characters] + left.rest,
+        )
+
+    def then(self, token_ids: tuple[int, ...], text: str) -> Place:
+        """With more put behind it."""
+        return replace(self, token_ids=self.token_ids + token_ids, text=self.text + text)
+
+    def next_turn(self, token_ids: tuple[int, ...], text: str) -> Place:
+        """With another speaker's turn put behind it, and a new one of the policy's begun."""
+        place = self.then(token_ids, text)
+        return replace(place, turn=len(place.text))
