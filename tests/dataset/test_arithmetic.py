@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_bench.dataset.arithmetic import LEVELS, Arithmetic
+from tts_bench.dataset.arithmetic import BOUND, LEVELS, Arithmetic
 from tts_bench.dataset.base import Item
 from tts_bench.errors import DatasetError
 
@@ -35,6 +35,11 @@ def values(node: ast.expr) -> list[int]:
     return [*left, *right, value]
 
 
+def numbers(item: Item) -> list[int]:
+    found = [node.value for node in ast.walk(tree(item)) if isinstance(node, ast.Constant)]
+    return [int(value) for value in found if isinstance(value, int)]
+
+
 def operations(item: Item) -> int:
     return sum(isinstance(node, ast.BinOp) for node in ast.walk(tree(item)))
 
@@ -44,7 +49,7 @@ def test_references_are_right_and_values_stay_within_bounds() -> None:
         steps = values(tree(item))
         assert item.reference == str(steps[-1])
         assert min(steps) >= 1
-        assert max(steps) <= LEVELS[item.problem.level or 0].bound < 10**6
+        assert max(steps) <= BOUND
 
 
 def test_no_problem_comes_twice() -> None:
@@ -79,28 +84,42 @@ def test_levels_take_turns() -> None:
     assert [item.problem.id for item in loaded][4:6] == ["arithmetic/4/5/0", "arithmetic/4/1/1"]
 
 
-def test_higher_levels_have_more_operations() -> None:
-    counts: dict[int, set[int]] = {}
+def test_every_level_has_its_number_of_operations() -> None:
     for item in Arithmetic(problems=500).load():
-        counts.setdefault(item.problem.level or 0, set()).add(operations(item))
-    assert all(len(counts[level]) == 1 for level in LEVELS)
-    assert all(max(counts[low]) < min(counts[high]) for low, high in pairwise(sorted(LEVELS)))
+        assert operations(item) == LEVELS[item.problem.level or 0].operations
 
 
-def test_first_level_is_one_sum_or_difference_of_small_numbers() -> None:
-    for item in Arithmetic(problems=100, levels=(1,)).load():
+def test_higher_levels_have_more_operations() -> None:
+    counts = [LEVELS[level].operations for level in sorted(LEVELS)]
+    assert all(low < high for low, high in pairwise(counts))
+
+
+def test_first_levels_are_sums_and_differences_of_small_numbers() -> None:
+    for item in Arithmetic(problems=100, levels=(1, 2)).load():
         assert "*" not in item.problem.text
-        assert max(values(tree(item))[:2]) <= 20
+        assert max(numbers(item)) <= LEVELS[item.problem.level or 0].largest
+
+
+def test_products_are_of_numbers_with_one_digit() -> None:
+    factors = [
+        factor.value
+        for item in Arithmetic(problems=100, levels=(3, 4, 5)).load()
+        for node in ast.walk(tree(item))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+        for factor in (node.left, node.right)
+        if isinstance(factor, ast.Constant)
+    ]
+    assert set(factors) == set(range(2, 10))
 
 
 def test_problems_of_a_seed_never_change() -> None:
     # A change here changes what stored runs were measured on.
     assert [(item.problem.text, item.reference) for item in Arithmetic(problems=5).load()] == [
-        ("Compute 16 + 8.", "24"),
-        ("Compute 31 * 2 + 35.", "97"),
-        ("Compute (17 - 15) * 3 * 8.", "48"),
-        ("Compute 44 - 25 + 16 - 31 - 3.", "1"),
-        ("Compute (939 - 460) * 8 * 7 * 2 + 879.", "54527"),
+        ("Compute 29 - 24.", "5"),
+        ("Compute 31 - 22 + 35.", "44"),
+        ("Compute 8 * 5 - 8 * 3 + 25.", "41"),
+        ("Compute 25 + 9 - 8 - 17 - 8 + 12 + 22 - 28.", "7"),
+        ("Compute 29 - 12 + 2 * 4 + 16 - 29 + 38 - 32 - 8 * 2 + 39 - 19.", "22"),
     ]
 
 
@@ -110,10 +129,10 @@ def test_seeds_differ() -> None:
 
 
 def test_used_up_level_is_refused() -> None:
-    # 400 ordered sums and 190 positive differences of numbers up to 20.
-    assert len(Arithmetic(problems=590, levels=(1,)).load()) == 590
-    with pytest.raises(DatasetError, match="level 1 has only 590 problems"):
-        Arithmetic(problems=591, levels=(1,)).load()
+    # 900 ordered sums and 435 positive differences of numbers up to 30; the search gives up after
+    # 1000 draws in a row without a new one, so it leaves a few of them.
+    with pytest.raises(DatasetError, match=r"level 1 has only 1[23]\d\d problems"):
+        Arithmetic(problems=1336, levels=(1,)).load()
 
 
 @pytest.mark.parametrize(

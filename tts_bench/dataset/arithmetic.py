@@ -17,21 +17,25 @@ class Difficulty:
 
     operations: int
     largest: int
-    """Largest operand of a sum or difference."""
+    """Largest number in the text."""
     factor: int
     """Largest factor of a product; 1 where there are no products."""
-    bound: int
-    """No intermediate value exceeds it."""
 
 
 LEVELS: Mapping[int, Difficulty] = {
-    1: Difficulty(operations=1, largest=20, factor=1, bound=40),
-    2: Difficulty(operations=2, largest=50, factor=5, bound=200),
-    3: Difficulty(operations=3, largest=99, factor=9, bound=999),
-    4: Difficulty(operations=4, largest=99, factor=9, bound=9_999),
-    5: Difficulty(operations=5, largest=999, factor=12, bound=99_999),
+    1: Difficulty(operations=1, largest=30, factor=1),
+    2: Difficulty(operations=2, largest=50, factor=1),
+    3: Difficulty(operations=4, largest=50, factor=9),
+    4: Difficulty(operations=7, largest=50, factor=9),
+    5: Difficulty(operations=11, largest=50, factor=9),
 }
-"""Difficulties by level, 1 = easiest."""
+"""Difficulties by level, 1 = easiest. Every single operation is easy; a level adds operations."""
+
+BOUND = 50
+"""No value on the way exceeds it, so that a very small model can master every operation."""
+
+PRODUCTS = 0.25
+"""Share of the terms that are products, on levels that have any."""
 
 MAX_REPEATS = 1000
 """Draws in a row without a new problem after which a level counts as used up."""
@@ -39,7 +43,7 @@ MAX_REPEATS = 1000
 
 @dataclass(frozen=True)
 class Arithmetic(Dataset):
-    """Integer arithmetic in several steps, such as `Compute (37 + 85) * 3 - 46.`
+    """Integer arithmetic in several steps, such as `Compute 37 + 6 * 8 - 46.`
 
     Levels take turns, so that any prefix is balanced over them. `seed` chooses the problems; the
     first k of a longer set are those of the set with `problems=k`.
@@ -64,47 +68,52 @@ class Arithmetic(Dataset):
         return LoadedDataset("arithmetic", f"arithmetic, seed {self.seed}", "", items)
 
 
+def draw_problem(rng: random.Random, difficulty: Difficulty) -> tuple[str, int]:
+    """The text of one random problem, and its answer."""
+    expression, value = _draw(rng, difficulty)
+    return f"Compute {expression}.", value
+
+
 def _distinct(seed: int, level: int) -> Iterator[Item]:
     """The level's problems without repeats, always in the same order for a seed."""
     rng = random.Random(f"arithmetic/{seed}/{level}")
     seen: set[str] = set()
     while True:
-        draws = (_draw(rng, LEVELS[level]) for _ in range(MAX_REPEATS))
+        draws = (draw_problem(rng, LEVELS[level]) for _ in range(MAX_REPEATS))
         new = next((draw for draw in draws if draw[0] not in seen), None)
         if new is None:
             raise DatasetError(f"arithmetic: level {level} has only {len(seen)} problems")
-        expression, value = new
-        problem = Problem(
-            id=f"arithmetic/{seed}/{level}/{len(seen)}",
-            text=f"Compute {expression}.",
-            level=level,
-        )
-        seen.add(expression)
+        text, value = new
+        problem = Problem(id=f"arithmetic/{seed}/{level}/{len(seen)}", text=text, level=level)
+        seen.add(text)
         yield Item(problem, str(value))
 
 
 def _draw(rng: random.Random, level: Difficulty) -> tuple[str, int]:
-    """One expression, to be computed from left to right, and its value.
+    """A sum of numbers and products with as many operations as the level has, and its value.
 
-    Every intermediate value is a positive integer that is at most the level's bound.
+    Every value on the way, terms from left to right, lies between 1 and BOUND.
     """
-    value = rng.randint(1, level.largest)
-    expression, is_sum = str(value), False
-    for _ in range(level.operations):
-        # Largest right operand of each operation that keeps the value within its bounds.
-        room = {
-            "+": min(level.largest, level.bound - value),
-            "-": min(level.largest, value - 1),
-            "*": min(level.factor, level.bound // value),
-        }
-        least = {"+": 1, "-": 1, "*": 2}
-        operation = rng.choice([name for name in room if room[name] >= least[name]])
-        operand = rng.randint(least[operation], room[operation])
-        if operation == "*":
-            left = f"({expression})" if is_sum else expression
-            value *= operand
-        else:
-            left = expression
-            value += operand if operation == "+" else -operand
-        expression, is_sum = f"{left} {operation} {operand}", operation != "*"
+    left = level.operations
+    expression, value = _term(rng, level, left, level.largest)
+    left -= "*" in expression
+    while left:
+        # A larger range of terms makes its operation likelier: sums and differences of all
+        # sizes come about equally often, and the value does not stick to either end.
+        room = {"+": min(level.largest, BOUND - value), "-": min(level.largest, value - 1)}
+        operation = rng.choices(list(room), list(room.values()))[0]
+        term, size = _term(rng, level, left - 1, room[operation])
+        left -= 1 + ("*" in term)
+        expression += f" {operation} {term}"
+        value += size if operation == "+" else -size
     return expression, value
+
+
+def _term(rng: random.Random, level: Difficulty, left: int, most: int) -> tuple[str, int]:
+    """A number or a product of two factors, at most `most`, with at most `left` operations."""
+    if left and min(level.factor, most // 2) >= 2 and rng.random() < PRODUCTS:
+        first = rng.randint(2, min(level.factor, most // 2))
+        second = rng.randint(2, min(level.factor, most // first))
+        return f"{first} * {second}", first * second
+    number = rng.randint(1, most)
+    return str(number), number

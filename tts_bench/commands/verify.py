@@ -1,0 +1,129 @@
+"""`tts-bench verify`: how good a verifier is, on labelled steps or on a run's candidates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tts_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from tts_bench.store import RunStore
+
+EXIT_FAILED = 1
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tts-bench verify prm.yaml Qwen/ProcessBench --split gsm8k+math
+  tts-bench verify prm.yaml labels.jsonl --threshold 0.5 --limit 200
+  tts-bench verify orm.yaml results/math500/latest
+
+VERIFIER is a suite, or a file with nothing but its `verifier:` block. The same command again
+continues where it was stopped: scores are stored."""
+)
+@click.argument("verifier")
+@click.argument("data")
+@click.option("--set", "sets", multiple=True, metavar="A.B=YAML", help="Set any key of VERIFIER.")
+@click.option("--split", default="test", show_default=True, help="Split of a data set of the hub.")
+@click.option("--config", help="Its configuration.")
+@click.option("--revision", help="Its revision.")
+@click.option("--column", "columns", multiple=True, metavar="ROLE=NAME", help="Name a column.")
+@click.option(
+    "--neutral",
+    type=click.Choice(["positive", "negative", "ignore"]),
+    default="positive",
+    show_default=True,
+    help="What PRM800K's rating 0 counts as.",
+)
+@click.option("--limit", "-L", type=click.IntRange(min=1), help="Only the first N.")
+@click.option("--threshold", type=float, help="Step scores below it are errors.")
+@click.option(
+    "--fit-share",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="Share of the problems on which the threshold is fitted, where none is given.",
+)
+@click.option("--drop", type=float, default=0.5, show_default=True, help="Of the drop rule.")
+@click.option("--bins", type=int, default=10, show_default=True, help="Bins of the ECE.")
+@click.option("--resamples", type=int, default=1000, show_default=True, help="Of the bootstrap.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of held-out part, bootstrap.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("--replay", is_flag=True, help="Use stored scores only; a miss is an error.")
+@click.option("--display", type=click.Choice(["auto", "bar", "plain", "none"]), default="auto")
+@click.option("--json", "as_json", is_flag=True, help="Print verify.json in place of the table.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def verify(verifier: str, data: str, **options: Any) -> int:
+    """Evaluate VERIFIER on DATA: labelled steps (a file, a hub id) or a finished run's folder."""
+    import asyncio
+
+    from tts_bench.dataset.step_labels import StepLabels
+    from tts_bench.progress import Progress
+    from tts_bench.registry import Registry
+    from tts_bench.suite import find_suite
+    from tts_bench.verifying.figures import Choices
+    from tts_bench.verifying.output import as_json, table, write
+    from tts_bench.verifying.scoring import read_setting
+    from tts_bench.verifying.verify import Job, verify_labels, verify_run
+
+    path, registry = find_suite(verifier), Registry()
+    folder = options["output"] or Path("results") / "verify" / f"{path.stem}-{_stem(data)}"
+    chosen = ("threshold", "fit_share", "drop", "bins", "resamples", "seed")
+    job = Job(
+        setting=read_setting(path, registry, options["sets"]),
+        generations=folder.parent / "generations.sqlite",
+        choices=Choices(**{name: options[name] for name in chosen}),
+        progress=Progress(options["display"], unit="text"),
+        replay=options["replay"],
+        limit=options["limit"],
+    )
+    if (run := _run(data)) is not None:
+        work = verify_run(job, run, registry)
+    else:
+        source = StepLabels(
+            data,
+            split=options["split"],
+            config=options["config"],
+            revision=options["revision"],
+            columns=_columns(options["columns"]),
+            neutral=options["neutral"],
+        )
+        work = verify_labels(job, source)
+    result = asyncio.run(work)
+    written = write(result, folder)
+    click.echo(as_json(result) if options["as_json"] else table(result))
+    for file in written:
+        click.echo(f"wrote {file}", err=options["as_json"])
+    return EXIT_FAILED if result.failures else 0
+
+
+def _run(data: str) -> RunStore | None:
+    """The run that DATA names, if it names one."""
+    from tts_bench.store import resolve_run
+
+    path = Path(data)
+    is_run = (path / "manifest.json").is_file() or (path / "latest").exists()
+    return resolve_run(path) if is_run or (path.is_file() and path.name == "latest") else None
+
+
+def _columns(given: tuple[str, ...]) -> dict[str, str]:
+    columns = {}
+    for text in given:
+        role, equals, name = text.partition("=")
+        if not equals or not role or not name:
+            raise UsageError(f"--column {text}: must be ROLE=NAME")
+        columns[role] = name
+    return columns
+
+
+def _stem(data: str) -> str:
+    """A folder name for DATA: the stem of a file, the name of a data set, the suite of a run."""
+    path = Path(data)
+    run = _run(data)
+    if run is not None:
+        return f"{run.folder.parent.name}-{run.folder.name}"
+    return path.stem if path.suffix else path.name

@@ -1,0 +1,169 @@
+"""What an evaluation leaves: a table for the terminal, verify.json, scores.jsonl and plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tts_bench.errors import StoreError
+from tts_bench.estimators import Estimate
+from tts_bench.report.format import count, si
+from tts_bench.store import write_atomically
+from tts_bench.verifier.base import VerifierInfo
+from tts_bench.verifying import plots
+from tts_bench.verifying.figures import Choices, Evaluation, Figure
+from tts_bench.verifying.scoring import Setting, Spent
+from tts_bench.verifying.selection import LINES, At
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """All there is to write and print."""
+
+    setting: Setting
+    opinion: VerifierInfo
+    data: Mapping[str, Any]
+    """Where the texts are from and how many there are."""
+    choices: Choices
+    evaluation: Evaluation
+    spent: Spent
+    failures: Sequence[str]
+    scores: Sequence[Mapping[str, Any]]
+    """A row for each text: its id, its score, its steps' scores, its labels."""
+    lines: Mapping[str, Sequence[At]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The verifier and the data, in words."""
+        model = self.opinion.model.model if self.opinion.model else self.setting.name
+        return f"{model} on {self.data['name']}"
+
+
+def table(result: Result) -> str:
+    """The figures with their intervals, then costs and remarks, for a terminal."""
+    rows = [(one.name, _shown(one.estimate), one.note) for one in result.evaluation.figures]
+    for line, points in result.lines.items():
+        rows += [
+            (f"{LINES[line]}, n={at.n}" if i == 0 else f"  n={at.n}", _shown(at.accuracy), "")
+            for i, at in enumerate(points)
+        ]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    lines = [result.title, ""]
+    lines += [f"{name:<{width}}  {value:<22}  {note}".rstrip() for name, value, note in rows]
+    return "\n".join([*lines, "", cost_line(result.spent), *_remarks(result)])
+
+
+def cost_line(spent: Spent) -> str:
+    """Calls, tokens, FLOPs and seconds."""
+    flops = "unknown" if spent.flops_ideal is None else si(spent.flops_ideal)
+    logical = "" if spent.flops_logical is None else f" ({si(spent.flops_logical)} without reuse)"
+    return (
+        f"cost  {count(spent.requests)} calls, {count(spent.prompt_tokens)} tokens read "
+        f"({count(spent.prompt_tokens_ideal)} distinct), {count(spent.completion_tokens)} written, "
+        f"{flops} FLOPs{logical}, {spent.seconds:.1f} s"
+    )
+
+
+def _remarks(result: Result) -> list[str]:
+    remarks = [f"note  {note}" for note in result.evaluation.notes]
+    if result.failures:
+        first, total = result.failures[0], len(result.failures)
+        remarks.append(f"note  {total} texts were not scored and are left out; the first: {first}")
+    return remarks
+
+
+def _shown(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "-"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def write(result: Result, folder: Path) -> list[Path]:
+    """Write every file, each in one step; returns the paths. Raises StoreError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}") from error
+    written = [folder / "verify.json", folder / "scores.jsonl"]
+    write_atomically(written[0], as_json(result) + "\n")
+    write_atomically(written[1], _lines_of(result.scores))
+    subtitle = (
+        f"{result.data['texts']} texts, {result.data['problems']} problems"
+        " · 95 % confidence intervals"
+    )
+    if result.evaluation.bins:
+        figure = plots.plot_reliability(result.evaluation.bins, result.title, subtitle)
+        written += plots.save(figure, folder, "reliability")
+    if result.lines and max(at.n for at in next(iter(result.lines.values()))) > 1:
+        figure = plots.plot_selection(result.lines, result.title, subtitle)
+        written += plots.save(figure, folder, "best_of_n")
+    return written
+
+
+def as_json(result: Result) -> str:
+    """The content of verify.json."""
+    return json.dumps(_record(result), indent=2, default=str)
+
+
+def _record(result: Result) -> dict[str, Any]:
+    evaluation = result.evaluation
+    return {
+        "format_version": FORMAT_VERSION,
+        "verifier": {
+            "name": result.setting.name,
+            "settings": dict(result.setting.block),
+            **asdict(result.opinion),
+        },
+        "data": dict(result.data),
+        "choices": asdict(result.choices),
+        "threshold": evaluation.threshold,
+        "threshold_fitted_on": list(evaluation.fitted_on),
+        "metrics": [
+            {**_metric(one.name.strip(), one.estimate), "part_of": parent, "note": one.note}
+            for parent, one in _with_parents(evaluation)
+        ],
+        "reliability": {
+            kind: [{**asdict(one), **_metric("share right", share)} for one, share in found]
+            for kind, found in evaluation.bins.items()
+        },
+        "selection": {
+            line: [{"candidates": at.n, **_metric("accuracy", at.accuracy)} for at in points]
+            for line, points in result.lines.items()
+        },
+        "spent": asdict(result.spent),
+        "notes": evaluation.notes,
+        "failures": list(result.failures),
+    }
+
+
+def _metric(name: str, estimate: Estimate | None) -> dict[str, Any]:
+    """As in a run's summary.json; without a value where the figure is not defined."""
+    known = {} if estimate is None else {"ci95": [estimate.low, estimate.high]}
+    return {
+        "metric": name,
+        "value": estimate.value if estimate else None,
+        "stderr": estimate.stderr if estimate else None,
+        **known,
+        "n": estimate.n if estimate else 0,
+        "higher_is_better": not name.endswith(("ECE", "Brier")),
+    }
+
+
+def _with_parents(evaluation: Evaluation) -> Iterator[tuple[str | None, Figure]]:
+    """Each figure with the one that it is a part of: names of parts are indented."""
+    parent = None
+    for one in evaluation.figures:
+        if one.name.startswith(" "):
+            yield parent, one
+        else:
+            parent = one.name
+            yield None, one
+
+
+def _lines_of(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

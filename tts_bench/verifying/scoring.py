@@ -1,0 +1,190 @@
+"""Lets a verifier score texts, all in flight at once, through the store; adds up the cost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, first_error
+from tts_bench.engine.cached import CachedEngine
+from tts_bench.errors import EngineError, SuiteError, TtsBenchError, UsageError, VerifierError
+from tts_bench.generations import GenerationStore
+from tts_bench.ledger import Call, Meter
+from tts_bench.progress import Progress
+from tts_bench.registry import ENGINES, VERIFIERS, Registry
+from tts_bench.suite import load_blocks
+from tts_bench.types import Candidate, Problem
+from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
+from tts_bench.verifier.cached import CachedVerifier
+from tts_bench.yamlfile import read_yaml
+
+Outcome = Scoring | str
+"""A scoring, or why there is none."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A verifier as a file describes it, and the policy's engine where it asks the policy."""
+
+    name: str
+    verifier: Verifier
+    engine: Engine | None
+    block: Mapping[str, Any]
+    """The `verifier:` block as it was given."""
+
+    @property
+    def delimiter(self) -> str:
+        """What ends a step for this verifier; a blank line where it does not say."""
+        return str(getattr(self.verifier, "delimiter", "\n\n"))
+
+
+def read_setting(path: Path, registry: Registry, sets: Sequence[str] = ()) -> Setting:
+    """The verifier of a suite, or of a file with nothing but a `verifier:` block.
+
+    The `engine:` block is used only where the verifier asks the policy's own model. Raises
+    SuiteError with all faults.
+    """
+    document = read_yaml(path, str(path))
+    blocks = load_blocks(document, registry, [VERIFIERS, ENGINES], sets)
+    if "verifier" not in blocks:
+        raise SuiteError([f"{path}: missing key 'verifier': what to evaluate"])
+    name, verifier = blocks["verifier"]
+    engine = blocks["engine"][1] if "engine" in blocks and asks_policy(verifier) else None
+    return Setting(name, verifier, engine, document.data["verifier"])
+
+
+def asks_policy(verifier: Verifier) -> bool:
+    """Whether the verifier has a place for an engine of its own, and none in it."""
+    if not dataclasses.is_dataclass(verifier):
+        return False
+    named = {one.name for one in fields(verifier)}
+    return "engine" in named and getattr(verifier, "engine", None) is None
+
+
+class NoPolicy(Engine):
+    """Stands for the policy where no engine is given: whoever asks it is told so."""
+
+    @property
+    def info(self) -> EngineInfo:
+        raise _lacking()
+
+    async def start(self) -> EngineInfo:
+        raise _lacking()
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def generate(self, request: Request) -> Completion:
+        raise _lacking()
+
+    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
+        raise _lacking()
+
+    def encode_chat(
+        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
+    ) -> tuple[int, ...]:
+        raise _lacking()
+
+
+def _lacking() -> UsageError:
+    return UsageError("this verifier asks the policy's model: name it in an `engine:` block")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the scores of an evaluation cost, stored ones in full; FLOPs as in `types.Usage`."""
+
+    requests: int
+    prompt_tokens: int
+    prompt_tokens_ideal: int
+    completion_tokens: int
+    flops_logical: float | None
+    flops_ideal: float | None
+    seconds: float
+    """Wall time of this session, in which stored scores take none."""
+
+
+class Scorer:
+    """A started verifier behind a generation store."""
+
+    def __init__(self, verifier: CachedVerifier, opinion: VerifierInfo, engine: Engine | None):
+        self._verifier = verifier
+        self.opinion = opinion
+        self.engine = engine
+
+    async def score(
+        self, texts: Sequence[tuple[Problem, Candidate]], progress: Progress
+    ) -> tuple[list[Outcome], Spent]:
+        """The outcome of each text, in order; the verifier's failure at one stops no other."""
+        began, read = time.monotonic(), 0
+        progress.start(len(texts), 0)
+
+        async def one(problem: Problem, candidate: Candidate) -> Outcome:
+            nonlocal read
+            outcome: Outcome
+            try:
+                [outcome] = await self._verifier.score(problem, [candidate])
+                read += sum(len(call.prompt_ids) for call in outcome.calls)
+            except (VerifierError, EngineError) as error:
+                outcome = str(error)
+            progress.advance(failed=isinstance(outcome, str), tokens=read)
+            return outcome
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(*text)) for text in texts]
+        except* TtsBenchError as failures:
+            raise first_error(failures) from None
+        finally:
+            progress.stop()
+        outcomes = [task.result() for task in tasks]
+        problems = [problem.id for problem, _ in texts]
+        return outcomes, self._spent(zip(problems, outcomes, strict=True), time.monotonic() - began)
+
+    def _spent(self, outcomes: Iterable[tuple[str, Outcome]], seconds: float) -> Spent:
+        """As the ledger charges: a meter for each problem, within which prefixes are shared."""
+        calls: dict[str, list[Call]] = defaultdict(list)
+        for problem, outcome in outcomes:
+            calls[problem] += outcome.calls if isinstance(outcome, Scoring) else ()
+        usages = []
+        for made in calls.values():
+            meter = Meter(self.opinion.shape, has_model=self.opinion.model is not None)
+            meter.charge(made)
+            usages.append(meter.usage)
+        known = self.opinion.model is None or self.opinion.shape is not None
+        return Spent(
+            requests=sum(usage.requests for usage in usages),
+            prompt_tokens=sum(usage.prompt_tokens_logical for usage in usages),
+            prompt_tokens_ideal=sum(usage.prompt_tokens_ideal for usage in usages),
+            completion_tokens=sum(usage.completion_tokens for usage in usages),
+            flops_logical=sum(usage.flops_logical or 0.0 for usage in usages) if known else None,
+            flops_ideal=sum(usage.flops_ideal or 0.0 for usage in usages) if known else None,
+            seconds=round(seconds, 3),
+        )
+
+
+@contextlib.asynccontextmanager
+async def scorer(
+    setting: Setting, generations: Path, progress: Progress, *, replay: bool = False
+) -> AsyncIterator[Scorer]:
+    """Start the verifier (and the policy, where it is asked) behind the store, and close it."""
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(GenerationStore(generations))
+        policy: Engine = NoPolicy()
+        if setting.engine is not None:
+            policy = CachedEngine(setting.engine, store, replay=replay)
+            stack.push_async_callback(policy.close)
+            async with progress.heartbeat(f"loading {getattr(setting.engine, 'model', 'engine')}"):
+                await policy.start()
+        verifier = CachedVerifier(setting.verifier, store, replay=replay)
+        stack.push_async_callback(verifier.close)
+        async with progress.heartbeat(f"loading verifier {setting.name}"):
+            opinion = await verifier.start(policy)
+        yield Scorer(verifier, opinion, policy if setting.engine is not None else None)

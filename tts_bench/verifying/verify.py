@@ -1,0 +1,164 @@
+"""Evaluates a verifier on labelled solutions, or on the candidates of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tts_bench.dataset.step_labels import LabelledSolution, StepLabels
+from tts_bench.errors import UsageError
+from tts_bench.progress import Progress
+from tts_bench.registry import Registry
+from tts_bench.store import RunStore
+from tts_bench.types import Score
+from tts_bench.verifier.base import Scoring
+from tts_bench.verifier.confidence import ConfidenceVerifier
+from tts_bench.verifying.evaluation import Judged, evaluate
+from tts_bench.verifying.figures import Choices
+from tts_bench.verifying.output import Result
+from tts_bench.verifying.scoring import Outcome, Setting, scorer
+from tts_bench.verifying.selection import read_pools, scored, select
+from tts_bench.verifying.writing import write
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same whatever the verifier is evaluated on."""
+
+    setting: Setting
+    generations: Path
+    """The store that keeps the scores; with it an evaluation that was stopped goes on."""
+    choices: Choices
+    progress: Progress
+    replay: bool = False
+    limit: int | None = None
+
+
+async def verify_labels(job: Job, source: StepLabels) -> Result:
+    """Every figure on step-labelled solutions. Raises UsageError where there can be none."""
+    if isinstance(job.setting.verifier, ConfidenceVerifier):
+        raise UsageError(
+            "confidence reads the log-probabilities of the policy's draws, which labelled "
+            "solutions do not have; evaluate it on a run's folder"
+        )
+    solutions = source.read()[: job.limit]
+    async with scorer(job.setting, job.generations, job.progress, replay=job.replay) as started:
+        texts = write(solutions, job.setting.delimiter, started.engine)
+        asked = [(one.problem, one.candidate) for one in texts.written]
+        outcomes, spent = await started.score(asked, job.progress)
+    written = [one.solution for one in texts.written]
+    judged = [
+        Judged(solution, outcome.score)
+        for solution, outcome in zip(written, outcomes, strict=True)
+        if isinstance(outcome, Scoring)
+    ]
+    failures = _failures([one.id for one in written], outcomes)
+    evaluation = evaluate(judged, job.choices)
+    if texts.mended:
+        evaluation.notes.append(
+            f"{texts.mended} solutions have steps that held the delimiter "
+            f"{job.setting.delimiter!r}, which was taken out of them"
+        )
+    return Result(
+        setting=job.setting,
+        opinion=started.opinion,
+        data={
+            **asdict(source),
+            "name": Path(source.source).name,
+            "texts": len(solutions),
+            "problems": len({one.problem_id for one in solutions}),
+            "steps": sum(len(one.steps) for one in solutions),
+            "limit": job.limit,
+        },
+        choices=job.choices,
+        evaluation=evaluation,
+        spent=spent,
+        failures=[*texts.unwritten, *failures],
+        scores=_rows(written, outcomes, _labelled_row),
+    )
+
+
+async def verify_run(job: Job, run: RunStore, registry: Registry) -> Result:
+    """Best-of-n, votes and AUC on a run's candidates. Raises UsageError where it has none."""
+    pools = read_pools(run, registry)
+    if job.limit is not None:
+        kept = set(list(dict.fromkeys(one.problem.id for one in pools))[: job.limit])
+        pools = [one for one in pools if one.problem.id in kept]
+    asked = [(drawn.problem, one) for drawn in pools for one in drawn.candidates]
+    async with scorer(job.setting, job.generations, job.progress, replay=job.replay) as started:
+        outcomes, spent = await started.score(asked, job.progress)
+    places = [
+        {
+            "problem": drawn.problem.id,
+            "seed": drawn.seed,
+            "candidate": candidate.id,
+            "correct": correct,
+        }
+        for drawn in pools
+        for candidate, correct in zip(drawn.candidates, drawn.correct, strict=True)
+    ]
+    names = [f"{one['problem']}, candidate {one['candidate']}" for one in places]
+    failures = _failures(names, outcomes)
+    selection = select(scored(pools, outcomes), job.choices)
+    manifest = run.read_manifest()
+    without = len(manifest["problems"]) - len({one.problem.id for one in pools})
+    if without and job.limit is None:
+        selection.evaluation.notes.append(
+            f"{without} problems of the run have no candidates and are left out"
+        )
+    return Result(
+        setting=job.setting,
+        opinion=started.opinion,
+        data={
+            "run": str(run.folder),
+            "name": f"{manifest['suite']} ({manifest['engine']['model']})",
+            "texts": len(asked),
+            "problems": len({one.problem.id for one in pools}),
+            "limit": job.limit,
+        },
+        choices=job.choices,
+        evaluation=selection.evaluation,
+        spent=spent,
+        failures=failures,
+        scores=_rows(places, outcomes, dict),
+        lines=selection.lines,
+    )
+
+
+def _failures(names: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
+    """Why texts have no score. Raises UsageError where none has one."""
+    failed = [
+        f"{name}: {outcome}"
+        for name, outcome in zip(names, outcomes, strict=True)
+        if isinstance(outcome, str)
+    ]
+    if len(failed) == len(outcomes):
+        raise UsageError(f"the verifier failed at every text; the first: {failed[0]}")
+    return failed
+
+
+def _rows(
+    places: Sequence[Any], outcomes: Sequence[Outcome], row: Callable[[Any], Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    return [
+        {**row(place), **_scores(outcome)} for place, outcome in zip(places, outcomes, strict=True)
+    ]
+
+
+def _scores(outcome: Outcome) -> dict[str, Any]:
+    if isinstance(outcome, str):
+        return {"score": None, "steps": [], "error": outcome}
+    score: Score = outcome.score
+    return {"score": score.value, "steps": list(score.steps)}
+
+
+def _labelled_row(solution: LabelledSolution) -> dict[str, Any]:
+    return {
+        "id": solution.id,
+        "problem": solution.problem_id,
+        "labels": list(solution.labels),
+        "first_error": solution.first_error,
+        "correct": solution.correct,
+    }
