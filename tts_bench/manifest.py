@@ -47,7 +47,14 @@ def describe_problems(name: str, dataset: LoadedDataset, items: Sequence[Item]) 
             "size": len(dataset),
         },
         "problems": [
-            {"id": item.problem.id, "level": item.problem.level, "subject": item.problem.subject}
+            # With text and reference, so that a report can show them without the data set.
+            {
+                "id": item.problem.id,
+                "level": item.problem.level,
+                "subject": item.problem.subject,
+                "text": item.problem.text,
+                "reference": item.reference,
+            }
             for item in items
         ],
     }

@@ -12,16 +12,17 @@ from tts_bench.report.build import build_report, write_report
 
 TEXTS = ["summary.json", "table.md", "table.csv"]
 FIGURES = ["accuracy_vs_flops.png", "accuracy_vs_tokens.png", "coverage.png", "by_level.png"]
+PAGE = ["report.html"]
 
 
 def test_writing_twice_gives_the_same_bytes(make):
     run = make.realistic(problems=8, sweep=(1, 4))
     paths = write_report(run)
-    assert [path.name for path in paths] == TEXTS + FIGURES
+    assert [path.name for path in paths] == TEXTS + FIGURES + PAGE
     first = [path.read_bytes() for path in paths]
     assert write_report(run) == paths
     assert [path.read_bytes() for path in paths] == first
-    assert all(data.startswith(b"\x89PNG") for data in first[3:])
+    assert all(data.startswith(b"\x89PNG") for data in first[3:-1])
     assert {path.name for path in run.folder.iterdir() if path.name.startswith(".")} == {".lock"}
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.errors import ReplayMiss, VerifierError
 from tts_bench.flops import ModelShape
-from tts_bench.ledger import Call
+from tts_bench.ledger import Call, common_prefix
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 
@@ -58,10 +58,10 @@ class CachedVerifier(Verifier):
     async def start(self, policy: Engine) -> VerifierInfo:
         """Start the inner verifier; under `replay`, only recall what it once said of itself."""
         if self._replay:
-            self._info = await self._recall_info()
+            self._info = await self._recall_info(policy)
         else:
             self._info = await self._verifier.start(policy)
-            await self._store.put_facts(_INFO, {self.recipe(): asdict(self._info)})
+            await self._store.put_facts(_INFO, {self._fact(policy): asdict(self._info)})
         return self._info
 
     async def close(self) -> None:
@@ -133,11 +133,14 @@ class CachedVerifier(Verifier):
             for key in missing:
                 del self._in_flight[key]
 
-    async def _recall_info(self) -> VerifierInfo:
-        recipe = self.recipe()
-        facts = (await self._store.get_facts(_INFO)).get(recipe)
+    def _fact(self, policy: Engine) -> str:
+        """Under which it is kept what the verifier said of itself: it may ask the policy."""
+        return f"{self.recipe()}|{policy.recipe()}"
+
+    async def _recall_info(self, policy: Engine) -> VerifierInfo:
+        facts = (await self._store.get_facts(_INFO)).get(self._fact(policy))
         if facts is None:
-            raise ReplayMiss(f"nothing was ever recorded with {recipe}")
+            raise ReplayMiss(f"nothing was ever recorded with {self.recipe()}")
         model = facts["model"]
         if model is not None:
             shape = model.pop("shape")
@@ -154,24 +157,43 @@ def _fail(future: asyncio.Future[Scoring], error: BaseException) -> None:
 
 
 def score_key(identity: str, problem: Problem, candidate: Candidate) -> str:
-    """Key of a score: a hash of the verifier's identity, the problem and the exact token ids."""
+    """Key of a score: a hash of the verifier's identity, the problem and the whole candidate.
+
+    Ids and text both count: equal ids of two tokenizers are two texts, and a candidate that
+    nobody has tokenized has a text alone.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for ids in (candidate.prompt_ids, candidate.token_ids):
         digest.update(array("q", (len(ids), *ids)).tobytes())
     # Whether it is finished decides whether its last piece is a whole step.
-    rest = [identity, problem.text, candidate.finish_reason, candidate.stop]
+    rest = [identity, problem.text, candidate.text, candidate.finish_reason, candidate.stop]
     digest.update(json.dumps(rest).encode())
     return digest.hexdigest()
 
 
 def pack(scoring: Scoring) -> bytes:
-    """A scoring as bytes, for a store."""
-    return zlib.compress(json.dumps(asdict(scoring), separators=(",", ":")).encode(), 1)
+    """A scoring as bytes, for a store.
+
+    The calls of one scoring mostly go on from each other: of each prompt only what the one
+    before it does not begin with is kept.
+    """
+    fields = asdict(scoring)
+    before: tuple[int, ...] = ()
+    for call in fields["calls"]:
+        ids = call.pop("prompt_ids")
+        same = common_prefix(before, ids)
+        call["prompt"], before = [same, *ids[same:]], ids
+    return zlib.compress(json.dumps(fields, separators=(",", ":")).encode(), 1)
 
 
 def unpack(data: bytes) -> Scoring:
     """The scoring that `pack` wrote."""
     fields = json.loads(zlib.decompress(data))
-    calls = [Call(**{**call, "prompt_ids": tuple(call["prompt_ids"])}) for call in fields["calls"]]
+    calls: list[Call] = []
+    before: tuple[int, ...] = ()
+    for call in fields["calls"]:
+        same, *rest = call.pop("prompt")
+        before = (*before[:same], *rest)
+        calls.append(Call(prompt_ids=before, **call))
     value, steps = fields["score"]["value"], tuple(fields["score"]["steps"])
     return Scoring(Score(value, steps), tuple(calls))

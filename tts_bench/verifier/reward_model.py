@@ -1,0 +1,201 @@
+"""What process and outcome reward models have in common: settings, start and close."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from tts_bench.engine.base import Engine, EngineInfo
+from tts_bench.engine.weights import check_model_exists, load_error, local_path
+from tts_bench.errors import ModelError, VerifierError
+from tts_bench.ledger import Call
+from tts_bench.verifier.backend import Backend, Loading, Outputs, Reading
+from tts_bench.verifier.base import Verifier, VerifierInfo
+from tts_bench.verifier.formats import Format, OutcomeFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a model is read: its format, and what renders texts in it."""
+
+    form: Format | OutcomeFormat
+    renderer: Any
+    token_ids: tuple[int, int] | None = None
+    """Ids of the format's tokens for wrong and right, where the head is `tokens`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started reward model."""
+
+    manner: Manner
+    backend: Backend
+    info: EngineInfo
+
+
+@dataclass(frozen=True)
+class RewardModel(Verifier):
+    """A discriminative verifier: one forward pass over a text, and a head that is read."""
+
+    speed_only: ClassVar[frozenset[str]] = frozenset(
+        {
+            "batch_tokens",
+            "cache_tokens",
+            "gpu_memory_utilization",
+            "kv_cache_gb",
+            "tensor_parallel_size",
+            "threads",
+        }
+    )
+
+    model: str
+    """Hub id or folder."""
+    revision: str | None = None
+    backend: Literal["transformers", "vllm"] = "transformers"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` is float32 on the CPU, and what the weights are stored in elsewhere."""
+    device: str = "auto"
+    """For backend transformers; `auto` takes cuda, else mps, else cpu."""
+    max_model_len: int | None = None
+    """Longest text in tokens; by default what the model was made for."""
+    trust_remote_code: bool = False
+    batch_tokens: int = 16384
+    """Tokens, padding and cached ones included, of one forward pass."""
+    cache_tokens: int | None = None
+    """Tokens whose keys and values are kept for later texts that begin alike; 0 keeps none. For
+    backend transformers; by default what fits in a quarter of the memory that is free."""
+    threads: int | None = None
+    """Threads of torch, for backend transformers; by default torch's own choice."""
+    gpu_memory_utilization: float = 0.4
+    """For backend vllm: share of each GPU's memory for weights and KV cache."""
+    kv_cache_gb: float | None = None
+    """For backend vllm: as for the engine."""
+    tensor_parallel_size: int = 1
+    """For backend vllm: GPUs that share the model."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """For backend vllm: further fields of vLLM's EngineArgs."""
+
+    async def start(self, policy: Engine) -> VerifierInfo:
+        """Load the model. Raises ModelError in one line where that fails."""
+        self._check_settings()
+        try:
+            # Importing transformers takes seconds; the event loop stays free.
+            manner, loading = await asyncio.to_thread(self._prepare)
+        except Exception as error:
+            raise load_error(self.model, error) from error
+        backend = self._new_backend(loading)
+        try:
+            info = await backend.start()
+        except BaseException:
+            await backend.close()
+            raise
+        self.__dict__["_state"] = Running(manner, backend, info)
+        # The record counts, not its name: it is what decides the scores.
+        return VerifierInfo(f"{self.recipe()} {manner.form}", info)
+
+    async def close(self) -> None:
+        """Free the model; what is still being read fails with VerifierError."""
+        running: Running | None = self.__dict__.pop("_state", None)
+        if running is not None:
+            await running.backend.close()
+
+    @abc.abstractmethod
+    def _manner(self, config: Any, tokenizer: Any) -> Manner:
+        """How this model is read. Raises ModelError."""
+
+    @property
+    def _running(self) -> Running:
+        """The running state is no field, so that settings stay settings."""
+        running: Running | None = self.__dict__.get("_state")
+        if running is None:
+            raise VerifierError("the verifier is not started")
+        return running
+
+    async def _read(self, readings: Sequence[Reading]) -> list[Outputs]:
+        """Read texts. Raises VerifierError where one is too long."""
+        longest = self._running.info.max_model_len
+        for reading in readings:
+            if len(reading.token_ids) > longest:
+                raise VerifierError(
+                    f"a solution has {len(reading.token_ids)} tokens with its problem, and"
+                    f" {self.model} reads {longest} (verifier.max_model_len); lower"
+                    " sampling.max_tokens or take a verifier with a longer context"
+                )
+        return await self._running.backend.read(readings)
+
+    def _check_settings(self) -> None:
+        check_model_exists(self.model)
+        for name in ("batch_tokens", "max_model_len", "threads", "tensor_parallel_size"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ModelError(f"verifier.{name} is {value}; it must be at least 1")
+        if self.options and self.backend != "vllm":
+            raise ModelError("verifier.options are vLLM's: set backend: vllm")
+        if "_state" in self.__dict__:
+            raise VerifierError("the verifier is started already")
+
+    def _prepare(self) -> tuple[Manner, Loading]:
+        import transformers
+
+        place = local_path(self.model)
+        source = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
+        config = transformers.AutoConfig.from_pretrained(place, **source)
+        # Not the one of the backend's thread: a fast tokenizer serves one thread.
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **source)
+        manner = self._manner(config, tokenizer)
+        loading = Loading(
+            model=self.model,
+            source=source,
+            config=config,
+            tokenizer=tokenizer,
+            head=manner.form.head,
+            token_ids=manner.token_ids,
+            dtype=self.dtype,
+            max_model_len=self._longest(config),
+            threads=self.threads,
+        )
+        return manner, loading
+
+    def _longest(self, config: Any) -> int:
+        text = config.get_text_config(decoder=True)
+        made_for: int | None = getattr(text, "max_position_embeddings", None)
+        if self.max_model_len is None:
+            if made_for is None:
+                raise ModelError(
+                    f"{self.model} does not say how long a text may be: set max_model_len"
+                )
+            return made_for
+        if made_for is not None and self.max_model_len > made_for:
+            raise ModelError(
+                f"verifier.max_model_len is {self.max_model_len}, but {self.model} was made for"
+                f" {made_for} tokens"
+            )
+        return self.max_model_len
+
+    def _new_backend(self, loading: Loading) -> Backend:
+        if self.backend == "vllm":
+            from tts_bench.verifier.vllm_backend import VLLMBackend
+
+            return VLLMBackend(
+                loading,
+                gpu_memory_utilization=self.gpu_memory_utilization,
+                kv_cache_gb=self.kv_cache_gb,
+                tensor_parallel_size=self.tensor_parallel_size,
+                options=self.options,
+            )
+        from tts_bench.verifier.transformers_backend import TransformersBackend
+
+        return TransformersBackend(
+            loading,
+            device=self.device,
+            batch_tokens=self.batch_tokens,
+            cache_tokens=self.cache_tokens,
+        )
+
+
+def charge(reading: Reading, outputs: Outputs) -> Call:
+    """What a reading costs: a reward head computes none of the vocabulary's logits."""
+    return Call(reading.token_ids, 0, outputs.cached_tokens, logits=0)
