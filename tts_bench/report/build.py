@@ -13,6 +13,8 @@ from tts_bench.report import plots
 from tts_bench.report.candidates import FILE as CANDIDATES
 from tts_bench.report.candidates import generations_of, write_candidates
 from tts_bench.report.content import Report, build_report
+from tts_bench.report.page.write import FILE as PAGE
+from tts_bench.report.page.write import write_page
 from tts_bench.report.summary import summary_text
 from tts_bench.report.table import csv_table, markdown_table
 from tts_bench.store import RunStore, write_atomically
@@ -54,6 +56,8 @@ def write_report(run: RunStore, report: Report | None = None) -> list[Path]:
         else:
             save_figure(figure, path)
             written.append(path)
+    write_page(run, report, run.folder / PAGE)
+    written.append(run.folder / PAGE)
     if write_candidates(run, generations_of(run)):
         written.append(run.folder / CANDIDATES)
     return written
