@@ -19,6 +19,8 @@ class Policy(Strategy):
     """FLOPs per problem; the file's largest budget up to it is used."""
 
     def __post_init__(self) -> None:
+        if not self.budget > 0:
+            raise ValueError(f"budget must be more than 0, not {self.budget}")
         load_policy(self.file, self.budget)
 
     def most_tokens(self, sampling: Sampling) -> int | None:

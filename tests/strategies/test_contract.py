@@ -37,6 +37,10 @@ FOLDERS = [Path(folder) for folder in [os.environ.get("TTS_BENCH_TEST_STRATEGIES
 REGISTRY = Registry(FOLDERS)
 NAMES = [name for name, where in REGISTRY.names(STRATEGIES).items() if where.endswith(".py")]
 PROBLEMS = [Problem(f"p{i}", f"What is {i} + 1?") for i in range(64)]
+REQUIRED = {
+    "policy": {"file": str(Path(__file__).parents[1] / "support" / "policy.yaml"), "budget": 1.0}
+}
+"""Parameters of strategies that have no default for all of them."""
 SECONDS = 60
 """Longer than anything here takes; a strategy that waits for ever fails then."""
 
@@ -74,7 +78,8 @@ class Shuffled(Varied):
 
 
 def attempt(name: str, script=mixed, **options) -> ScriptedAttempt:
-    settings = {"max_tokens": 60, "engine": Varied, "registry": REGISTRY, **options}
+    needed = REQUIRED.get(name, {})
+    settings = {"max_tokens": 60, "engine": Varied, "registry": REGISTRY, **needed, **options}
     return ScriptedAttempt(name, script, **settings)
 
 
@@ -184,7 +189,9 @@ async def canonical(answers):
 
 def graded(name: str, script) -> str:
     """Status of the attempt, as a run makes it."""
-    cell = Cell(name, name, REGISTRY.load(STRATEGIES, name)(), Sampling(60), {})
+    cell = Cell(
+        name, name, REGISTRY.load(STRATEGIES, name)(**REQUIRED.get(name, {})), Sampling(60), {}
+    )
     problem = PROBLEMS[0]
     bench = Bench(
         engine=Varied(script),
@@ -229,7 +236,7 @@ def test_a_number_that_makes_no_sense_is_refused_by_its_name(name):
     cls = REGISTRY.load(STRATEGIES, name)
     for field, value in numbers(name):
         with pytest.raises(ValueError, match=field):
-            cls(**{field: value})
+            cls(**{**REQUIRED.get(name, {}), field: value})
 
 
 def test_it_says_how_much_it_may_spend_and_keeps_to_it(name):
@@ -257,7 +264,7 @@ def test_one_that_shares_out_a_budget_gives_every_problem_its_part(name):
 
 def test_it_keeps_no_state_between_problems(name):
     cls = REGISTRY.load(STRATEGIES, name)
-    strategy = cls()
-    assert hash(strategy) == hash(cls())
+    strategy = cls(**REQUIRED.get(name, {}))
+    assert hash(strategy) == hash(cls(**REQUIRED.get(name, {})))
     with pytest.raises(dataclasses.FrozenInstanceError):
         strategy.anything = 1
