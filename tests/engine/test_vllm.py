@@ -247,7 +247,8 @@ class StubEngine:
         self.shut_down = 0
         self.added: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.aborted: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
-        self.engine_core = SimpleNamespace(shutdown=self._shutdown)
+        # Like a core that is a process of its own: no other engine's end has to be waited for.
+        self.engine_core = SimpleNamespace(shutdown=self._shutdown, resources=None)
 
     def _shutdown(self) -> None:
         self.shut_down += 1
