@@ -205,8 +205,8 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     _report(result.run)
     if result.failed:
         click.echo(
-            f"{result.failed} of {result.attempts} attempts failed and count as wrong; "
-            f"repeat them with: {_resume_command()}",
+            f"{result.failed} of {result.attempts} attempts failed and count as wrong; the first: "
+            f"{result.first_error}\nrepeat them with: {_resume_command()}",
             err=True,
         )
     click.echo(f"next      tts-bench report {result.run.folder}")

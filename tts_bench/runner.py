@@ -96,6 +96,8 @@ class RunResult:
     run: RunStore
     attempts: int
     failed: int
+    first_error: str | None = None
+    """Of the attempts that failed, what the first one says."""
 
 
 def make_plan(suite: Suite, options: RunOptions) -> Plan:
@@ -134,7 +136,8 @@ async def execute(plan: Plan, options: RunOptions, progress: Progress) -> RunRes
         run.close()
         if is_new and not run.manifest_path.exists():
             shutil.rmtree(run.folder)  # the model never loaded: nothing is worth keeping
-    return RunResult(run, plan.total, _failures(run))
+    errors = [attempt.error for attempt in run.attempts() if attempt.status == "error"]
+    return RunResult(run, plan.total, len(errors), errors[0] if errors else None)
 
 
 async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> None:

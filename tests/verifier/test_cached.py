@@ -4,18 +4,20 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from counted_verifier import MODEL, CountedVerifier, candidate, policy
 
+from tts_bench.engine.base import EngineInfo
+from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import ReplayMiss, VerifierError
 from tts_bench.flops import ModelShape
 from tts_bench.generations import GenerationStore
-from tts_bench.types import Problem
-from tts_bench.verifier.base import VerifierInfo
+from tts_bench.types import Candidate, Problem, Score
+from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 from tts_bench.verifier.cached import CachedVerifier, pack, score_key, unpack
 from tts_bench.verifier.confidence import ConfidenceVerifier
 
@@ -282,3 +284,47 @@ def test_verifiers_of_two_identities_never_share_a_score(path: Path):
     for inner in inners:
         with_store(path, inner, scoring("x"))
     assert [inner.asked for inner in inners] == [["x"], ["x"], []]
+
+
+def test_a_candidate_that_cannot_be_scored_fails_only_those_who_asked_for_it():
+    @dataclass(frozen=True)
+    class Short(Verifier):
+        async def start(self, policy):
+            return VerifierInfo("short", EngineInfo("e", "m", "r", "f", 10, None))
+
+        async def score(self, problem, candidates):
+            await asyncio.sleep(0.01)
+            if any(len(one.text) > 3 for one in candidates):
+                raise VerifierError("too long")
+            return [Scoring(Score(0.5)) for _ in candidates]
+
+    class Memory:
+        def __init__(self):
+            self.scores = {}
+
+        async def get_scores(self, keys):
+            return {key: self.scores[key] for key in keys if key in self.scores}
+
+        async def put_scores(self, scorings):
+            self.scores |= scorings
+            return dict(scorings)
+
+        async def get_facts(self, prefix):
+            return {}
+
+        async def put_facts(self, prefix, facts):
+            pass
+
+    def one(number, text):
+        return Candidate(number, (1,), (number,), text, None, None, 0.0, 1, "stop")
+
+    async def go():
+        verifier = CachedVerifier(Short(), Memory())
+        await verifier.start(ScriptedEngine(lambda *_: ""))
+        shared = [one(1, "ab"), one(2, "cd")]
+        asked = [verifier.score(Problem("p", "q"), c) for c in ([*shared, one(3, "long")], shared)]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    failed, scored = asyncio.run(go())
+    assert isinstance(failed, VerifierError)
+    assert [scoring.score.value for scoring in scored] == [0.5, 0.5]

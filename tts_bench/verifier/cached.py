@@ -93,7 +93,14 @@ class CachedVerifier(Verifier):
         if missing:
             waiting |= self._ask(problem, missing)
         # Shielded: another attempt may be waiting for the same score.
-        await asyncio.gather(*(asyncio.shield(one) for one in waiting.values()))
+        own = [one for key, one in waiting.items() if key in missing]
+        joined = [one for key, one in waiting.items() if key not in missing]
+        await asyncio.gather(*(asyncio.shield(one) for one in own))
+        others = (asyncio.shield(one) for one in joined)
+        failures = await asyncio.gather(*others, return_exceptions=True)
+        # What failed there may be a candidate of theirs that is none of ours: ask for ours alone.
+        if any(isinstance(failure, VerifierError) for failure in failures):
+            return await self.score(problem, candidates)
         return [found[key] if key in found else waiting[key].result() for key in keys]
 
     def _ask(

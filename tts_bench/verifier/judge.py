@@ -117,7 +117,7 @@ def parse_grade(
     if not found:
         return None
     grade, rest = float(found[-1][1]), plain[found[-1].end() :]
-    if finish_reason == "length" and not rest.strip():
+    if finish_reason == "length" and not rest.strip(" .,\n"):
         return None
     if out_of := _OUT_OF.match(rest):
         return grade if low <= grade <= high and float(out_of[1]) == high else None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tts_bench.engine.base import Completion, Engine, Request
+from tts_bench.engine.weights import load_error, local_path
 from tts_bench.errors import EngineError, ModelError, VerifierError
 from tts_bench.ledger import Call
 from tts_bench.steps import Aggregate, aggregate, split_steps
@@ -21,7 +22,7 @@ from tts_bench.types import Candidate, Problem, Sampling, Score
 from tts_bench.verifier.asking import AskingVerifier
 from tts_bench.verifier.backend import Reading, probability
 from tts_bench.verifier.base import Scoring, VerifierInfo
-from tts_bench.verifier.formats import Format, find_format
+from tts_bench.verifier.formats import FORMATS, Format, check_name, find_format
 from tts_bench.verifier.rendering import Renderer
 
 REMEMBERED = 1 << 16
@@ -48,6 +49,7 @@ class CausalPRMVerifier(AskingVerifier):
     def __post_init__(self) -> None:
         if not self.delimiter:
             raise ValueError("delimiter must not be empty")
+        check_name(self.format, FORMATS)
 
     async def start(self, policy: Engine) -> VerifierInfo:
         """Start the engine. Raises ModelError where its model has no format of this kind."""
@@ -58,7 +60,11 @@ class CausalPRMVerifier(AskingVerifier):
         if form.head != "tokens":
             raise ModelError(f"{model} is read at its head {form.head!r}: use verifier 'prm'")
         info = await super().start(policy)
-        renderer = Renderer(form, await asyncio.to_thread(_tokenizer, self.engine), self.delimiter)
+        try:
+            tokenizer = await asyncio.to_thread(_tokenizer, self.engine)
+        except Exception as error:  # whatever the library raises at a model's files
+            raise load_error(model, error) from error
+        renderer = Renderer(form, tokenizer, self.delimiter)
         tokens = renderer.token(form.wrong_token), renderer.token(form.right_token)
         self.__dict__["_renderer"] = renderer
         self.__dict__["_steps"] = StepReader(self.engine, tokens)
@@ -144,7 +150,7 @@ def _tokenizer(engine: Any) -> Any:
     import transformers
 
     return transformers.AutoTokenizer.from_pretrained(
-        engine.model,
+        local_path(engine.model),
         revision=getattr(engine, "revision", None),
         trust_remote_code=getattr(engine, "trust_remote_code", False),
     )
