@@ -1,4 +1,4 @@
-"""Solutions of held-out arithmetic with exactly labelled steps, to evaluate verifiers on.
+"""Solutions of fresh arithmetic problems with exactly labelled steps, to evaluate verifiers on.
 
     python benchmarks/tiny_steps.py --output data.jsonl
     tts-bench verify prm.yaml data.jsonl
@@ -19,7 +19,8 @@ from tts_bench.steps import split_steps
 from tts_bench.training.arithmetic import Care, check_steps, write_solution
 
 SEED = 987654
-"""Of the problems; no training uses it."""
+"""Of the problems. No training draws from it, but the easiest levels are small: some of their
+problems stand in the training data too."""
 
 
 def main() -> None:
