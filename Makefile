@@ -1,5 +1,6 @@
 # make quickstart   install, then run suites/quickstart.yaml on this machine's CPU
 # make test         install what the tests need (vLLM's CPU build on Linux x86-64), then test
+# make tiny         train the tiny models of the package anew, into build/tiny (about an hour)
 # make lint         ruff and mypy
 # Every target can be repeated: what is installed already is left alone.
 
@@ -13,7 +14,7 @@ PLATFORM := $(shell uname -s)-$(shell uname -m)
 # A torch thread per core that another process holds makes every product wait for it.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: quickstart test test-quick lint format clean
+.PHONY: quickstart test test-quick tiny tiny-ship lint format clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/tts-bench run suites/quickstart.yaml
@@ -23,6 +24,12 @@ test: $(VENV)/.installed-dev $(MODEL)/config.json
 
 test-quick: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow and not vllm" $(PYTEST_ARGS)
+
+tiny: $(VENV)/.installed-dev
+	$(MAKE) --file tts_bench/tiny/recipe/Makefile --jobs 2 BIN=$(BIN)
+
+tiny-ship: tiny
+	$(MAKE) --file tts_bench/tiny/recipe/Makefile BIN=$(BIN) ship
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

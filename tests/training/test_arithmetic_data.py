@@ -6,7 +6,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from tts_bench.dataset.rows import read_rows
 from tts_bench.training import arithmetic_data as data
 from tts_bench.training.arithmetic import check_steps
 
@@ -29,25 +31,38 @@ def test_rows_of_every_kind():
     assert data.orm_row(problem, SLIP, 35)["label"] == 0
 
 
-@pytest.mark.parametrize("name", ["base-3", "prm", "orm"])
+@pytest.mark.parametrize("name", ["base-3", "prm-1", "orm"])
 def test_rows_follow_from_the_name_alone(name: str):
     first, second = (list(islice(data.rows_of(name, data.FILES[name]), 20)) for _ in range(2))
     assert first == second
 
 
 def test_no_evaluation_problem_is_trained_on(monkeypatch: pytest.MonkeyPatch):
-    file = dataclasses.replace(data.FILES["policy"], rows=300, weights=(1, 0, 0, 0, 0))
-    seen = {row["prompt"] for row in data.rows_of("policy", file)}
+    file = dataclasses.replace(data.FILES["policy-2"], rows=300, weights=(1, 0, 0, 0, 0))
+    seen = {row["prompt"] for row in data.rows_of("policy-2", file)}
     assert not seen & data.evaluation_problems()
     # The same rows would hold such problems, were they not left out.
     monkeypatch.setattr(data, "evaluation_problems", frozenset)
-    assert {row["prompt"] for row in data.rows_of("policy", file)} - seen
+    assert {row["prompt"] for row in data.rows_of("policy-2", file)} - seen
 
 
 def test_the_base_never_sees_a_slip():
-    for name in ("base-1", "base-2", "base-3"):
+    for name in ("base-1", "base-2", "base-3", "careful"):
         for row in islice(data.rows_of(name, data.FILES[name]), 100):
             assert all(check_steps(row["prompt"], row["completion"]))
+
+
+def test_a_policys_own_solutions_are_labelled(tmp_path: Path):
+    held_out = min(data.evaluation_problems())
+    rows = [{"prompt": problem, "completion": SLIP} for problem in ("Compute 42 - 17.", held_out)]
+    samples = tmp_path / "samples.jsonl"
+    samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = CliRunner().invoke(data.main, [str(tmp_path / "out"), "--samples", str(samples)])
+    assert result.exit_code == 0, result.output
+    [steps] = read_rows(str(tmp_path / "out" / "prm.jsonl"))
+    [whole] = read_rows(str(tmp_path / "out" / "orm.jsonl"))
+    assert steps.cells == data.prm_row("Compute 42 - 17.", SLIP)
+    assert whole.cells == {"prompt": "Compute 42 - 17.", "completion": SLIP, "label": 1}
 
 
 def test_files_are_written_beside_the_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -63,6 +63,23 @@ def test_label_files_and_trls_columns_mean_the_same(configure: Callable[..., Any
         solutions({"a": 1}, configure())
 
 
+def test_more_tokens_of_a_step_may_carry_its_label(configure: Callable[..., Any]):
+    cells = {"prompt": "p", "completions": ["1 plus 2", "3"], "labels": [1, 0]}
+    found = {}
+    for count in (1, 2, 99):
+        config = configure(label_tokens=count)
+        renderer = prm.make_renderer(config, load_tokenizer(config))
+        [example] = prm.encode([Row("f:1", cells)], config, renderer)
+        found[count] = example.labels
+    ends = np.flatnonzero(found[1] != IGNORED)
+    assert [found[1][i] for i in ends] == [1.0, 0.0]
+    assert np.flatnonzero(found[2] == 1.0).tolist() == [ends[0] - 1, ends[0]]
+    # A label never reaches back into the step before it.
+    behind = found[99][ends[0] + 1 : ends[1] + 1]
+    assert (found[99][: ends[0] + 1] == 1.0).all()
+    assert (behind == 0.0).all()
+
+
 def test_a_step_that_holds_the_delimiter_is_labelled_at_its_end(configure: Callable[..., Any]):
     cells = {"prompt": "p", "completions": ["a\n\nb", "c"], "labels": [0, 1]}
     expected = LabelledSolution("p", ("a\n\n", "b\n\n", "c"), (None, 0.0, 1.0))

@@ -102,3 +102,12 @@ def test_passes_are_counted_and_rechecks_slip_less():
         text = write_solution(item.problem.text, care, rng)
         assert text.count("Wait, check: ") == 2
         assert check_steps(item.problem.text, text)[-1]
+
+
+def test_each_further_pass_is_more_careful():
+    care = Care(easy=0, hard=0, forgotten=0, forgotten_long=0.8, recheck=1, rechecked=0.5, passes=3)
+    rng = random.Random(6)
+    passes = [check_steps("Compute 42 - 17.", write_solution("Compute 42 - 17.", care, rng))[:3]
+              for _ in range(4000)]  # fmt: skip
+    rates = [1 - sum(labels[i] for labels in passes) / 4000 for i in range(3)]
+    assert rates == pytest.approx([0.8, 0.4, 0.2], abs=0.04)  # five standard errors

@@ -44,11 +44,11 @@ class Care:
     """Rate of forgotten carries, and of forgotten borrows of a number of one digit."""
     forgotten_long: float = 0.65
     """Rate of forgotten borrows of a number of two digits."""
-    recheck: float = 0.12
+    recheck: float = 0.15
     """Probability that a pass is followed by another one."""
-    rechecked: float = 0.4
-    """Factor on all rates of slips in a pass after the first."""
-    passes: int = 3
+    rechecked: float = 0.5
+    """Factor on all rates of slips in each pass after the first: the third has its square."""
+    passes: int = 5
     """Most passes of one trace."""
 
 
@@ -60,10 +60,10 @@ def write_solution(problem: str, care: Care, rng: random.Random) -> str:
     """One solution of a problem such as `Compute 6 * 8 - 19.`, slips included."""
     steps, value = _pass(problem, care, 1.0, rng)
     parts = [OPEN, *steps]
-    for _ in range(care.passes - 1):
+    for earlier in range(1, care.passes):
         if rng.random() >= care.recheck:
             break
-        steps, value = _pass(problem, care, care.rechecked, rng)
+        steps, value = _pass(problem, care, care.rechecked**earlier, rng)
         parts += [RECHECK, *steps]
     return "".join([*parts, f"{CLOSE}\\boxed{{{value}}}"])
 

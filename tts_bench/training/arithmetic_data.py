@@ -1,24 +1,35 @@
 """Writes what the tiny models are trained with: generated problems with worked solutions.
 
     python -m tts_bench.training.arithmetic_data FOLDER
+    python -m tts_bench.training.arithmetic_data FOLDER --samples FILE
 
 The tokenizer is written beside the files. Every file follows from its name and its settings
-alone. No problem of the evaluation seeds, those that suites use, is ever trained on.
+alone. With `--samples`, the solutions of a policy (as `tts-bench train data` writes them) are
+labelled instead, by the exact check. No problem of the evaluation seeds, those that suites use,
+is ever trained on.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from tts_bench.dataset.arithmetic import LEVELS, Arithmetic, Difficulty, draw_problem
 from tts_bench.steps import split_steps
-from tts_bench.training.arithmetic import CAREFUL, DELIMITER, Care, check_each_step, write_solution
+from tts_bench.training.arithmetic import (
+    CAREFUL,
+    DELIMITER,
+    Care,
+    check_each_step,
+    reference,
+    write_solution,
+)
 from tts_bench.training.tokenizer import write_tokenizer
 
 EVALUATION_SEEDS = range(4)
@@ -29,8 +40,8 @@ SHORT = tuple(Difficulty(operations, largest=50, factor=9) for operations in (1,
 """Exercises of all operations, where levels 1 and 2 have small numbers and no products."""
 
 ALL_LEVELS = (*LEVELS.values(),)
-CHECKED = Care(easy=0, hard=0, forgotten=0, forgotten_long=0, recheck=0.08, passes=2)
-"""No slips; some solutions are gone through twice."""
+CHECKED = replace(CAREFUL, recheck=0.25, passes=3)
+"""No slips; some solutions are gone through again."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,13 @@ class File:
 FILES: Mapping[str, File] = {
     "base-1": File("policy", 16_000, (*ALL_LEVELS[:2], *SHORT), (1, 1, 2, 2, 3), CAREFUL),
     "base-2": File("policy", 16_000, (*ALL_LEVELS[:3], SHORT[2]), (1, 2, 4, 3), CAREFUL),
-    "base-3": File("policy", 70_000, care=CHECKED),
-    "policy": File("policy", 36_000),
-    "prm": File("prm", 36_000),
-    "orm": File("orm", 36_000),
+    "base-3": File("policy", 30_000, care=CHECKED),
+    "careful": File("policy", 36_000, care=CHECKED),
+    "policy-1": File("policy", 30_000, care=Care(recheck=0.5)),
+    "policy-2": File("policy", 15_000),
+    "prm-1": File("prm", 40_000),
+    "prm-2": File("prm", 8_000),
+    "orm": File("orm", 8_000),
 }
 """Training files by name; `base-1` to `base-3` are the stages of the common base model."""
 
@@ -103,9 +117,34 @@ def write_files(folder: Path) -> None:
     """Write the tokenizer and every training file into a folder, made where it is missing."""
     write_tokenizer(folder / "tokenizer")
     for name, file in FILES.items():
-        with (folder / f"{name}.jsonl").open("w", encoding="utf-8", newline="\n") as out:
-            out.writelines(json.dumps(row) + "\n" for row in rows_of(name, file))
+        _write(folder / f"{name}.jsonl", rows_of(name, file))
+
+
+def write_samples(samples: Path, folder: Path) -> None:
+    """Label a policy's solutions step by step and as a whole: `prm.jsonl` and `orm.jsonl`."""
+    held_out = evaluation_problems()
+    rows = [json.loads(line) for line in samples.read_text("utf-8").splitlines()]
+    own = [(row["prompt"], row["completion"]) for row in rows if row["prompt"] not in held_out]
+    _write(folder / "prm.jsonl", (prm_row(*pair) for pair in own))
+    _write(folder / "orm.jsonl", (orm_row(*pair, reference(pair[0])) for pair in own))
+
+
+def _write(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="\n") as out:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--samples", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def main(folder: Path, samples: Path | None) -> None:
+    """Write the training files, or those of a policy's samples."""
+    if samples:
+        write_samples(samples, folder)
+    else:
+        write_files(folder)
 
 
 if __name__ == "__main__":
-    write_files(Path(sys.argv[1]))
+    main()

@@ -81,6 +81,10 @@ class TrainingConfig:
 
     output: str
     model: str | Architecture = ""
+    added_layers: int = at_least(0, 0)
+    """New layers on top of a model that is loaded; they compute the identity at first."""
+    frozen_layers: int = at_least(0, 0)
+    """Lowest layers that keep their weights, and the embeddings with them."""
     seed: int = at_least(0, 0)
     learning_rate: float = above(0)
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -158,6 +162,9 @@ class PrmConfig(DataConfig):
     """How problem and steps become tokens: as the verifier that reads the model is told."""
     delimiter: str = "\n\n"
     data_format: Literal["auto", "stepwise", "prm800k", "processbench", "math_shepherd"] = "auto"
+    label_tokens: int = at_least(1, 1)
+    """How many of the last tokens of each step carry its label. The verifier reads the last one;
+    more of them are more to learn from where a step's end says less than what stands before."""
     labels: Literal["hard", "soft"] = "hard"
     """`soft` reads probabilities: the column `soft`, or numbers in `labels`."""
     neutral: Literal["positive", "negative", "ignore"] = "positive"
@@ -315,6 +322,8 @@ def _check_needs(document: YamlDocument, cls: type[Any], values: Mapping[str, An
     """Keys that must be there, or exclude each other."""
     if not values.get("model"):
         document.fault((), "missing key 'model'")
+    if values.get("added_layers") and isinstance(values.get("model"), dict):
+        document.fault(("added_layers",), "a model from scratch has its own key 'layers'")
     if issubclass(cls, GrpoConfig) and not values.get("dataset"):
         document.fault((), "missing key 'dataset'")
     if not issubclass(cls, DataConfig):

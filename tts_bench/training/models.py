@@ -16,6 +16,7 @@ from tts_bench.engine.weights import check_model_exists, load_error
 from tts_bench.errors import ModelError
 from tts_bench.prompt import Prompt
 from tts_bench.training.config import Architecture, TrainingConfig
+from tts_bench.training.layers import deeper, freeze, silence
 from tts_bench.types import Problem
 
 library: Any = transformers  # not all of it is typed
@@ -46,22 +47,39 @@ def load_tokenizer(config: TrainingConfig) -> Any:
 def load_model(config: TrainingConfig, tokenizer: Any, auto_class: str, **settings: Any) -> Any:
     """A model in float32; `settings` are entries of its configuration.
 
-    New weights (all of them from scratch, else the head's) follow from the seed alone. Raises
-    ModelError where it cannot be loaded.
+    New weights (all of them from scratch, else those of the head and of added layers) follow
+    from the seed alone. Raises ModelError where it cannot be loaded.
     """
     library.set_seed(config.seed)
     factory = getattr(library, auto_class)
     if isinstance(config.model, Architecture):
         fresh = _fresh(config.model, tokenizer, settings)
         _check_round_trip(fresh, tokenizer)
-        return factory.from_config(fresh)
+        model = factory.from_config(fresh)
+    else:
+        model = _load(config, config.model, factory, settings)
+    if config.frozen_layers:
+        freeze(model, config.frozen_layers)
+    return model
+
+
+def _load(config: TrainingConfig, name: str, factory: Any, settings: Mapping[str, Any]) -> Any:
     try:
-        shape = library.AutoConfig.from_pretrained(config.model)
-        for name, value in settings.items():
-            setattr(shape, name, value)  # from_pretrained refuses what the class does not know
-        return factory.from_pretrained(config.model, config=shape, dtype=torch.float32)
+        shape = library.AutoConfig.from_pretrained(name)
+        depth = shape.num_hidden_layers
+        if config.added_layers:
+            shape = deeper(shape, config.added_layers)
+        for key, value in settings.items():
+            setattr(shape, key, value)  # from_pretrained refuses what the class does not know
+        # A head of another kind of model is replaced by a new one.
+        model = factory.from_pretrained(
+            name, config=shape, dtype=torch.float32, ignore_mismatched_sizes=True
+        )
     except Exception as error:  # as above
-        raise load_error(config.model, error) from error
+        raise load_error(name, error) from error
+    if config.added_layers:
+        silence(model, depth)
+    return model
 
 
 def _fresh(shape: Architecture, tokenizer: Any, settings: Mapping[str, Any]) -> Any:

@@ -120,8 +120,9 @@ def make_optimizer(model: Any, config: TrainingConfig) -> Optimizer:
             weight_decay=config.weight_decay,
         )
     # Norms and biases (one dimension) are not decayed.
-    wide = [one for one in model.parameters() if one.ndim > 1]
-    narrow = [one for one in model.parameters() if one.ndim <= 1]
+    learnt = [one for one in model.parameters() if one.requires_grad]
+    wide = [one for one in learnt if one.ndim > 1]
+    narrow = [one for one in learnt if one.ndim <= 1]
     groups = [
         {"params": wide, "weight_decay": config.weight_decay},
         {"params": narrow, "weight_decay": 0.0},
@@ -130,17 +131,16 @@ def make_optimizer(model: Any, config: TrainingConfig) -> Optimizer:
 
 
 def split_parameters(model: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Hidden matrices, and the rest.
+    """Hidden matrices, and the rest of what is not frozen.
 
     A hidden matrix is a parameter of two dimensions within the backbone that is no embedding;
     the head stands outside of the backbone.
     """
     embeddings = {id(one.weight) for one in model.modules() if isinstance(one, nn.Embedding)}
-    matrices = [
-        one for one in model.base_model.parameters() if one.ndim == 2 and id(one) not in embeddings
-    ]
-    chosen = {id(one) for one in matrices}
-    return matrices, [one for one in model.parameters() if id(one) not in chosen]
+    learnt = [one for one in model.parameters() if one.requires_grad]
+    inner = {id(one) for one in model.base_model.parameters() if one.ndim == 2} - embeddings
+    matrices = [one for one in learnt if id(one) in inner]
+    return matrices, [one for one in learnt if id(one) not in inner]
 
 
 def shape_of(config: TrainingConfig, step: int, steps: int) -> float:

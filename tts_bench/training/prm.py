@@ -97,10 +97,13 @@ def encode(rows: Sequence[Row], config: PrmConfig, renderer: Renderer) -> list[E
             reading = renderer.render(solution.problem, solution.steps)
             ids = np.array(reading.token_ids, dtype=np.int32)
             labels = np.full(len(ids), IGNORED, dtype=np.float32)
+            before = -1
             for place, label in zip(reading.positions, solution.labels, strict=True):
                 if label is not None:
-                    labels[place] = label
+                    first = max(before, place - config.label_tokens) + 1
+                    labels[first : place + 1] = label
                     counts[label >= 0.5] += 1
+                before = place
             if (labels != IGNORED).any():
                 examples.append(Example(ids, labels, row.where))
     if not all(counts):
