@@ -52,4 +52,4 @@ def _layers(model: Any) -> Any:
         return model.base_model.layers
     except AttributeError as error:
         kind = type(model).__name__
-        raise ModelError(f"added_layers, frozen_layers: {kind} keeps its layers elsewhere") from error
+        raise ModelError(f"added_layers, frozen_layers: not with {kind}") from error
