@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tts_bench.errors import SuiteError
+from tts_bench.overrides import Overrides
 from tts_bench.registry import Registry
-from tts_bench.suite import Overrides, load_suite
+from tts_bench.suite import load_suite
 
 GOOD = """\
 dataset: {name: arithmetic, problems: 5}
@@ -156,3 +157,15 @@ def test_the_hash_sees_a_change_in_a_plugins_code(load, tmp_path: Path, kind):
     assert suite.hash("c", None) == before
     path.write_text(path.read_text() + "# changed\n")
     assert suite.hash("c", None) != before
+
+
+def test_the_manifest_notes_the_n_that_is_a_default(tmp_path: Path):
+    path = tmp_path / "suite.yaml"
+    path.write_text(GOOD + "  - mcts\n")
+    rows = [cell.describe() for cell in load_suite(path, Registry(), Overrides()).cells]
+    assert [(row["strategy"], row["n"]) for row in rows] == [
+        ("greedy", None),
+        ("best_of_n", 16),
+        ("mcts", 16),
+    ]
+    assert rows[-1]["params"] == {}

@@ -41,6 +41,8 @@ class Cell:
             "pooled": bool(self.at),
             "selector": self.selector,
             "at": list(self.at),
+            # Also where it is a default, which `params` does not name.
+            "n": getattr(self.strategy, "n", None),
         }
 
 

@@ -6,12 +6,13 @@ import sys
 
 import pytest
 
-from tts_bench.errors import StoreError
+from tts_bench.errors import StoreError, UnknownName
 from tts_bench.generations import GenerationStore
 from tts_bench.report.build import build_report, write_report
 
 TEXTS = ["summary.json", "table.md", "table.csv"]
-FIGURES = ["accuracy_vs_flops.png", "accuracy_vs_tokens.png", "coverage.png", "by_level.png"]
+NAMES = ["accuracy_vs_flops", "accuracy_vs_tokens", "coverage", "by_level", "by_subject"]
+FIGURES = [f"{name}.{kind}" for name in NAMES for kind in ("png", "svg")]
 PAGE = ["report.html"]
 
 
@@ -22,7 +23,8 @@ def test_writing_twice_gives_the_same_bytes(make):
     first = [path.read_bytes() for path in paths]
     assert write_report(run) == paths
     assert [path.read_bytes() for path in paths] == first
-    assert all(data.startswith(b"\x89PNG") for data in first[3:-1])
+    assert all(data.startswith(b"\x89PNG") for data in first[3:-1:2])
+    assert all(b"<svg" in data and b"<dc:date" not in data for data in first[4:-1:2])
     assert {path.name for path in run.folder.iterdir() if path.name.startswith(".")} == {".lock"}
 
 
@@ -34,8 +36,23 @@ def test_figures_without_a_subject_are_removed(make):
     run.write_manifest({**manifest, "problems": bare})
     names = [path.name for path in write_report(run)]
     assert "by_level.png" not in names
-    assert not (run.folder / "by_level.png").exists()
+    assert not any(run.folder.glob("by_*"))
     assert (run.folder / "coverage.png").exists()
+
+
+def test_written_elsewhere_the_run_stays_as_it_is(make, tmp_path):
+    run = make.realistic(problems=4, sweep=(1, 2))
+    before = sorted(run.folder.iterdir())
+    paths = write_report(run, style="paper", folder=tmp_path / "new" / "figures")
+    assert {path.parent for path in paths} == {tmp_path / "new" / "figures"}
+    assert sorted(run.folder.iterdir()) == before
+
+
+def test_an_unknown_style_is_refused_before_anything_is_written(make, tmp_path):
+    run = make.realistic(problems=4, sweep=(1, 2))
+    with pytest.raises(UnknownName, match="Did you mean 'slides'"):
+        write_report(run, style="slide", folder=tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()
 
 
 def test_the_manifest_says_where_the_texts_are(make):

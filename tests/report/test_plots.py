@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+import csv
+import io
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from tts_bench.report import plots
+from tts_bench.errors import UnknownName, UsageError
+from tts_bench.report import group_plots, plots
 from tts_bench.report.content import build_report
-from tts_bench.report.scope import Cell
+from tts_bench.report.looks import check_look, look
+from tts_bench.report.scope import Cell, mark_swept
 from tts_bench.report.style import line_styles, spread
+from tts_bench.report.summary import summarize
+from tts_bench.report.table import csv_table
 
 DRAWERS = {
     "flops": plots.plot_accuracy_vs_flops,
     "tokens": plots.plot_accuracy_vs_tokens,
     "coverage": plots.plot_coverage,
-    "level": plots.plot_by_level,
+    "level": group_plots.plot_by_level,
+    "subject": group_plots.plot_by_subject,
 }
 
 
@@ -82,7 +89,8 @@ def test_without_flops_there_is_no_flops_figure(make):
 def test_without_levels_or_pools_there_is_no_such_figure(make):
     cell = make.cell("greedy")
     report = build_report(make.run([cell], [make.attempt(cell["id"], "p", make.pool(["1"]))]))
-    assert plots.plot_by_level(report) is None
+    assert group_plots.plot_by_level(report) is None
+    assert group_plots.plot_by_subject(report) is None
     assert plots.plot_coverage(report) is None
 
 
@@ -102,9 +110,149 @@ def test_with_several_pools_levels_show_the_first_ones_coverage(make):
     attempts = [make.attempt(c["id"], "p", p) for c, p in zip(cells, pools, strict=True)]
     problems = [{"id": "p", "level": 3}]
     report = build_report(make.run(cells, attempts, problems=problems))
-    (axes,) = plots.plot_by_level(report).axes
+    (axes,) = group_plots.plot_by_level(report).axes
     bounds = [line for line in axes.lines if line.get_label() == "pass@2 (oracle)"]
     assert [list(line.get_ydata()) for line in bounds] == [[100.0, 100.0]]
+
+
+def swept(make, waits=(0, 1, 2)):
+    """Budget forcing at several waits: dearer and worse with each."""
+    cells = [make.cell("greedy"), *(make.cell("budget_forcing", waits=w, wait="W") for w in waits)]
+    attempts = [make.attempt("greedy", "p", make.pool(["1"]))]
+    for cell in cells[1:]:
+        used = make.usage(50, (10 * (1 + cell["params"]["waits"]),))
+        pool = make.pool(["1" if cell["params"]["waits"] == 0 else "2"])
+        attempts.append(make.attempt(cell["id"], "p", pool, policy=used))
+    return build_report(make.run(cells, attempts, problems=[{"id": "p", "level": 1}]))
+
+
+def test_a_sweep_over_another_count_than_n_is_one_line(make):
+    report = swept(make, (2, 0, 1))
+    (axes,) = plots.plot_accuracy_vs_flops(report).axes
+    joined = [bars.lines[0] for bars in axes.containers if bars.get_label() != "greedy"]
+    assert [line.get_label() for line in axes.containers] == [
+        "greedy",
+        "budget_forcing waits=0..2",
+    ]
+    assert list(joined[0].get_ydata()) == [100.0, 0.0, 0.0]
+    assert np.all(np.diff(joined[0].get_xdata()) > 0)
+    assert [p.cell.params.get("waits") for p in report.points] == [None, 0, 1, 2]
+    (axes,) = group_plots.plot_by_level(report).axes
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["greedy", "budget_forcing\nwaits=2"]
+
+
+@pytest.mark.parametrize(
+    ("variants", "lines"),
+    [
+        ([{"waits": 0}, {"waits": 2}], 1),
+        ([{"waits": 0, "wait": "a"}, {"waits": 1, "wait": "b"}], 2),
+        ([{"waits": w, "wait": x} for w in (0, 1) for x in "ab"], 2),
+        ([{"waits": 0, "most": 5}, {"waits": 1, "most": 6}], 2),
+        ([{"exploration": 0.5}, {"exploration": 1.5}], 2),
+        ([{"budget": 100, "n": 4}, {"budget": 200, "n": 4}], 1),
+        ([{"width": 2, "n": 4}, {"width": 4, "n": 4}, {"width": 2, "n": 8}], 2),
+        ([{"n": 4}, {"n": 8}], 1),
+        ([{"flag": True}, {"flag": False}], 2),
+    ],
+)
+def test_lines_join_cells_that_differ_in_one_count_alone(variants, lines):
+    cells = [Cell(str(i), "s", one, {}, n=one.get("n")) for i, one in enumerate(variants)]
+    assert len({cell.line for cell in mark_swept(cells)}) == lines
+
+
+def test_max_tokens_is_a_size_and_temperature_is_none():
+    def cell(name, value):
+        return Cell(f"{value}", "greedy", {name: value}, {name: value, "top_k": 0})
+
+    assert len({one.line for one in mark_swept([cell("max_tokens", n) for n in (64, 128)])}) == 1
+    assert len({one.line for one in mark_swept([cell("temperature", t) for t in (0, 1)])}) == 2
+
+
+def test_rings_mark_the_frontier_and_nothing_else(report):
+    (axes,) = plots.plot_accuracy_vs_flops(report).axes
+    rings = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
+    ringed = {
+        (x, round(y / 100, 9))
+        for ring in rings
+        for x, y in zip(ring.get_xdata(), ring.get_ydata(), strict=True)
+    }
+    assert ringed == {(p.flops, round(p.accuracy.value, 9)) for p in report.frontier}
+    for point in report.frontier:
+        assert not any(
+            (other.flops < point.flops and other.accuracy.value >= point.accuracy.value)
+            for other in report.points
+        )
+    assert 0 < len(report.frontier) < len(report.points)
+
+
+def test_the_frontier_is_named_in_the_notes_the_table_and_the_summary(make):
+    report = swept(make)
+    assert [point.name for point in report.frontier] == ["greedy", "budget_forcing"]
+    assert any(
+        "Pareto frontier (accuracy against FLOPs): greedy, budget" in n for n in report.notes
+    )
+    rows = list(csv.DictReader(io.StringIO(csv_table(report))))
+    assert [row["frontier"] for row in rows] == ["True", "True", "False", "False"]
+    assert [one["frontier"] for one in summarize(report)["points"]] == [True, True, False, False]
+
+
+def test_of_many_subjects_the_largest_are_shown(make):
+    cell = make.cell("greedy")
+    rows = [
+        {"id": f"p{i}-{k}", "level": None, "subject": f"subject {i:02}"}
+        for i in range(20)
+        for k in range(1 + (i >= 8))
+    ]
+    attempts = [make.attempt("greedy", row["id"], make.pool(["1"])) for row in rows]
+    figure = group_plots.plot_by_subject(build_report(make.run([cell], attempts, problems=rows)))
+    names = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert len(names) == 12
+    assert "08" in names[0]
+    assert "the 12 largest of 20" in figure.texts[1].get_text()
+
+
+@pytest.mark.parametrize("style", ["paper", "slides", "dark_background"])
+@pytest.mark.parametrize("name", DRAWERS)
+def test_in_every_look_colours_stay_and_labels_keep_apart(report, name, style):
+    with look(style):
+        figure = DRAWERS[name](report)
+        image = pixels(figure)
+    for colour in {one.colour for one in line_styles(report.scope.cells).values()} - {"#000000"}:
+        wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        assert np.all(image == wanted, axis=-1).any(), colour
+    boxes = sorted((t.get_window_extent() for t in figure.axes[0].texts), key=lambda box: box.y0)
+    assert all(above.y0 >= below.y1 - 2 for below, above in pairwise(boxes))
+    for text in [*figure.axes[0].texts, figure.axes[0].xaxis.label]:
+        box = text.get_window_extent()
+        assert box.x1 <= figure.bbox.x1 + 1
+        assert box.y0 >= -1
+    legend = figure.axes[0].get_legend()
+    if legend is not None:
+        assert legend.get_window_extent().x1 <= figure.bbox.x1 + 4
+
+
+def test_a_look_of_a_style_sheet_is_used_and_ends(report, tmp_path):
+    sheet = tmp_path / "venue.mplstyle"
+    sheet.write_text("figure.figsize: 4, 3\nfont.size: 8\n")
+    with look(str(sheet)):
+        assert list(plots.plot_coverage(report).get_size_inches()) == [4.0, 3.0]
+    assert list(plots.plot_coverage(report).get_size_inches()) == [8.6, 5.0]
+
+
+def test_an_unknown_look_has_a_suggestion_and_a_bad_sheet_a_reason(tmp_path):
+    with pytest.raises(UnknownName, match=r"unknown style 'papr'. Did you mean 'paper'\?"):
+        check_look("papr")
+    with pytest.raises(UsageError, match=r"absent\.mplstyle: No such file"):
+        check_look(str(tmp_path / "absent.mplstyle"))
+    (tmp_path / "bad.mplstyle").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="not a text file"):
+        check_look(str(tmp_path / "bad.mplstyle"))
+
+
+def test_spread_of_labels_of_several_rows_leaves_each_its_room():
+    low, high = spread([0.5, 0.5], 0.1, [1, 3])
+    assert high - low == pytest.approx((0.1 + 0.3) / 2)
 
 
 def test_spread_keeps_order_and_distance_and_moves_nothing_that_has_room():

@@ -54,8 +54,8 @@ def make_breakdowns(
 
 
 def largest(points: Sequence[Point]) -> tuple[Point, ...]:
-    """The last point of each line: the one at its largest n."""
-    return tuple({point.cell.line: point for point in points}.values())
+    """The point of each strategy, variant and sampling at its largest n."""
+    return tuple({(point.cell.line, point.cell.rank): point for point in points}.values())
 
 
 def _ordered(groups: Mapping[str, Group]) -> list[Group]:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_bench.errors import StoreError
-from tts_bench.report import plots
+from tts_bench.report import group_plots, plots
 from tts_bench.report.candidates import FILE as CANDIDATES
 from tts_bench.report.candidates import generations_of, write_candidates
 from tts_bench.report.content import Report, build_report
+from tts_bench.report.looks import check_look, look, some_look
 from tts_bench.report.page.write import FILE as PAGE
 from tts_bench.report.page.write import write_page
 from tts_bench.report.summary import summary_text
@@ -30,47 +31,84 @@ _TEXTS: dict[str, Callable[[Report], str]] = {
     "table.csv": csv_table,
 }
 _FIGURES: dict[str, Callable[[Report], Figure | None]] = {
-    "accuracy_vs_flops.png": plots.plot_accuracy_vs_flops,
-    "accuracy_vs_tokens.png": plots.plot_accuracy_vs_tokens,
-    "coverage.png": plots.plot_coverage,
-    "by_level.png": plots.plot_by_level,
+    "accuracy_vs_flops": plots.plot_accuracy_vs_flops,
+    "accuracy_vs_tokens": plots.plot_accuracy_vs_tokens,
+    "coverage": plots.plot_coverage,
+    "by_level": group_plots.plot_by_level,
+    "by_subject": group_plots.plot_by_subject,
+}
+_FORMATS: dict[str, dict[str, None]] = {
+    # Without the library's version or a date in it, equal figures are equal files.
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
 }
 
 
-def write_report(run: RunStore, report: Report | None = None) -> list[Path]:
+def write_report(
+    run: RunStore,
+    report: Report | None = None,
+    *,
+    style: str = "default",
+    folder: Path | None = None,
+) -> list[Path]:
     """Write every derived file of a run beside its attempts; returns the paths written.
 
     Each file is replaced in one step. A figure that there is nothing to draw for is removed
-    where an earlier report left one. Pass the report where it has been built already. Raises
-    StoreError where the run has no attempt, or a file cannot be read or written.
+    where an earlier report left one. Pass the report where it has been built already, a style
+    (see `looks.look`) for the figures, and another folder to leave the run's own as it is; the
+    candidates' texts then stay where they are. Raises StoreError where the run has no attempt,
+    or a file cannot be read or written, and UsageError for an unknown style.
     """
-    report = report or build_report(run)
+    check_look(style)
+    report, beside = report or build_report(run), folder is None
+    folder = new_folder(folder) if folder else run.folder
     written = []
     for name, render in _TEXTS.items():
-        write_atomically(run.folder / name, render(report))
-        written.append(run.folder / name)
+        write_atomically(folder / name, render(report))
+        written.append(folder / name)
     for name, draw in _FIGURES.items():
-        figure, path = draw(report), run.folder / name
-        if figure is None:
-            path.unlink(missing_ok=True)
-        else:
-            save_figure(figure, path)
-            written.append(path)
-    write_page(run, report, run.folder / PAGE)
-    written.append(run.folder / PAGE)
-    if write_candidates(run, generations_of(run)):
-        written.append(run.folder / CANDIDATES)
+        with look(style):
+            figure = draw(report)
+            if figure is not None:
+                written += save_figure(figure, folder / name)
+        for kind in _FORMATS if figure is None else ():
+            (folder / f"{name}.{kind}").unlink(missing_ok=True)
+    write_page(run, report, folder / PAGE)
+    written.append(folder / PAGE)
+    if beside and write_candidates(run, generations_of(run)):
+        written.append(folder / CANDIDATES)
     return written
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG in one step; equal figures give equal files."""
-    image = io.BytesIO()
-    # Without the library's version in it, equal figures are equal files.
-    figure.savefig(image, format="png", metadata={"Software": None})
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write a figure as PNG and as SVG, each in one step; equal figures give equal files.
+
+    The path's own suffix, where it is one of these, is replaced. Returns the paths written.
+    """
+    written = []
+    for kind, metadata in _FORMATS.items():
+        image = io.BytesIO()
+        with some_look():
+            figure.savefig(image, format=kind, metadata=metadata)
+        base = path.with_suffix("") if path.suffix[1:] in _FORMATS else path
+        written.append(base.with_name(f"{base.name}.{kind}"))
+        _replace(written[-1], image.getvalue())
+    return written
+
+
+def new_folder(folder: Path) -> Path:
+    """The folder, made where it is absent. Raises StoreError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}") from error
+    return folder
+
+
+def _replace(path: Path, content: bytes) -> None:
     staged = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        staged.write_bytes(image.getvalue())
+        staged.write_bytes(content)
         os.replace(staged, path)
     except OSError as error:
         staged.unlink(missing_ok=True)

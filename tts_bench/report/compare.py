@@ -9,7 +9,7 @@ from typing import Any
 
 from tts_bench.errors import UsageError, did_you_mean
 from tts_bench.estimators import Estimate, mean_interval, paired_difference, ratio_of_means
-from tts_bench.report.scope import canonical
+from tts_bench.report.scope import Scope, canonical
 from tts_bench.report.series import QUANTITIES, RunSeries, Series
 from tts_bench.significance import holm, mcnemar_exact, sign_flip_p
 
@@ -63,7 +63,7 @@ def compare(
     `best_of_n@16`. Raises UsageError, with the reason, for runs that cannot be compared: other
     problems, other data under the same names (unless `force`), no common point.
     """
-    _check_comparable(a, b, force)
+    check_comparable(a.scope, b.scope, force)
     if a_point or b_point:
         if not (a_point and b_point):
             raise UsageError("name a point of both runs, as in --a best_of_n@16 --b greedy")
@@ -157,19 +157,36 @@ def _keys(run: RunSeries) -> Points:
     }
 
 
-def _check_comparable(a: RunSeries, b: RunSeries, force: bool) -> None:
-    shared = set(a.scope.problems) & set(b.scope.problems)
+def check_comparable(a: Scope, b: Scope, force: bool = False) -> None:
+    """Raise UsageError, with the reason, where two runs did not attempt the same problems.
+
+    Data sets of different content are compared by the problems that both runs attempted, where
+    the manifests state their texts and reference answers; else only with `force`.
+    """
+    theirs = set(b.problems)
+    shared = [problem for problem in a.problems if problem in theirs]
     if not shared:
         raise UsageError(
-            f"nothing to compare: {a.scope.run} ({a.scope.dataset.get('name')}) and {b.scope.run} "
-            f"({b.scope.dataset.get('name')}) have no problem in common"
+            f"nothing to compare: {a.run} ({a.dataset.get('name')}) and {b.run} "
+            f"({b.dataset.get('name')}) have no problem in common"
         )
-    hashes = [run.scope.dataset.get("content_hash") for run in (a, b)]
-    if None not in hashes and hashes[0] != hashes[1] and not force:
-        raise UsageError(
-            "the runs' data sets differ in content: problems of the same name may not be the same; "
-            "if they are (one set is the beginning of the other), compare with --force"
-        )
+    hashes = [scope.dataset.get("content_hash") for scope in (a, b)]
+    if None in hashes or hashes[0] == hashes[1] or force:
+        return
+    if all(problem in a.contents and problem in b.contents for problem in shared):
+        other = [problem for problem in shared if a.contents[problem] != b.contents[problem]]
+        if other:
+            part = "text" if a.contents[other[0]][0] != b.contents[other[0]][0] else "reference"
+            raise UsageError(
+                f"{a.run} and {b.run} differ in {len(other)} of {len(shared)} problems of the same "
+                f"name (first: the {part} of {other[0]}): what is right in one may be wrong in the "
+                "other"
+            )
+        return
+    raise UsageError(
+        "the runs' data sets differ in content: problems of the same name may not be the same; "
+        "if they are (one set is the beginning of the other), compare with --force"
+    )
 
 
 def _notes(a: RunSeries, b: RunSeries) -> list[str]:

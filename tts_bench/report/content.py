@@ -13,10 +13,10 @@ from tts_bench.report.control import (
     make_controls,
     make_elasticities,
 )
-from tts_bench.report.coverage import Curve, make_curves
+from tts_bench.report.coverage import Curve, coverage_notes, make_curves
 from tts_bench.report.outcomes import Outcomes, read_outcomes
-from tts_bench.report.points import Point, make_points
-from tts_bench.report.scope import Scope, read_scope
+from tts_bench.report.points import Point, frontier, make_points
+from tts_bench.report.scope import Scope, distinguishing, read_scope, settings
 from tts_bench.store import RunStore
 
 _TRUNCATED_NOTE = 0.02
@@ -29,12 +29,18 @@ class Report:
     scope: Scope
     attempts: int
     points: tuple[Point, ...]
+    frontier: tuple[Point, ...]
+    """The points that no other is cheaper and better than, cheapest first."""
     curves: tuple[Curve, ...]
     breakdowns: tuple[Breakdown, ...]
     controls: tuple[Control, ...]
     elasticities: tuple[Elasticity, ...]
     notes: tuple[str, ...]
-    """One sentence each: what is partial, unknown or suspicious."""
+    """One sentence each: what is best, partial, unknown or suspicious."""
+
+    def on_frontier(self, point: Point) -> bool:
+        """Whether no other point is cheaper and better than this one."""
+        return any(point is one for one in self.frontier)
 
 
 def build_report(run: RunStore) -> Report:
@@ -52,15 +58,27 @@ def build_report(run: RunStore) -> Report:
         scope=scope,
         attempts=len(outcomes.by_key),
         points=points,
+        frontier=frontier(points),
         curves=curves,
         breakdowns=make_breakdowns(scope, points, curves),
         controls=controls,
         elasticities=elasticities,
         notes=(
+            *_frontier_note(scope, points),
             *_notes(scope, outcomes, points),
             *control_notes(controls, elasticities),
+            *coverage_notes(curves),
         ),
     )
+
+
+def _frontier_note(scope: Scope, points: Sequence[Point]) -> Iterator[str]:
+    varies = distinguishing(scope.cells)
+    # Strategies that share a pool may be equal at its first draw.
+    names = [f"{one.name} {settings(varies[one.cell.id])}".rstrip() for one in frontier(points)]
+    if len(points) > 1 and names:
+        cost = "FLOPs" if any(point.flops for point in points) else "tokens"
+        yield f"Pareto frontier (accuracy against {cost}): {', '.join(names)}"
 
 
 def _notes(scope: Scope, outcomes: Outcomes, points: Sequence[Point]) -> Iterator[str]:

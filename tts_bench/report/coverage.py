@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tts_bench.estimators import CoverageFit, Estimate, fit_coverage, mean_interval, pass_at_k
+from tts_bench.estimators import Estimate, mean_interval, pass_at_k
+from tts_bench.powerlaw import (
+    CoverageFit,
+    Extrapolation,
+    LogLinear,
+    extrapolate,
+    fit_coverage,
+    log_linear_range,
+)
 from tts_bench.report.cost import Cost, mean_cost
 from tts_bench.report.outcomes import Outcome, Outcomes
 from tts_bench.report.scope import Cell, Scope, canonical
@@ -37,6 +45,9 @@ class Curve:
     """Every n at which a strategy chose from this pool."""
     points: tuple[CoverageAt, ...]
     fit: CoverageFit | None
+    extrapolation: Extrapolation | None
+    """What the fit says of a larger pool; None where there is no fit."""
+    log_linear: LogLinear | None
 
 
 def make_curves(scope: Scope, outcomes: Outcomes) -> tuple[Curve, ...]:
@@ -66,6 +77,7 @@ def _curve(cells: Sequence[Cell], scope: Scope, outcomes: Outcomes) -> Curve | N
     else:
         ks = sorted({*_powers_of_two(draws), *sweep, draws})
         points = tuple(_at(k, groups, scope) for k in ks)
+    fit, extrapolation = _fit(points)
     return Curve(
         sampling=cells[0].sampling,
         draws=draws,
@@ -73,7 +85,9 @@ def _curve(cells: Sequence[Cell], scope: Scope, outcomes: Outcomes) -> Curve | N
         seeds=len(scope.seeds),
         sweep=tuple(sweep),
         points=points,
-        fit=_fit(points),
+        fit=fit,
+        extrapolation=extrapolation,
+        log_linear=log_linear_range([at.k for at in points], [at.coverage.value for at in points]),
     )
 
 
@@ -120,9 +134,39 @@ def _pass_at(k: int, outcome: Outcome) -> float:
     return float(pass_at_k(outcome.distinct, outcome.distinct_correct, draws))
 
 
-def _fit(points: Sequence[CoverageAt]) -> CoverageFit | None:
+def _fit(points: Sequence[CoverageAt]) -> tuple[CoverageFit | None, Extrapolation | None]:
     """The power law, or None where it has too few points or does not fit them."""
+    shared = [p for p in points[0].by_problem if all(p in at.by_problem for at in points)]
+    ks = [at.k for at in points]
+    values = [[at.by_problem[problem] for at in points] for problem in shared]
     try:
-        return fit_coverage([at.k for at in points], [at.coverage.value for at in points])
+        fit = fit_coverage(ks, values)
     except ValueError:
-        return None
+        return None, None
+    return fit, extrapolate(fit, ks, values)
+
+
+def coverage_notes(curves: Sequence[Curve]) -> Iterator[str]:
+    """What each fit says, and a warning where the pool does not support its extrapolation."""
+    for curve in curves:
+        fit, beyond, line = curve.fit, curve.extrapolation, curve.log_linear
+        if fit is None or beyond is None:
+            continue
+        said = (
+            f"coverage fits exp(a k^b), a = {fit.a:.3g} ± {fit.stderr_a:.2g}, "
+            f"b = {fit.b:.3g} ± {fit.stderr_b:.2g} (standard errors over problems)"
+        )
+        if line is not None:
+            said += (
+                f"; a line in log k from k = {line.low:.0f} to {line.high:.0f}, "
+                f"{100 * line.per_doubling:+.1f} points a doubling"
+            )
+        yield said
+        ends = f"[{100 * beyond.low:.1f}, {100 * beyond.high:.1f}]"
+        if beyond.supported:
+            yield f"extrapolated coverage at k = {beyond.k:.0f}: {100 * beyond.coverage:.1f} {ends}"
+        else:
+            yield (
+                f"warning: the pool does not support extrapolating its coverage to "
+                f"k = {beyond.k:.0f} ({100 * beyond.coverage:.1f} {ends}): {beyond.warning}"
+            )

@@ -75,18 +75,6 @@ class _Grid:
     uniform: NDArray[np.int64]
     """Rows of the baseline, by size."""
 
-    def take(self, columns: NDArray[np.int64]) -> _Grid:
-        """The grid of these problems, some of them more than once."""
-        return _Grid(
-            self.series,
-            self.accuracy[:, columns],
-            self.flops[:, columns],
-            self.bins[columns],
-            self.folds[columns],
-            self.prediction[columns],
-            self.uniform,
-        )
-
 
 def compute_optimal(
     series: Sequence[Series],
@@ -221,6 +209,37 @@ def _best(grid: _Grid, columns: NDArray[np.int64], budget: float) -> int:
     return int(next(row for row in order if affordable[row]))
 
 
+def _cross_fit_means(grid: _Grid, budget: float, weights: Floats) -> tuple[Floats, Floats]:
+    """What `_cross_fit` reaches and spends in the mean, on resamples of the problems.
+
+    `weights` says how often each problem (column) is in each resample (row). A problem keeps
+    its fold: no copy of it is chosen on while another is scored.
+    """
+    accuracy, flops = np.zeros(len(weights)), weights @ grid.prediction
+    for b in np.unique(grid.bins):
+        for fold in (0, 1):
+            here = (grid.bins == b) & (grid.folds == fold)
+            chosen_on, scored_on = weights * ((grid.bins == b) & ~here), weights * here
+            empty = ~chosen_on.any(axis=1)
+            chosen_on[empty] = scored_on[empty]
+            rows = _best_rows(grid, chosen_on, budget)[:, None]
+            for total, values in ((accuracy, grid.accuracy), (flops, grid.flops)):
+                total += np.take_along_axis(scored_on @ values.T, rows, axis=1)[:, 0]
+    return accuracy / len(grid.bins), flops / len(grid.bins)
+
+
+def _best_rows(grid: _Grid, weights: Floats, budget: float) -> NDArray[np.int64]:
+    """`_best` for each resample; where it holds none of these problems, any row will do."""
+    size = np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    accuracy = np.round(weights @ grid.accuracy.T / size, 12)
+    flops = weights @ grid.flops.T / size
+    affordable = flops <= budget
+    reached = np.where(affordable, accuracy, -1.0)
+    tied = reached == reached.max(axis=1, keepdims=True)
+    # Where nothing is affordable all are tied, and the cheapest is taken.
+    return np.asarray(np.where(tied, flops, np.inf).argmin(axis=1))
+
+
 def _choices(grid: _Grid, budget: float) -> list[Choice]:
     found = []
     for b in np.unique(grid.bins):
@@ -237,8 +256,13 @@ def _saving(grid: _Grid, accuracy: float, flops: float) -> float | None:
     Between its sizes accuracy is taken as linear in log FLOPs. None where it never gets there,
     or has more than that at its smallest size already.
     """
-    xs = np.log(grid.flops[grid.uniform].mean(axis=1))
-    ys = np.maximum.accumulate(grid.accuracy[grid.uniform].mean(axis=1))
+    costs = grid.flops[grid.uniform].mean(axis=1)
+    return _saving_on(costs, grid.accuracy[grid.uniform].mean(axis=1), accuracy, flops)
+
+
+def _saving_on(costs: Floats, reached: Floats, accuracy: float, flops: float) -> float | None:
+    """The saving against a baseline that reaches these accuracies at these costs."""
+    xs, ys = np.log(costs), np.maximum.accumulate(reached)
     if not ys[0] <= accuracy <= ys[-1]:
         return None
     after = int(np.searchsorted(ys, accuracy))
@@ -253,15 +277,16 @@ def _bootstrap_savings(
     grid: _Grid, budgets: Floats, resamples: int, seed: int
 ) -> list[tuple[float, float] | None]:
     """95 % intervals of the saving at each budget; None where it is mostly undefined."""
+    problems = len(grid.bins)
     rng = np.random.default_rng(seed)
-    found: list[list[float]] = [[] for _ in budgets]
-    for _ in range(resamples):
-        sample = grid.take(rng.integers(0, len(grid.bins), len(grid.bins)))
-        for place, budget in enumerate(budgets):
-            accuracy, flops = _cross_fit(sample, float(budget))
-            saving = _saving(sample, float(accuracy.mean()), float(flops.mean()))
-            if saving is not None:
-                found[place].append(saving)
+    weights = rng.multinomial(problems, np.full(problems, 1 / problems), resamples).astype(float)
+    costs = weights @ grid.flops[grid.uniform].T / problems
+    reached = weights @ grid.accuracy[grid.uniform].T / problems
+    found: list[list[float]] = []
+    for budget in budgets:
+        points = zip(costs, reached, *_cross_fit_means(grid, float(budget), weights), strict=True)
+        savings = [_saving_on(x, y, float(a), float(f)) for x, y, a, f in points]
+        found.append([saving for saving in savings if saving is not None])
     return [
         (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
         if len(values) > resamples / 2

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tts_bench.curves import pareto
 from tts_bench.estimators import Estimate
-from tts_bench.report.breakdown import Breakdown, Slice, largest
 from tts_bench.report.content import Report
 from tts_bench.report.coverage import CoverageAt, Curve
 from tts_bench.report.points import Point
@@ -17,22 +16,26 @@ from tts_bench.report.style import (
     Label,
     LineStyle,
     label_ends,
-    label_size,
     line_styles,
     log_scale,
     new_axes,
     nudge,
     percent_limits,
+    visible,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-_FIT_COLOUR = "#333333"
+_FIT_COLOUR = "#000000"
+RINGED = " · rings: Pareto frontier"
 
 Line = tuple[LineStyle, list[Point]]
+Measured = tuple[LineStyle, list[tuple[float, Estimate]]]
+"""A line as it is drawn: (x, estimate) of each point."""
 
 
 def plot_accuracy_vs_flops(report: Report) -> Figure | None:
@@ -66,7 +69,7 @@ def plot_coverage(report: Report) -> Figure | None:
         return None
     figure, axes = new_axes(
         f"{report.scope.suite}: coverage and what selection keeps of it",
-        _subtitle(report),
+        subtitle_of(report),
         "candidates n",
         "% of problems",
     )
@@ -79,48 +82,17 @@ def plot_coverage(report: Report) -> Figure | None:
         seen += [estimate for _, estimate in found]
         # Fits of several pools lie on each other; the summary has them all.
         labels += _draw_fit(axes, curve) if len(report.curves) == 1 else []
-    pooled = [(style, points) for style, points in _lines(report) if points[0].cell.pooled]
+    pooled = [
+        (style, points)
+        for style, points in _lines(report)
+        if points[0].cell.pooled and not points[0].cell.swept
+    ]
     for place, (style, points) in enumerate(pooled):
         found = [(float(point.n or 1), point.accuracy) for point in points]
-        labels.append(_draw_line(axes, found, style, place - (len(pooled) - 1) / 2))
+        labels.append(draw_line(axes, found, style, place - (len(pooled) - 1) / 2))
         seen += [estimate for _, estimate in found]
     _scale_of_counts(axes, max(curve.draws for curve in report.curves))
     _finish(axes, seen, labels)
-    return figure
-
-
-def plot_by_level(report: Report) -> Figure | None:
-    """Accuracy on each difficulty level at every strategy's largest n, beside coverage."""
-    breakdown = next((found for found in report.breakdowns if found.by == "level"), None)
-    if breakdown is None:
-        return None
-    figure, axes = new_axes(
-        f"{report.scope.suite}: accuracy by difficulty, each strategy at its largest n",
-        _subtitle(report),
-        "level (problems)",
-        "accuracy, %",
-    )
-    groups = list(breakdown.sizes)
-    bound = _draw_bounds(axes, report, breakdown)
-    series = _series(report, breakdown)
-    width = 0.7 / max(1, len(series))
-    for place, (style, parts) in enumerate(series):
-        shift = (place - (len(series) - 1) / 2) * width
-        places = [groups.index(part.group) + shift for part in parts]
-        _errorbar(axes, places, [part.accuracy for part in parts], style, connected=False)
-    axes.set_xticks(
-        range(len(groups)), [f"{group}\n({breakdown.sizes[group]})" for group in groups]
-    )
-    axes.set_xlim(-0.5, len(groups) - 0.5)
-    shown = [*bound, *(part for _, parts in series for part in parts)]
-    percent_limits(axes, _ends([part.accuracy for part in shown]))
-    axes.legend(
-        loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
-        frameon=False,
-        fontsize=label_size([f"    {part}" for s, _ in series for part in s.label.split("\n")]),
-        labelspacing=0.8,
-    )
     return figure
 
 
@@ -134,31 +106,65 @@ def _accuracy_against(
     lines = [
         (style, found)
         for style, points in _lines(report)
-        if (found := _known((x_of_point(point), point.accuracy) for point in points))
+        if (found := by_cost((x_of_point(point), point.accuracy) for point in points))
     ]
     if not lines:
         return None
     figure, axes = new_axes(
-        f"{report.scope.suite}: accuracy against {what}", _subtitle(report), xlabel, "accuracy, %"
+        f"{report.scope.suite}: accuracy against {what}",
+        f"{subtitle_of(report)}{RINGED}",
+        xlabel,
+        "accuracy, %",
     )
     labels, shown = [], []
     for curve, name in zip(
         report.curves, curve_names(report.curves, "pass@n (oracle)"), strict=True
     ):
-        if found := _known((x_of_coverage(at), at.coverage) for at in curve.points):
+        if found := by_cost((x_of_coverage(at), at.coverage) for at in curve.points):
             labels.append(_draw_coverage(axes, found, name))
             shown += found
-    for place, (style, found) in enumerate(lines):
-        labels.append(_draw_line(axes, found, style, place - (len(lines) - 1) / 2))
-        shown += found
+    labels += draw_lines(axes, lines)
+    shown += [pair for _, found in lines for pair in found]
     log_scale(axes, [x for x, _ in shown])
     _finish(axes, [estimate for _, estimate in shown], labels)
     return figure
 
 
-def _known(found: Iterable[tuple[float | None, Estimate]]) -> list[tuple[float, Estimate]]:
-    """The points whose place on a logarithmic axis is known."""
-    return [(x, estimate) for x, estimate in found if x]
+def by_cost(found: Iterable[tuple[float | None, Estimate]]) -> list[tuple[float, Estimate]]:
+    """The points whose place on a logarithmic axis is known, cheapest first."""
+    return sorted(((x, estimate) for x, estimate in found if x), key=lambda pair: pair[0])
+
+
+def draw_lines(axes: Axes, lines: Sequence[Measured]) -> list[Label]:
+    """Lines side by side, and a ring around each point that none of all these dominates."""
+    every = [pair for _, found in lines for pair in found]
+    best = iter(pareto([x for x, _ in every], [estimate.value for _, estimate in every]))
+    labels = []
+    for place, (style, found) in enumerate(lines):
+        # Many lines stay as close as few, lest they seem to differ in cost.
+        rank = (place - (len(lines) - 1) / 2) * min(1.0, 5 / max(1, len(lines) - 1))
+        labels.append(draw_line(axes, found, style, rank))
+        rings = [
+            pair for pair, chosen in zip(found, [next(best) for _ in found], strict=True) if chosen
+        ]
+        nudge(axes, _rings(axes, rings), rank)
+    return labels
+
+
+def _rings(axes: Axes, found: Sequence[tuple[float, Estimate]]) -> Sequence[Line2D]:
+    import matplotlib
+
+    return axes.plot(
+        [x for x, _ in found],
+        [100 * estimate.value for _, estimate in found],
+        linestyle="none",
+        marker="o",
+        markersize=2.1 * matplotlib.rcParams["lines.markersize"],
+        markerfacecolor="none",
+        markeredgecolor=matplotlib.rcParams["text.color"],
+        markeredgewidth=0.5 * matplotlib.rcParams["lines.linewidth"],
+        zorder=4,
+    )
 
 
 def _lines(report: Report) -> list[Line]:
@@ -170,18 +176,18 @@ def _lines(report: Report) -> list[Line]:
     ]
 
 
-def _draw_line(
+def draw_line(
     axes: Axes, found: Sequence[tuple[float, Estimate]], style: LineStyle, rank: float
 ) -> Label:
     """A line with its intervals; `rank` sets it beside the lines that share its x."""
-    bars = _errorbar(axes, [x for x, _ in found], [estimate for _, estimate in found], style)
-    nudge(axes, bars, rank)
+    bars = errorbar(axes, [x for x, _ in found], [estimate for _, estimate in found], style)
+    nudge(axes, bars.get_children(), rank)
     return _end_label(found, style.label, style.colour)
 
 
 def _draw_coverage(axes: Axes, found: Sequence[tuple[float, Estimate]], text: str) -> Label:
     xs = [x for x, _ in found]
-    axes.plot(xs, [100 * e.value for _, e in found], "--", color=COVERAGE_COLOUR, linewidth=1.5)
+    axes.plot(xs, [100 * e.value for _, e in found], "--", marker="", color=COVERAGE_COLOUR)
     low, high = [100 * e.low for _, e in found], [100 * e.high for _, e in found]
     axes.fill_between(xs, low, high, color=COVERAGE_COLOUR, alpha=0.12, linewidth=0)
     return _end_label(found, text, COVERAGE_COLOUR)
@@ -192,13 +198,17 @@ def _end_label(found: Sequence[tuple[float, Estimate]], text: str, colour: str) 
     return Label(text, x, 100 * estimate.value, colour)
 
 
-def _errorbar(
+def errorbar(
     axes: Axes,
     xs: Sequence[float],
     estimates: Sequence[Estimate],
     style: LineStyle,
     connected: bool = True,
 ) -> ErrorbarContainer:
+    """Points with their intervals, in the style of a line and joined by it."""
+    import matplotlib
+
+    colour = visible(style.colour)
     values = [100 * estimate.value for estimate in estimates]
     below = [100 * (estimate.value - estimate.low) for estimate in estimates]
     above = [100 * (estimate.high - estimate.value) for estimate in estimates]
@@ -206,13 +216,12 @@ def _errorbar(
         xs,
         values,
         yerr=[below, above],
-        color=style.colour,
-        ecolor=(style.colour, 0.35),
+        color=colour,
+        ecolor=(colour, 0.35),
         marker=style.marker,
-        markersize=5,
-        linewidth=1.6,
-        linestyle="-" if connected else "none",
-        elinewidth=1.2,
+        markerfacecolor=axes.get_facecolor() if style.hollow else colour,
+        linestyle=style.dash if connected else "none",
+        elinewidth=0.75 * matplotlib.rcParams["lines.linewidth"],
         label=style.label,
     )
 
@@ -223,7 +232,7 @@ def _draw_fit(axes: Axes, curve: Curve) -> list[Label]:
         return []
     ks = [curve.draws ** (i / 60) for i in range(61)]
     fitted = [100 * float(fit.predict(k)) for k in ks]
-    axes.plot(ks, fitted, ":", color=_FIT_COLOUR, linewidth=1.2)
+    axes.plot(ks, fitted, ":", marker="", color=visible(_FIT_COLOUR))
     text = f"its fit, exp({fit.a:.2f} n^{fit.b:.2f})"
     return [Label(text, ks[-1], fitted[-1], _FIT_COLOUR)]
 
@@ -240,52 +249,15 @@ def _scale_of_counts(axes: Axes, most: int) -> None:
 
 
 def _finish(axes: Axes, seen: Sequence[Estimate], labels: Sequence[Label]) -> None:
-    percent_limits(axes, _ends(seen))
+    percent_limits(axes, ends_of(seen))
     label_ends(axes, labels)
 
 
-def _ends(estimates: Sequence[Estimate]) -> list[float]:
+def ends_of(estimates: Sequence[Estimate]) -> list[float]:
     return [100 * end for estimate in estimates for end in (estimate.low, estimate.high)]
 
 
-def _series(report: Report, breakdown: Breakdown) -> list[tuple[LineStyle, list[Slice]]]:
-    """The slices of each strategy at its largest n, with the style of its line."""
-    styles = line_styles(report.scope.cells)
-    series = []
-    for point in largest(report.points):
-        style = styles[point.cell.line]
-        size = "" if point.n is None else f" n={point.n}"
-        variant = style.label.removeprefix(point.cell.strategy).strip()
-        label = f"{point.cell.strategy}{size}\n{variant}".strip()
-        parts = [part for part in breakdown.slices if part.cell is point.cell]
-        series.append((replace(style, label=label), parts))
-    return series
-
-
-def _draw_bounds(axes: Axes, report: Report, breakdown: Breakdown) -> list[Slice]:
-    """The first pool's coverage as a grey line and band over each group; returns its slices."""
-    if not report.curves:
-        return []
-    groups = list(breakdown.sizes)
-    curve = report.curves[0]
-    parts = [p for p in breakdown.slices if p.cell is None and p.sampling == curve.sampling]
-    for i, part in enumerate(parts):
-        centre, found = groups.index(part.group), part.accuracy
-        ends = [centre - 0.44, centre + 0.44]
-        axes.fill_between(
-            ends, 100 * found.low, 100 * found.high, color=COVERAGE_COLOUR, alpha=0.12, linewidth=0
-        )
-        axes.plot(
-            ends,
-            [100 * found.value] * 2,
-            "--",
-            color=COVERAGE_COLOUR,
-            linewidth=1.5,
-            label="_" if i else f"pass@{curve.draws} (oracle)",
-        )
-    return parts
-
-
-def _subtitle(report: Report) -> str:
+def subtitle_of(report: Report) -> str:
+    """What was run, what the bars are, and whether that is all."""
     parts = [report.scope.extent, "bars: 95 % confidence intervals"]
     return " · ".join([*parts, "PARTIAL"] if report.scope.partial else parts)

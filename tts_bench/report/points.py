@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tts_bench.curves import pareto
 from tts_bench.estimators import Estimate, mean_interval, paired_difference
 from tts_bench.report.cost import Cost, added, mean_cost, mean_of_means
 from tts_bench.report.outcomes import Outcome, Outcomes
@@ -42,19 +43,24 @@ class Point:
     """Accuracy on each problem, averaged over seeds."""
 
     @property
+    def name(self) -> str:
+        """The point in short: `best_of_n@16`."""
+        return self.cell.strategy if self.n is None else f"{self.cell.strategy}@{self.n}"
+
+    @property
     def flops(self) -> float | None:
         """Ideal FLOPs per problem of policy and verifier together."""
         return added(self.policy.flops_ideal, self.verifier.flops_ideal)
 
 
 def make_points(scope: Scope, outcomes: Outcomes) -> tuple[Point, ...]:
-    """Every point, line by line in the order of the manifest, and by n within a line.
+    """Every point, line by line in the order of the manifest, and by size within a line.
 
     A cell of which an unfinished run has no attempt gives no point.
     """
     points = [point for cell in scope.cells for point in _points_of(cell, scope, outcomes)]
     lines = list(dict.fromkeys(cell.line for cell in scope.cells))
-    points.sort(key=lambda point: (lines.index(point.cell.line), point.n or 0))
+    points.sort(key=lambda one: (lines.index(one.cell.line), one.n or 0, one.cell.rank))
     return _compared(points)
 
 
@@ -70,6 +76,31 @@ def group_by_problem(
         present = [outcomes.by_key[key] for key in keys if key in outcomes.by_key]
         if present or scope.finished:
             yield problem, present
+
+
+def frontier(
+    points: Sequence[Point], cost: Callable[[Point], float | None] | None = None
+) -> tuple[Point, ...]:
+    """The Pareto frontier in cost and accuracy, cheapest first; by the values, not the intervals.
+
+    Cost is FLOPs (where no point's are known, completion tokens) unless another one is given.
+    Points of unknown cost are left out.
+    """
+    if cost is None:
+        known_flops = any(point.flops for point in points)
+        cost = _flops if known_flops else _tokens
+    priced = [(point, spent) for point in points if (spent := cost(point))]
+    known = sorted(priced, key=lambda pair: pair[1])
+    best = pareto([spent for _, spent in known], [point.accuracy.value for point, _ in known])
+    return tuple(point for (point, _), chosen in zip(known, best, strict=True) if chosen)
+
+
+def _flops(point: Point) -> float | None:
+    return point.flops
+
+
+def _tokens(point: Point) -> float | None:
+    return point.policy.completion_tokens
 
 
 def _points_of(cell: Cell, scope: Scope, outcomes: Outcomes) -> Iterator[Point]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tts_bench.estimators import Estimate
@@ -31,12 +31,17 @@ class Row:
     accuracy: Estimate
     policy: Cost
     point: Point | None = None
+    frontier: bool | None = None
+    """Whether the point is on the run's Pareto frontier."""
 
 
 def make_rows(report: Report) -> list[Row]:
     """Every row, in the order of the table."""
     varying_of = distinguishing(report.scope.cells)
-    rows = [_strategy_row(point, varying_of[point.cell.id]) for point in report.points]
+    rows = [
+        replace(_strategy_row(point, varying_of[point.cell.id]), frontier=report.on_frontier(point))
+        for point in report.points
+    ]
     for curve, varies in zip(report.curves, _varying_samplings(report.curves), strict=True):
         rows += _coverage_rows(curve, varies)
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +27,10 @@ class Cell:
     selector: str | None = None
     at: tuple[int, ...] = ()
     """Every n of a pooled cell's sweep, ascending; it drew as many candidates as the last."""
+    n: int | None = None
+    """The n of a cell that is not pooled, where its strategy has such a parameter."""
+    swept: str | None = None
+    """The whole number besides `n` in which alone the cells of this cell's line differ."""
 
     @cached_property
     def variant(self) -> Mapping[str, Any]:
@@ -36,12 +40,21 @@ class Cell:
     @cached_property
     def line(self) -> tuple[str, str, str]:
         """Identity of the line that this cell is on: strategy, variant and sampling."""
-        return self.strategy, canonical(self.variant), canonical(self.sampling)
+        variant, sampling = (
+            {name: value for name, value in part.items() if name != self.swept}
+            for part in (self.variant, self.sampling)
+        )
+        return self.strategy, canonical(variant), canonical(sampling)
+
+    @property
+    def rank(self) -> float:
+        """Place among the cells of its line that have the same n."""
+        return 0.0 if self.swept is None else float(self.params[self.swept])
 
     @cached_property
     def sizes(self) -> tuple[int | None, ...]:
         """The n of each of the cell's points; None where it has no parameter of that name."""
-        return self.at if self.pooled else (self.params.get("n"),)
+        return self.at if self.pooled else (self.n,)
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,8 @@ class Scope:
     seeds: tuple[int, ...]
     budgeted: bool
     """Whether a token budget may have shortened the draws of large pools."""
+    contents: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
+    """Text and reference answer by problem; only of problems whose manifest states both."""
 
     @property
     def finished(self) -> bool:
@@ -113,9 +128,14 @@ def _scope(name: str, manifest: Mapping[str, Any]) -> Scope:
         problems=tuple(row["id"] for row in problems),
         levels={row["id"]: row["level"] for row in problems if row.get("level") is not None},
         subjects={row["id"]: row["subject"] for row in problems if row.get("subject")},
-        cells=tuple(_cell(row) for row in manifest["cells"]),
+        cells=mark_swept([_cell(row) for row in manifest["cells"]]),
         seeds=tuple(manifest["seeds"]),
         budgeted=(manifest.get("resolved", {}).get("budget") or {}).get("tokens") is not None,
+        contents={
+            row["id"]: (row["text"], row["reference"])
+            for row in problems
+            if row.get("text") is not None and row.get("reference") is not None
+        },
     )
 
 
@@ -128,7 +148,55 @@ def _cell(row: Mapping[str, Any]) -> Cell:
         pooled=row["pooled"],
         selector=row.get("selector"),
         at=tuple(row["at"]),
+        # A default that the suite does not name; runs of older versions did not note it.
+        n=row["params"].get("n", row.get("n")),
     )
+
+
+def mark_swept(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells, each with the parameter along which its line runs, where that is not `n`.
+
+    It is the one whole number (`waits`, `budget`, `max_tokens`) in which cells of one strategy
+    and one n differ. Fractions (`temperature`) are settings rather than sizes: lines of their own.
+    """
+    groups: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[_beside_counts(cell)].append(cell)
+    swept = {key: _only_difference(group) for key, group in groups.items()}
+    return tuple(replace(cell, swept=swept[_beside_counts(cell)]) for cell in cells)
+
+
+def _beside_counts(cell: Cell) -> tuple[str, str, str]:
+    """What two cells must share if a line is to join them."""
+    counts = _counts(cell)
+    variant, sampling = (
+        {name: value for name, value in part.items() if name not in counts}
+        for part in (cell.variant, cell.sampling)
+    )
+    return cell.strategy, canonical(variant), canonical(sampling)
+
+
+def _counts(cell: Cell) -> dict[str, int]:
+    """The parameters that are whole numbers; of the sampling only what bounds its length."""
+    return {
+        name: value
+        for name, value in cell.variant.items()
+        if isinstance(value, int)
+        and not isinstance(value, bool)
+        and (name == "max_tokens" or name not in cell.sampling)
+    }
+
+
+def _only_difference(cells: Sequence[Cell]) -> str | None:
+    if len({cell.sizes for cell in cells}) > 1 or len(cells[0].sizes) > 1:
+        return None
+    values: dict[str, set[int | None]] = {
+        name: {_counts(cell).get(name) for cell in cells}
+        for cell in cells
+        for name in _counts(cell)
+    }
+    names = [name for name, found in values.items() if len(found) > 1]
+    return names[0] if len(names) == 1 and None not in values[names[0]] else None
 
 
 def canonical(value: Mapping[str, Any]) -> str:

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tts_bench.report.format import si
+from tts_bench.report.looks import is_dark, some_look
 from tts_bench.report.points import BASELINE
 from tts_bench.report.scope import Cell, distinguishing, settings
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, which people with any common colour blindness can tell apart; without
 # their yellow, which is too pale on white, and with black kept for the baseline.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _BASELINE_COLOUR = "#000000"
+COLOURS = len(_COLOURS)
+"""How many strategies have a colour of their own, beside the baseline."""
 COVERAGE_COLOUR = "#808080"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_TEXT = "#333333"
-_LABEL_POINTS = 8.5
 _LINE_SPACING = 1.35
-_NUDGE_POINTS = 1.5
-_MARGIN_CHARACTERS = 33
-"""Characters of a label that the right margin holds at the usual size."""
-_MOST_LABELS = 28
+_NUDGE = 0.3
+"""Of a marker's size."""
+
+# Lengths in em, the size of a figure's ordinary type.
+_LEFT, _BOTTOM, _TITLED, _UNTITLED, _RIGHT = 5.26, 4.86, 4.86, 1.2, 16.72
+_LABEL = 0.85
+_CHARACTER = 0.507
+"""Width of a label's character, with what the leader in front of it takes."""
+_MOST_RIGHT = 0.36
+"""Share of a figure's width that labels may take."""
+_NARROW = 5.0
+"""Inches; narrower figures stand over a caption and carry no title of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,9 @@ class LineStyle:
     label: str
     colour: str
     marker: str
+    dash: str = "-"
+    hollow: bool = False
+    """Whether markers are drawn as outlines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,43 +63,77 @@ class Label:
     colour: str
 
 
-def line_styles(cells: Sequence[Cell]) -> dict[tuple[str, str, str], LineStyle]:
-    """A style for each line: the colour tells strategies apart, the marker their variants."""
-    strategies = list(dict.fromkeys(cell.strategy for cell in cells))
+def line_styles(
+    cells: Sequence[Cell], order: Sequence[str] = ()
+) -> dict[tuple[str, str, str], LineStyle]:
+    """A style for each line: the colour tells strategies apart, the marker their variants.
+
+    Colours are given in the order of the strategies, those in `order` first.
+    """
+    strategies = list(dict.fromkeys([*order, *(cell.strategy for cell in cells)]))
     others = [name for name in strategies if name != BASELINE]
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(others)}
     colours[BASELINE] = _BASELINE_COLOUR
-    variants = distinguishing(cells)
     styles: dict[tuple[str, str, str], LineStyle] = {}
     for cell in cells:
         if cell.line not in styles:
             earlier = sum(line[0] == cell.strategy for line in styles)
             # Beyond six strategies colours come back, with other markers.
             turn = earlier + strategies.index(cell.strategy) // len(_COLOURS)
-            label = f"{cell.strategy} {settings(variants[cell.id])}".rstrip()
             marker = _MARKERS[turn % len(_MARKERS)]
+            label = line_name(cell, cells)
             styles[cell.line] = LineStyle(label, colours[cell.strategy], marker)
     return styles
 
 
+def line_name(cell: Cell, cells: Sequence[Cell]) -> str:
+    """The name of a cell's line among those of the others: `budget_forcing waits=0..4`."""
+    varies = dict(distinguishing(cells)[cell.id])
+    if cell.swept is not None:
+        along = [one.params[cell.swept] for one in cells if one.line == cell.line]
+        varies[cell.swept] = f"{min(along)}..{max(along)}"
+    return f"{cell.strategy} {settings(varies)}".rstrip()
+
+
 def new_axes(title: str, subtitle: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    """An empty figure without global state, with room for labels on the right."""
+    """An empty figure without global state, with room for labels on the right.
+
+    Narrow figures have no title; of their subtitle, only that they are partial is kept, and of
+    the name of the x axis what stands before a comma.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.6, 5.0), dpi=150)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.085, 0.135, 0.645, 0.73))
-    axes.set_xlabel(xlabel, color=_TEXT)
-    axes.set_ylabel(ylabel, color=_TEXT)
-    figure.text(0.085, 0.945, title, fontsize=12, fontweight="bold", color=_TEXT)
-    figure.text(0.085, 0.9, subtitle, fontsize=8.5, color="#666666")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#999999")
-    axes.tick_params(colors=_TEXT, which="both", labelsize=9)
-    axes.grid(axis="y", color="#E6E6E6", linewidth=0.8)
-    axes.set_axisbelow(True)
+    with some_look():
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        width, height = figure.get_size_inches()
+        em = _em()
+        narrow = width < _NARROW
+        if narrow:
+            title, subtitle = "", "PARTIAL" if "PARTIAL" in subtitle else ""
+            xlabel = xlabel.split(",")[0]
+        left, bottom = _LEFT * em / width, _BOTTOM * em / height
+        right = min(_RIGHT * em / width, _MOST_RIGHT)
+        top = (_UNTITLED if narrow else _TITLED) * em / height
+        axes = figure.add_axes((left, bottom, 1 - left - right, 1 - bottom - top))
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        above = 1 - (1.98 if title else 1.0) * em / height
+        figure.text(left, above, title, fontsize=1.2 * 72 * em, fontweight="bold")
+        below = 1 - (3.6 if title else 1.0) * em / height
+        figure.text(left, below, subtitle, fontsize=_LABEL * 72 * em, alpha=0.75)
     return figure, axes
+
+
+def visible(colour: str) -> str:
+    """The colour; where it is the baseline's and the page is as dark, that of the page's text."""
+    import matplotlib
+
+    if colour != _BASELINE_COLOUR or not is_dark():
+        return colour
+    text: str = matplotlib.rcParams["text.color"]
+    return text
 
 
 def percent_limits(axes: Axes, values: Iterable[float]) -> None:
@@ -105,28 +152,44 @@ def log_scale(axes: Axes, xs: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low / 1.3, high * 1.3)
     decades = math.log10(high / low) + 0.23
-    subs = (1.0, 2.0, 5.0) if decades < 3 else (1.0,)
+    room = _inches(axes)[0] / (_em() * 2.8)
+    subs: tuple[float, ...] = (1.0, 2.0, 5.0)
+    if 3 * decades >= min(9, room):
+        subs = (1.0, 3.0) if decades < 1.3 else (1.0,)
     axes.xaxis.set_major_locator(LogLocator(10, subs=subs, numticks=20))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{si(x, 1)}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: si(x, 1) if x >= 1 else f"{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def nudge(axes: Axes, bars: ErrorbarContainer, rank: float) -> None:
-    """Move a line sideways by a little, so that bars at the same x can be told apart."""
+def nudge(axes: Axes, drawn: Iterable[Artist], rank: float) -> None:
+    """Move a line sideways by a little, so that points at the same x can be told apart."""
+    import matplotlib
     from matplotlib.transforms import ScaledTranslation
 
     figure = axes.get_figure(root=True)
     assert figure is not None
-    shift = ScaledTranslation(rank * _NUDGE_POINTS / 72, 0, figure.dpi_scale_trans)
-    for artist in bars.get_children():
+    points = rank * _NUDGE * matplotlib.rcParams["lines.markersize"]
+    shift = ScaledTranslation(points / 72, 0, figure.dpi_scale_trans)
+    for artist in drawn:
         artist.set_transform(axes.transData + shift)
 
 
-def label_size(texts: Sequence[str]) -> float:
+def label_size(axes: Axes, texts: Sequence[str]) -> float:
     """Font size (points) at which every text fits the margin, and all of them its height."""
-    longest = max(map(len, texts), default=0)
-    crowded = _MOST_LABELS / max(_MOST_LABELS, len(texts))
-    return max(4.5, _LABEL_POINTS * min(crowded, _MARGIN_CHARACTERS / max(longest, 1), 1.0))
+    usual = _LABEL * 72 * _em()
+    lines = [line for text in texts for line in text.split("\n")]
+    longest = max(map(len, lines), default=0)
+    height = len(lines) * usual * _LINE_SPACING / 72 / (1.22 * _inches(axes)[1])
+    fits = min(1.0, margin_characters(axes) / max(longest, 1), 1 / max(height, 1e-9))
+    return max(0.53 * usual, usual * fits)
+
+
+def margin_characters(axes: Axes) -> int:
+    """Characters of a label that the right margin holds at the usual size."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    inches = figure.get_size_inches()[0] * (1 - axes.get_position().x1)
+    return int(inches / (_CHARACTER * _em()))
 
 
 def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
@@ -134,23 +197,24 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
 
     Limits must be final. A dotted leader goes from the end of the line to the label.
     """
-    size = label_size([label.text for label in labels])
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    gap = size * _LINE_SPACING * figure.dpi / 72 / axes.get_window_extent().height
+    room = margin_characters(axes)
     ordered = sorted(labels, key=lambda label: label.y)
+    texts = [textwrap.fill(one.text, room, break_long_words=False) for one in ordered]
+    size = label_size(axes, texts)
+    gap = size * _LINE_SPACING / 72 / _inches(axes)[1]
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = [to_axes.transform((label.x, label.y)) for label in ordered]
-    for label, (x, y), place in zip(
-        ordered, ends, spread([float(y) for _, y in ends], gap), strict=True
-    ):
+    rows = [text.count("\n") + 1 for text in texts]
+    places = spread([float(y) for _, y in ends], gap, rows)
+    for label, text, (x, y), place in zip(ordered, texts, ends, places, strict=True):
         axes.plot(
             [x, 1.0, 1.025],
             [y, y, place],
             transform=axes.transAxes,
-            color=label.colour,
+            color=visible(label.colour),
             linestyle=":",
-            linewidth=0.8,
+            marker="",
+            linewidth=_em() * 5.76,
             alpha=0.7,
             clip_on=False,
             zorder=1,
@@ -158,26 +222,50 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
         axes.text(
             1.03,
             place,
-            label.text,
+            text,
             transform=axes.transAxes,
-            color=label.colour,
+            color=visible(label.colour),
             fontsize=size,
             va="center",
         )
 
 
-def spread(wanted: Sequence[float], gap: float) -> list[float]:
-    """Ascending places at least `gap` apart, each block of crowded ones around its mean.
+def spread(wanted: Sequence[float], gap: float, rows: Sequence[int] = ()) -> list[float]:
+    """Ascending places that leave room, each block of crowded ones around its mean.
+
+    A place needs `gap` for each of its rows (one where `rows` is empty), half on either side.
 
     >>> [round(place, 2) for place in spread([0.0, 0.5, 0.5], 0.2)]
     [0.0, 0.4, 0.6]
     """
-    blocks: list[tuple[float, int]] = []
-    for place in wanted:
-        centre, size = place, 1
-        while blocks and blocks[-1][0] + gap * (blocks[-1][1] + size) / 2 > centre:
-            before, count = blocks.pop()
-            centre = (before * count + centre * size) / (count + size)
-            size += count
-        blocks.append((centre, size))
-    return [centre + gap * (i - (size - 1) / 2) for centre, size in blocks for i in range(size)]
+    heights = [gap * count for count in rows or [1] * len(wanted)]
+    blocks: list[tuple[float, list[float]]] = []
+    for place, height in zip(wanted, heights, strict=True):
+        centre, members = place, [height]
+        while blocks and blocks[-1][0] + (sum(blocks[-1][1]) + sum(members)) / 2 > centre:
+            before, earlier = blocks.pop()
+            total = sum(earlier) + sum(members)
+            centre = (before * sum(earlier) + centre * sum(members)) / total
+            members = [*earlier, *members]
+        blocks.append((centre, members))
+    places = []
+    for centre, members in blocks:
+        above = [sum(members[:i]) + height / 2 for i, height in enumerate(members)]
+        places += [centre + (place - sum(members) / 2) for place in above]
+    return places
+
+
+def _em() -> float:
+    """The size of ordinary type in inches."""
+    import matplotlib
+
+    with some_look():
+        return float(matplotlib.rcParams["font.size"]) / 72
+
+
+def _inches(axes: Axes) -> tuple[float, float]:
+    """Width and height of the axes."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    box = axes.get_window_extent()
+    return box.width / figure.dpi, box.height / figure.dpi

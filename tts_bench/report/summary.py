@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tts_bench.estimators import Estimate
+from tts_bench.powerlaw import CoverageFit
 from tts_bench.report.breakdown import Breakdown, Slice
 from tts_bench.report.content import Report
 from tts_bench.report.coverage import CoverageAt, Curve
@@ -39,7 +40,9 @@ def summarize(report: Report) -> dict[str, Any]:
         "attempts": report.attempts,
         "attempts_expected": scope.expected_attempts,
         "notes": list(report.notes),
-        "points": [_point(point) for point in report.points],
+        "points": [
+            {**_point(point), "frontier": report.on_frontier(point)} for point in report.points
+        ],
         "coverage": [_curve(curve) for curve in report.curves],
         "control": [asdict(one) for one in report.controls],
         "elasticity": [asdict(one) for one in report.elasticities],
@@ -86,14 +89,43 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 
 def _curve(curve: Curve) -> dict[str, Any]:
-    fit = curve.fit
+    line = curve.log_linear
     return {
         "sampling": dict(curve.sampling),
         "draws": curve.draws,
         "problems": curve.problems,
         "seeds": curve.seeds,
         "points": [_coverage(point) for point in curve.points],
-        "fit": None if fit is None else {"formula": "exp(a k^b)", **asdict(fit)},
+        "fit": None if curve.fit is None else _fit(curve, curve.fit),
+        "log_linear": None if line is None else asdict(line),
+    }
+
+
+def _fit(curve: Curve, fit: CoverageFit) -> dict[str, Any]:
+    beyond = curve.extrapolation
+    return {
+        "formula": "exp(a k^b)",
+        "a": fit.a,
+        "b": fit.b,
+        "stderr_a": fit.stderr_a,
+        "stderr_b": fit.stderr_b,
+        "rmse": fit.rmse,
+        "points": fit.points,
+        "n": fit.problems,
+        "curve": [
+            {"k": point.k, "value": float(fit.predict(point.k)), "ci95": fit.interval(point.k)}
+            for point in curve.points
+        ],
+        "extrapolation": None
+        if beyond is None
+        else {
+            "k": beyond.k,
+            "value": beyond.coverage,
+            "ci95": [beyond.low, beyond.high],
+            "supported": beyond.supported,
+            "warning": beyond.warning or None,
+            "trial_miss_ci95": beyond.miss,
+        },
     }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +73,9 @@ def terminal_table(report: Report, width: int = WIDTH) -> str:
         " ".join([clip(name, first).ljust(first), *map(str.rjust, line, widths)])
         for name, line in zip(names, [heads, *cells], strict=True)
     ]
-    notes = [f"note: {note}" for note in report.notes]
+    notes = [
+        textwrap.fill(f"note: {note}", width, subsequent_indent="      ") for note in report.notes
+    ]
     return "\n".join([clip(heading(report), width), *lines, *notes]) + "\n"
 
 
@@ -85,15 +88,18 @@ def markdown_table(report: Report) -> str:
         + [column.show(row) for column in _NUMBERS]
         for row in rows
     ]
-    rule = ["---", "---", *["---:"] * len(_NUMBERS)]
-    table = ["| " + " | ".join(map(_escape, line)) + " |" for line in [heads, rule, *lines]]
+    table = markdown_rows(heads, lines, words=2)
     notes = ["", *(f"- {note}" for note in report.notes)] if report.notes else []
     return "\n".join([f"# {heading(report)}", "", *table, *notes]) + "\n"
 
 
 def csv_table(report: Report) -> str:
     """The table as CSV in full precision; what is unknown is empty. Units: docs/results.md."""
-    records = [_record(row) for row in make_rows(report)]
+    return as_csv([record(row) for row in make_rows(report)])
+
+
+def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records of the same fields as CSV, with a header."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
@@ -121,11 +127,17 @@ def _full_name(row: Row, room: int) -> str:
     return long if len(long) <= room else f"{name} (oracle)"
 
 
+def markdown_rows(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> list[str]:
+    """A Markdown table; columns after the first `words` are numbers."""
+    rule = [*["---"] * words, *["---:"] * (len(heads) - words)]
+    return [f"| {' | '.join(map(_escape, line))} |" for line in [heads, rule, *rows]]
+
+
 def _escape(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _record(row: Row) -> dict[str, Any]:
+def record(row: Row) -> dict[str, Any]:
     """A row with machine names; shares are of 1, FLOPs and tokens are means per problem."""
     point, gain = row.point, row.point.difference if row.point else None
     verifier = point.verifier if point else None
@@ -161,6 +173,7 @@ def _record(row: Row) -> dict[str, Any]:
         "errors": point.errors if point else None,
         "grading_timeouts": point.ungraded if point else None,
         "cell": point.cell.id if point else None,
+        "frontier": row.frontier,
     }
     return {name: _finite(value) for name, value in values.items()}
 

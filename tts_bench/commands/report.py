@@ -1,0 +1,121 @@
+"""`tts-bench report`: the derived files of one run, or of several runs together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tts_bench.report.joint.lines import Joint
+    from tts_bench.store import RunStore
+
+_TOGETHER = Path("results/joint")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  tts-bench report results/math500/latest --style paper
+  tts-bench report results/small/latest results/large/latest --output figures
+  tts-bench report small large --pair small:best_of_n large:greedy --cost tokens"""
+)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help=f"Write there; default: the run's own folder, for several runs {_TOGETHER}.",
+)
+@click.option(
+    "--style",
+    default="default",
+    show_default=True,
+    help="Look of figures: default, paper, slides, one of matplotlib's, or an .mplstyle file.",
+)
+@click.option(
+    "--cost",
+    type=click.Choice(["flops", "policy_flops", "tokens", "seconds"]),
+    help="Several runs: the cost at which they meet (default: flops).",
+)
+@click.option(
+    "--label", "labels", multiple=True, help="Several runs: what to call each, in their order."
+)
+@click.option("--strategy", multiple=True, help="Several runs: only this strategy (repeatable).")
+@click.option(
+    "--pair",
+    "pairs",
+    nargs=2,
+    multiple=True,
+    metavar="CURVE CURVE",
+    help="Several runs: where only these cross, as in small:best_of_n large:greedy (repeatable).",
+)
+@click.option("--force", is_flag=True, help="Although the data sets differ in content.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def report(
+    runs: tuple[Path, ...],
+    *,
+    output: Path | None,
+    style: str,
+    cost: str | None,
+    labels: tuple[str, ...],
+    strategy: tuple[str, ...],
+    pairs: tuple[tuple[str, str], ...],
+    force: bool,
+    debug: bool,
+) -> int:
+    """Rebuild the tables and figures of RUN from its attempts; needs no model.
+
+    Several runs meet in one figure for each kind of cost, on the problems that all of them
+    attempted, with a common table and the costs at which their curves cross.
+    """
+    from tts_bench.errors import UsageError
+    from tts_bench.store import resolve_run
+
+    found = [resolve_run(path) for path in runs]
+    if len(found) == 1:
+        if cost or labels or strategy or pairs or force:
+            raise UsageError("--cost, --label, --strategy, --pair and --force are for several runs")
+        report_run(found[0], style=style, output=output)
+        return 0
+    from tts_bench.report.joint.lines import join
+    from tts_bench.report.looks import check_look
+
+    check_look(style)
+    joint = join(found, strategy, labels, force)
+    _report_together(joint, pairs, cost or "flops", style, output or _TOGETHER)
+    return 0
+
+
+def report_run(run: RunStore, *, style: str = "default", output: Path | None = None) -> None:
+    """Print the table of one run, and write its files."""
+    from tts_bench.report.build import build_report, write_report
+    from tts_bench.report.looks import check_look
+    from tts_bench.report.table import terminal_table
+
+    check_look(style)
+    built = build_report(run)
+    click.echo(terminal_table(built))
+    for path in write_report(run, built, style=style, folder=output):
+        click.echo(f"wrote     {path}")
+
+
+def _report_together(
+    joint: Joint, pairs: Sequence[tuple[str, str]], cost: str, style: str, folder: Path
+) -> None:
+    from tts_bench.report.joint.crossing import find_crossings
+    from tts_bench.report.joint.crossing_text import crossings_terminal
+    from tts_bench.report.joint.lines import COSTS
+    from tts_bench.report.joint.table import frontier_names
+    from tts_bench.report.joint.write import write_joint
+
+    axis = COSTS[cost]
+    crossings = find_crossings(joint, axis, pairs)
+    for note in joint.notes:
+        click.echo(note)
+    click.echo(f"Pareto frontier, by {axis.name}: {', '.join(frontier_names(joint, axis))}")
+    if crossings:
+        click.echo(crossings_terminal(crossings, axis.name))
+    for path in write_joint(joint, crossings, folder, cost=cost, style=style):
+        click.echo(f"wrote     {path}")

@@ -1,0 +1,67 @@
+"""The figure of several runs: the colour tells the strategy, marker and dashes the run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tts_bench.report.joint.lines import Cost, Joint, Line
+from tts_bench.report.plots import RINGED, by_cost, draw_lines, ends_of
+from tts_bench.report.style import (
+    COLOURS,
+    LineStyle,
+    label_ends,
+    line_styles,
+    log_scale,
+    new_axes,
+    percent_limits,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_DASHES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+
+def plot_runs(joint: Joint, cost: Cost) -> Figure | None:
+    """Accuracy against cost, a line for each strategy of each run; None without such a cost."""
+    lines = [
+        (_style(line, joint), found)
+        for line in joint.lines
+        if (found := by_cost((cost.of_point(point), point.accuracy) for point in line.known(cost)))
+    ]
+    if not lines:
+        return None
+    partial = " · PARTIAL" if any(scope.partial for scope in joint.scopes) else ""
+    figure, axes = new_axes(
+        f"{' and '.join(joint.labels)}: accuracy against {cost.name}",
+        f"{len(joint.problems)} problems that all attempted · bars: 95 % confidence intervals"
+        f"{RINGED}{partial}",
+        cost.axis,
+        "accuracy, %",
+    )
+    labels = draw_lines(axes, lines)
+    shown = [pair for _, found in lines for pair in found]
+    log_scale(axes, [x for x, _ in shown])
+    percent_limits(axes, ends_of([estimate for _, estimate in shown]))
+    label_ends(axes, labels)
+    return figure
+
+
+def _style(line: Line, joint: Joint) -> LineStyle:
+    """The strategy's colour in the first run that has it; the run's own marker and dashes."""
+    cells = joint.scopes[line.place].cells
+    style = line_styles(cells, joint.strategies)[line.points[0].cell.line]
+    variants = [
+        one for one in joint.lines if (one.place, one.strategy) == (line.place, line.strategy)
+    ]
+    # Where colours come back, and for every other variant, markers are outlines.
+    turn = joint.strategies.index(line.strategy) // COLOURS
+    return replace(
+        style,
+        label=f"{line.setting} · {line.run}",
+        marker=_MARKERS[line.place % len(_MARKERS)],
+        dash=_DASHES[line.place % len(_DASHES)],
+        hollow=(variants.index(line) + turn) % 2 == 1,
+    )

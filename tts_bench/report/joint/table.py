@@ -1,0 +1,114 @@
+"""The table of several runs, on the problems that all of them attempted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tts_bench.curves import pareto
+from tts_bench.report.format import count, interval, si
+from tts_bench.report.joint.lines import Cost, Joint, Line
+from tts_bench.report.points import Point, frontier
+from tts_bench.report.rows import Row
+from tts_bench.report.table import as_csv, markdown_rows, record
+
+_HEADS = (
+    "run",
+    "strategy",
+    "frontier",
+    "n",
+    "accuracy % [95 % CI]",
+    "tokens/problem",
+    "FLOPs/problem, policy + verifier",
+    "seconds",
+)
+_MARKS = {(True, True): "all", (True, False): "run", (False, False): "-"}
+
+
+def joint_markdown(joint: Joint, cost: Cost) -> str:
+    """The table as a Markdown page, with the frontier over all runs and the notes."""
+    rows = [
+        [
+            line.run,
+            _setting(line, point),
+            _MARKS[mine, overall],
+            "-" if point.n is None else str(point.n),
+            interval(point.accuracy),
+            count(point.policy.completion_tokens),
+            si(point.flops),
+            "-" if point.seconds is None else f"{point.seconds:.2f}",
+        ]
+        for line, point, mine, overall in _entries(joint, cost)
+    ]
+    title = f"# {' and '.join(joint.labels)}, {len(joint.problems)} problems that all attempted"
+    notes = [
+        f"- on the Pareto frontier over all runs (accuracy against {cost.name}): "
+        f"{', '.join(frontier_names(joint, cost))}",
+        "- frontier: nothing of its own run (`run`), of any run (`all`) is cheaper and better",
+        *(f"- {note}" for note in joint.notes),
+    ]
+    return "\n".join([title, "", *markdown_rows(_HEADS, rows, words=3), "", *notes]) + "\n"
+
+
+def joint_csv(joint: Joint, cost: Cost) -> str:
+    """As `table.csv` of a run, with the run, its model, and whether a point is on the frontiers."""
+    return as_csv([_record(*entry, joint) for entry in _entries(joint, cost)])
+
+
+def frontier_names(joint: Joint, cost: Cost) -> list[str]:
+    """The points that nothing of any run is cheaper and better than, cheapest first."""
+    found = [
+        (cost.of_point(point) or 0.0, f"{line.run}:{_setting(line, point)}", point.n)
+        for line, point, _, overall in _entries(joint, cost)
+        if overall
+    ]
+    return [f"{name}{'' if n is None else f'@{n}'}" for _, name, n in sorted(found, key=_cost)]
+
+
+def _cost(entry: tuple[float, str, int | None]) -> float:
+    return entry[0]
+
+
+def _entries(joint: Joint, cost: Cost) -> Iterator[tuple[Line, Point, bool, bool]]:
+    """Every point of every run, and whether it is on its run's frontier and on that of all."""
+    known = [
+        (point, spent)
+        for line in joint.lines
+        for point in line.points
+        if (spent := cost.of_point(point))
+    ]
+    best = pareto([spent for _, spent in known], [point.accuracy.value for point, _ in known])
+    overall = {id(point) for (point, _), chosen in zip(known, best, strict=True) if chosen}
+    for line in joint.lines:
+        rivals = [point for one in joint.lines if one.place == line.place for point in one.points]
+        mine = {id(point) for point in frontier(rivals, cost.of_point)}
+        for point in line.points:
+            yield line, point, id(point) in mine, id(point) in overall
+
+
+def _setting(line: Line, point: Point) -> str:
+    """The line's name, with the point's own value of what the line runs along."""
+    cell = point.cell
+    if cell.swept is None:
+        return line.setting
+    kept = [part for part in line.setting.split(" ") if not part.startswith(f"{cell.swept}=")]
+    return " ".join([*kept, f"{cell.swept}={cell.params[cell.swept]}"])
+
+
+def _record(line: Line, point: Point, mine: bool, overall: bool, joint: Joint) -> dict[str, Any]:
+    row = Row(
+        kind="strategy",
+        name=line.strategy,
+        params=point.cell.variant,
+        sampling=point.cell.sampling,
+        varying={},
+        n=point.n,
+        problems=point.problems,
+        seeds=point.seeds,
+        accuracy=point.accuracy,
+        policy=point.policy,
+        point=point,
+        frontier=mine,
+    )
+    model = joint.scopes[line.place].engine.get("model")
+    return {"run": line.run, "model": model, **record(row), "frontier_all": overall}

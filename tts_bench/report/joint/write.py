@@ -1,0 +1,51 @@
+"""Writes what several runs have to say together: figures, table and crossings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tts_bench.report.build import new_folder, save_figure
+from tts_bench.report.joint.crossing import Crossing
+from tts_bench.report.joint.crossing_text import crossings_csv, crossings_markdown
+from tts_bench.report.joint.figure import plot_runs
+from tts_bench.report.joint.lines import COSTS, Joint
+from tts_bench.report.joint.table import joint_csv, joint_markdown
+from tts_bench.report.looks import check_look, look
+from tts_bench.store import write_atomically
+
+
+def write_joint(
+    joint: Joint,
+    crossings: Sequence[Crossing],
+    folder: Path,
+    *,
+    cost: str = "flops",
+    style: str = "default",
+) -> list[Path]:
+    """Write the files of several runs into a folder; returns the paths written.
+
+    Frontier and crossings are those of `cost`, one of COSTS; the figures are of all of them that
+    any run knows. Raises StoreError where a file cannot be written, UsageError for a style that
+    there is not.
+    """
+    check_look(style)
+    new_folder(folder)
+    chosen = COSTS[cost]
+    texts = {
+        "table.md": joint_markdown(joint, chosen),
+        "table.csv": joint_csv(joint, chosen),
+    }
+    if crossings:
+        texts["crossings.md"] = crossings_markdown(crossings, chosen.name)
+        texts["crossings.csv"] = crossings_csv(crossings, chosen.name)
+    written = []
+    for name, text in texts.items():
+        write_atomically(folder / name, text)
+        written.append(folder / name)
+    for kind, axis in COSTS.items():
+        with look(style):
+            figure = plot_runs(joint, axis)
+            if figure is not None:
+                written += save_figure(figure, folder / f"accuracy_vs_{kind}")
+    return written

@@ -1,0 +1,131 @@
+"""A run as lm-evaluation-harness logs its samples: one JSON line for each problem of a cell."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tts_bench.errors import StoreError
+from tts_bench.generations import read_texts
+from tts_bench.prompt import PLACEHOLDER
+from tts_bench.report.candidates import generations_of, texts_of
+from tts_bench.store import RunStore, write_atomically
+from tts_bench.types import Attempt
+
+FOLDER = "lm-eval"
+
+
+def write_samples(run: RunStore, folder: Path | None = None) -> list[Path]:
+    """Write `samples_<cell>_<start>.jsonl` for every cell; returns the paths.
+
+    A run of several seeds gives a file for each of them, since readers take `doc_id` for unique
+    within a file. Raises StoreError where the run has no attempts, or the generation store that
+    has its texts is gone.
+    """
+    manifest = run.read_manifest()
+    groups: dict[tuple[str, int], list[Attempt]] = defaultdict(list)
+    for attempt in run.attempts():
+        groups[attempt.cell, attempt.seed].append(attempt)
+    if not groups:
+        raise StoreError(f"{run.folder}: no attempts to export")
+    folder = folder or run.folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    # The harness' own names: what stands between the underscores is the task, then the time.
+    started = manifest["started"].rstrip("Z").replace(":", "-")
+    places = {row["id"]: place for place, row in enumerate(manifest["problems"])}
+    written = []
+    for (cell, seed), attempts in groups.items():
+        task = re.sub(r"[^\w.=-]+", "-", f"{manifest['suite']}-{cell}")
+        if len(manifest["seeds"]) > 1:
+            task += f"-seed{seed}"
+        path = folder / f"samples_{task}_{started}.jsonl"
+        known = sorted((one for one in attempts if one.problem in places), key=_place(places))
+        rows = _rows(run, manifest, known, places)
+        write_atomically(path, "".join(f"{_dumped(row)}\n" for row in rows))
+        written.append(path)
+    return written
+
+
+def _place(places: Mapping[str, int]) -> Any:
+    return lambda attempt: places[attempt.problem]
+
+
+def _rows(
+    run: RunStore,
+    manifest: Mapping[str, Any],
+    attempts: list[Attempt],
+    places: Mapping[str, int],
+) -> Iterator[dict[str, Any]]:
+    cells = {row["id"]: row for row in manifest["cells"]}
+    for attempt in attempts:
+        place = places[attempt.problem]
+        problem = manifest["problems"][place]
+        yield _row(place, problem, manifest, cells[attempt.cell], attempt, _texts(run, attempt))
+
+
+def _texts(run: RunStore, attempt: Attempt) -> list[str]:
+    """The text of every candidate; those of one call are in the generation store."""
+    texts, keys = texts_of(attempt), attempt.pool.generation
+    untold = [keys[i] for i, text in enumerate(texts) if text is None and keys]
+    stored: dict[str, str] = {}
+    if untold:
+        generations = generations_of(run)
+        if generations is None:
+            raise StoreError(f"{run.folder}: its manifest names no generation store with the texts")
+        stored = read_texts(generations, dict.fromkeys(untold))
+    return [stored.get(keys[i], "") if text is None else text for i, text in enumerate(texts)]
+
+
+def _row(
+    place: int,
+    problem: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    cell: Mapping[str, Any],
+    attempt: Attempt,
+    texts: list[str],
+) -> dict[str, Any]:
+    doc = {"id": problem["id"], "problem": problem.get("text"), "answer": problem.get("reference")}
+    doc |= {"level": problem.get("level"), "subject": problem.get("subject")}
+    prompt, target = _user_turn(manifest, problem), str(problem.get("reference"))
+    settings = {**cell["sampling"], "until": list(cell["sampling"].get("stop", ()))}
+    settings |= {"do_sample": settings.get("temperature", 0) > 0, "repeats": len(texts)}
+    correct = attempt.pool.correct
+    metrics = {"exact_match": float(attempt.correct), "pass@n": float(True in correct)}
+    return {
+        "doc_id": place,
+        "doc": doc,
+        "target": target,
+        "arguments": {"gen_args_0": {"arg_0": prompt, "arg_1": settings}},
+        # One request, answered as often as the strategy has candidates.
+        "resps": [texts],
+        "filtered_resps": [attempt.answer or ""],
+        "filter": cell["strategy"],
+        "metrics": list(metrics),
+        "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
+        "prompt_hash": _hash(prompt),
+        "target_hash": _hash(target),
+        **metrics,
+        "status": attempt.status,
+        "seed": attempt.seed,
+        "completion_tokens": attempt.policy.completion_tokens,
+    }
+
+
+def _user_turn(manifest: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
+    """What the user says to the model, before any chat template."""
+    prompt = manifest["resolved"].get("prompt") or {}
+    template: str = prompt.get("template", PLACEHOLDER)
+    return template.replace(PLACEHOLDER, problem.get("text") or "")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _dumped(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False)
