@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tts_bench.estimators import (
     clustered_stderr,
-    fit_coverage,
     mean_interval,
     paired_difference,
     pass_at_k,
@@ -200,59 +199,6 @@ def test_paired_intervals_cover_as_often_as_they_claim(draws: int, problems: int
         )
         hits.append(estimate.low <= 0.075 <= estimate.high)
     assert 0.93 <= np.mean(hits) <= 0.97
-
-
-# --- the power law of coverage -------------------------------------------------------------------
-
-DRAWS = [1, 2, 4, 8, 16, 64, 256]
-
-
-@pytest.mark.parametrize(("a", "b"), [(-2.237, -0.538), (-5.915, -0.2555), (-8.5, -0.127)])
-def test_fit_finds_the_constants_of_a_power_law(a: float, b: float) -> None:
-    fit = fit_coverage(DRAWS, [math.exp(a * k**b) for k in DRAWS])
-    assert (fit.a, fit.b) == (pytest.approx(a, rel=1e-4), pytest.approx(b, rel=1e-4))
-    assert fit.rmse < 1e-6
-    assert fit.points == len(DRAWS)
-    assert fit.predict(1000) == pytest.approx(math.exp(a * 1000**b), rel=1e-4)
-
-
-def test_fit_tells_its_misfit() -> None:
-    rng = np.random.default_rng(4)
-    law = [math.exp(-2 * k**-0.4) for k in DRAWS]
-    noisy = [min(1.0, share + rng.normal(0, 0.02)) for share in law]
-    fit = fit_coverage(DRAWS, noisy)
-    assert 0.002 < fit.rmse < 0.05
-    assert abs(fit.a + 2) < 4 * fit.stderr_a
-    assert abs(fit.b + 0.4) < 4 * fit.stderr_b
-    assert np.all(np.diff(fit.predict(DRAWS)) > 0)
-
-
-def test_fit_bears_coverage_of_zero_and_one_at_the_ends() -> None:
-    fit = fit_coverage([1, 4, 16, 64, 256], [0.0, 0.1, 0.5, 0.9, 1.0])
-    assert fit.a < 0
-    assert fit.b < 0
-
-
-@pytest.mark.parametrize(
-    ("k", "coverage", "says"),
-    [
-        ([1, 2, 4], [0.1, 0.2, 0.3], "at least four"),
-        ([1, 1, 2, 2], [0.1, 0.1, 0.2, 0.2], "at least four"),
-        ([1, 2, 4, 8], [0.0] * 4, "0 or 1 throughout"),
-        ([1, 2, 4, 8], [1.0] * 4, "0 or 1 throughout"),
-        ([0, 2, 4, 8], [0.1, 0.2, 0.3, 0.4], "pairs"),
-        ([1, 2, 4, 8], [0.1, 0.2, 0.3, 1.4], "pairs"),
-        ([1, 2, 4, 8], [0.1, 0.2, 0.3], "pairs"),
-    ],
-)
-def test_fit_refuses_what_has_no_power_law(k: list[int], coverage: list[float], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        fit_coverage(k, coverage)
-
-
-def test_fit_bears_a_flat_curve() -> None:
-    fit = fit_coverage([1, 2, 4, 8], [0.5] * 4)
-    assert fit.rmse < 1e-3
 
 
 def test_a_ratio_of_means_brackets_the_truth_as_often_as_it_says():

@@ -1,4 +1,4 @@
-"""Estimates over problems, with their errors: coverage, means, differences, scaling fits.
+"""Estimates over problems, with their errors: coverage, means, differences, ratios.
 
 The problem is the unit: seeds and subsets of one problem are averaged first, for they are not
 independent of each other (Miller, arXiv:2411.00640). What is used, why, and how well its
@@ -8,7 +8,6 @@ intervals cover, is told in docs/estimators.md.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -198,65 +197,3 @@ def _blocks(total: int, width: int, cells: int = 2_000_000) -> list[int]:
     """Sizes that sum to `total`, each with at most `cells` values of `width` columns."""
     size = max(1, cells // width)
     return [min(size, total - start) for start in range(0, total, size)]
-
-
-@dataclass(frozen=True, slots=True)
-class CoverageFit:
-    """Coverage as exp(a·k^b): the power law that repeated sampling follows, and its misfit."""
-
-    a: float
-    b: float
-    stderr_a: float
-    """Of the least-squares fit, points taken as independent; those of one pool are not."""
-    stderr_b: float
-    rmse: float
-    """Root mean square of the residuals, in units of coverage."""
-    points: int
-
-    def predict(self, k: ArrayLike) -> NDArray[np.float64]:
-        """Coverage at k draws; beyond the fitted k it is an extrapolation."""
-        return np.asarray(np.exp(self.a * np.asarray(k, np.float64) ** self.b))
-
-
-def fit_coverage(k: Sequence[float], coverage: Sequence[float]) -> CoverageFit:
-    """Fit c(k) = exp(a·k^b), a < 0 and b < 0, by least squares on c.
-
-    Brown et al., arXiv:2407.21787. Raises ValueError for fewer than four distinct k,
-    where coverage is 0 or 1 throughout, and where the fit does not converge.
-    """
-    from scipy.optimize import OptimizeWarning, curve_fit
-
-    draws, shares = np.asarray(k, np.float64), np.asarray(coverage, np.float64)
-    if draws.shape != shares.shape or np.any(draws < 1) or np.any((shares < 0) | (shares > 1)):
-        raise ValueError("a fit needs pairs of k >= 1 and coverage in [0, 1]")
-    if len(np.unique(draws)) < 4:
-        raise ValueError("a fit of two constants needs at least four distinct values of k")
-    inside = (shares > 0) & (shares < 1)
-    if not inside.any():
-        raise ValueError("coverage that is 0 or 1 throughout has no power law to fit")
-    try:
-        with warnings.catch_warnings():
-            # A covariance that cannot be estimated is reported as an infinite error.
-            warnings.simplefilter("ignore", OptimizeWarning)
-            (a, b), covariance = curve_fit(
-                lambda x, a, b: np.exp(a * x**b),
-                draws,
-                shares,
-                p0=_first_guess(draws[inside], shares[inside]),
-                bounds=([-np.inf, -np.inf], [0.0, 0.0]),
-            )
-    except RuntimeError as failure:
-        raise ValueError(f"the power law does not fit: {failure}") from failure
-    residuals = np.exp(a * draws**b) - shares
-    errors = np.sqrt(np.diag(covariance))
-    rmse = math.sqrt(float(np.mean(residuals**2)))
-    return CoverageFit(float(a), float(b), float(errors[0]), float(errors[1]), rmse, len(draws))
-
-
-def _first_guess(k: NDArray[np.float64], shares: NDArray[np.float64]) -> tuple[float, float]:
-    """The law as a line, log(-log c) = log(-a) + b·log k, by ordinary least squares."""
-    height, position = np.log(-np.log(shares)), np.log(k)
-    moment = float(np.sum((position - position.mean()) ** 2))
-    slope = float(np.sum((position - position.mean()) * height)) / moment if moment else -0.5
-    slope = min(slope, -1e-3)
-    return -math.exp(float(height.mean()) - slope * float(position.mean())), slope
