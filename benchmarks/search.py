@@ -7,6 +7,9 @@ then one problem at a time, as search-and-learn does. Tokens per second of both,
 how many engine steps (forward passes) the sharing saves are printed. A whole run is timed,
 grading and stores included, the loading of the model not. Both make the very same draws. CPU
 seconds are of this process alone, and so are little disturbed by others on the machine.
+
+The ceiling is what bare vLLM gains on the very same requests, were they all known beforehand:
+all at once against one level of one search at a time. No scheduling of searches can gain more.
 """
 
 from __future__ import annotations
@@ -18,17 +21,22 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tts_bench.engine.base import EngineInfo
-from tts_bench.engine.vllm import VLLMEngine, prepare_environment
+from overhead import bare_llm, generate_bare
+
+from tts_bench.engine.base import Completion, EngineInfo, Request
+from tts_bench.engine.vllm import VLLMEngine
+from tts_bench.engine.vllm_library import prepare_environment
+from tts_bench.plan import RunOptions, make_plan
 from tts_bench.progress import Progress
 from tts_bench.registry import Registry
-from tts_bench.runner import RunOptions, execute, make_plan
+from tts_bench.runner import execute
 from tts_bench.suite import Suite, load_suite
 
 SUITE = """
@@ -43,13 +51,32 @@ strategies:
 
 @dataclass(frozen=True)
 class Kept(VLLMEngine):
-    """vLLM that stays loaded between runs."""
+    """vLLM that stays loaded between runs, and notes what it is asked."""
+
+    requests: ClassVar[list[Request]] = []
 
     async def start(self) -> EngineInfo:
         return self.info if "_worker" in self.__dict__ else await super().start()
 
     async def close(self) -> None:
         """Stay open for the next run."""
+
+    async def generate(self, request: Request) -> Completion:
+        self.requests.append(request)
+        return await super().generate(request)
+
+
+def ceiling(model: str, requests: Sequence[Request], n: int) -> float:
+    """How much faster bare vLLM is with all requests at once than with `n` at a time."""
+    llm = bare_llm(model)
+    generate_bare(llm, requests)  # warms the prefix cache
+    began = time.process_time()
+    generate_bare(llm, requests)
+    at_once = time.process_time() - began
+    began = time.process_time()
+    for start in range(0, len(requests), n):
+        generate_bare(llm, requests[start : start + n])
+    return (time.process_time() - began) / at_once
 
 
 def count_steps() -> Counter[str]:
@@ -104,7 +131,9 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         info = await kept.start()
         await timed_run(replace(suite, concurrency=arguments.problems), counts)  # warms caches
         together = await timed_run(replace(suite, concurrency=arguments.problems), counts)
+        kept.requests.clear()
         one_by_one = await timed_run(replace(suite, concurrency=1), counts)
+        most = ceiling(info.model, kept.requests, arguments.n)
     finally:
         await VLLMEngine.close(kept)
     alike = together.pop("chosen") == one_by_one.pop("chosen")
@@ -120,6 +149,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "same_answers": alike,
         "speedup": round(speed, 2),
         "cpu_speedup": round(one_by_one["cpu_seconds"] / together["cpu_seconds"], 2),
+        "cpu_ceiling": round(most, 2),
         "engine_steps_saved": one_by_one["engine_steps"] - together["engine_steps"],
     }
 

@@ -24,9 +24,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tts_bench.estimators import clustered_stderr
+from tts_bench.plan import RunOptions, make_plan
 from tts_bench.progress import Progress
 from tts_bench.registry import Registry
-from tts_bench.runner import RunOptions, make_plan
 from tts_bench.runner import execute as execute_run
 from tts_bench.steps import find_error_step, first_error
 from tts_bench.suite import Suite, load_suite

@@ -28,3 +28,12 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-model")
     make(folder)
     return folder
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets reports leave out their figures, which take more than half of a small run's time.
+
+    For tests of what a run does and stores; what is drawn of it is tested in tests/report.
+    """
+    monkeypatch.setattr("tts_bench.report.build._FIGURES", {})

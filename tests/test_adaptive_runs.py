@@ -15,6 +15,8 @@ import yaml
 from tts_bench.cli import main
 from tts_bench.store import resolve_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PLUGIN = Path(__file__).parent / "plugins" / "scripted.py"
 SUITE_WIDE = ["greedy", {"strategy": "compute_optimal", "n": [2, 6], "probe": 3, "max_n": 12}]
 CONVERSING = [

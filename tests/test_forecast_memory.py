@@ -10,8 +10,9 @@ from reward_models import make
 from tts_bench import forecast
 from tts_bench.engine.memory import gpu_memory
 from tts_bench.engine.weights import weight_bytes
+from tts_bench.errors import ModelError
+from tts_bench.plan import RunOptions, make_plan
 from tts_bench.registry import Registry
-from tts_bench.runner import RunOptions, make_plan
 from tts_bench.suite import load_suite
 
 SUITE = """
@@ -23,7 +24,7 @@ strategies: [greedy]
 """
 
 
-def memory_lines(tmp_path: Path, policy: Path, prm: Path, library: str) -> list[str]:
+def memory_lines(tmp_path: Path, policy: Path | str, prm: Path | str, library: str) -> list[str]:
     path = tmp_path / "s.yaml"
     path.write_text(SUITE % (library, policy, prm, library))
     plan = make_plan(load_suite(path, Registry()), RunOptions(tmp_path / "results"))
@@ -65,6 +66,30 @@ def test_what_does_not_fit_is_said(
     assert lines[0].endswith("verifier prm 41.00 GiB of weights; 80.00 GiB of GPU memory")
     assert "do not fit" in lines[1]
     assert "adds up to 1.30" in lines[2]  # 0.9 and 0.4, the defaults
+
+
+@pytest.mark.parametrize("library", ["transformers", "vllm"])
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("./polcy", r"no model folder at \./polcy"),
+        ("{near}x", r"no model folder at .*tiny-model0x\. Did you mean 'tiny-model0'\?"),
+        ("tts_bench/tiny/polcy", r"no model folder at .*polcy\. Did you mean 'policy'\?"),
+        ("{here}", "is not a model folder: it has no config.json"),
+    ],
+)
+def test_a_model_folder_that_is_not_there_is_an_error(
+    tiny_model_dir: Path, tmp_path: Path, library: str, missing: str, message: str
+):
+    missing = missing.format(near=tiny_model_dir, here=tmp_path)
+    for policy, prm in ((missing, tiny_model_dir), (tiny_model_dir, missing)):
+        with pytest.raises(ModelError, match=message):
+            memory_lines(tmp_path, policy, prm, library)
+
+
+def test_a_model_of_the_hub_may_still_be_fetched(tiny_model_dir: Path, tmp_path: Path):
+    (line, *_) = memory_lines(tmp_path, "nobody/has-such-a-model", tiny_model_dir, "transformers")
+    assert line.startswith("memory    policy not here yet + verifier prm 0.00 GiB of weights")
 
 
 def test_without_a_gpu_nobody_is_asked(monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,8 @@ import yaml
 from tts_bench.cli import main
 from tts_bench.store import resolve_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PLUGIN = Path(__file__).parent / "plugins" / "placed.py"
 FLAT = [
     "greedy",

@@ -49,8 +49,14 @@ def suite(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(suite: Path, tmp_path: Path, monkeypatch, capsys):
-    """Runs `tts-bench run` on the suite, in this process."""
+def bench(undrawn, drawing_bench):
+    """Runs `tts-bench run` on the suite, in this process; its report has no figures."""
+    return drawing_bench
+
+
+@pytest.fixture
+def drawing_bench(suite: Path, tmp_path: Path, monkeypatch, capsys):
+    """The same with figures."""
 
     def bench(*options: str, output: str = "results") -> Done:
         words = ["run", str(suite), *options, "--output-path", str(tmp_path / output)]
@@ -104,8 +110,8 @@ def runs(tmp_path: Path, output: str = "results") -> int:
     return len(list((tmp_path / output / "s").glob("*Z_*")))
 
 
-def test_a_run_leaves_every_file_and_ends_with_0(bench, tmp_path: Path):
-    done = bench()
+def test_a_run_leaves_every_file_and_ends_with_0(drawing_bench, tmp_path: Path):
+    done = drawing_bench()
     assert done.returncode == 0, done.stderr
     folder = resolve_run(tmp_path / "results" / "s").folder
     assert {path.name for path in folder.iterdir()} >= {
@@ -360,7 +366,12 @@ def test_replay_needs_no_engine_and_a_miss_ends_the_run(bench, tmp_path: Path, m
     assert other == before
     missed = bench("--replay", "--seeds", "5")
     assert missed.returncode == 2
-    assert "was never recorded" in missed.stderr
+    [line] = [one for one in missed.stderr.splitlines() if one.startswith("error: ")]
+    where, what = line.split(", seed 5: ")
+    cell, problem = where.removeprefix("error: ").split(" on ")
+    assert cell in [one["id"] for one in manifest(tmp_path)["cells"]]
+    assert problem in [one["id"] for one in manifest(tmp_path)["problems"]]
+    assert what == "a completion was never recorded; the same command without --replay makes it"
     assert "Traceback" not in missed.stderr
 
 
@@ -427,8 +438,8 @@ def test_several_seeds_are_several_attempts(bench, tmp_path: Path):
             assert not set(generation) & set(pools[cell, problem, 1])
 
 
-def test_report_rebuilds_everything_from_the_attempts(bench, tmp_path: Path):
-    bench()
+def test_report_rebuilds_everything_from_the_attempts(drawing_bench, tmp_path: Path):
+    drawing_bench()
     folder = resolve_run(tmp_path / "results" / "s").folder
     derived = ["summary.json", "table.md", "table.csv", "candidates.parquet", "coverage.png"]
     before = {name: (folder / name).read_bytes() for name in derived}

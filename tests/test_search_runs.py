@@ -16,6 +16,8 @@ from tts_bench.report.outcomes import distinct_draws
 from tts_bench.store import RunStore, resolve_run
 from tts_bench.tree import whole_texts
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PLUGIN = Path(__file__).parent / "plugins" / "scripted.py"
 PROLONGED = """
 from dataclasses import dataclass

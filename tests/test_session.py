@@ -7,6 +7,7 @@ import pytest
 
 from tts_bench.engine.base import Completion
 from tts_bench.engine.scripted import ScriptedEngine
+from tts_bench.engine.tokenizer import added_text, decode
 from tts_bench.errors import BudgetExhausted
 from tts_bench.ledger import Budget, Ledger, Meter
 from tts_bench.session import Session, draw_seed
@@ -21,7 +22,7 @@ async def same(answers):
     return list(answers)
 
 
-def make(script, *, budget=None, seed=0, problem=PROBLEM, max_tokens=50, **sampling):
+def make(script, *, engine=None, budget=None, seed=0, problem=PROBLEM, max_tokens=50, **sampling):
     requests = []
 
     def recorded(prompt, request):
@@ -31,7 +32,7 @@ def make(script, *, budget=None, seed=0, problem=PROBLEM, max_tokens=50, **sampl
     session = Session(
         problem,
         PROMPT,
-        engine=ScriptedEngine(recorded),
+        engine=engine or ScriptedEngine(recorded),
         verifier=ConfidenceVerifier(),
         ledger=Ledger(Meter(None), Meter(None, has_model=False), Budget(budget)),
         sampling=Sampling(max_tokens, **sampling),
@@ -39,6 +40,67 @@ def make(script, *, budget=None, seed=0, problem=PROBLEM, max_tokens=50, **sampl
         canonicalize=same,
     )
     return session, requests
+
+
+class Spelt(ScriptedEngine):
+    """Writes the next ids of one text in a real tokenizer's spelling, as a real engine does."""
+
+    def __init__(self, tokenizer, ids):
+        super().__init__(by_seed)
+        self.tokenizer, self.ids = tokenizer, ids
+
+    async def generate(self, request):
+        begin = len(request.prompt_ids) - len(PROMPT)
+        ids = self.ids[begin : begin + request.sampling.max_tokens]
+        text = added_text(self.tokenizer, request.prompt_ids, ids)
+        return Completion(ids, text, logprob=-1.0, finish_reason="length")
+
+    def decode(self, token_ids):
+        return decode(self.tokenizer, token_ids)
+
+
+def test_a_character_cut_between_two_draws_is_whole_behind_the_second(tiny_model_dir):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
+    written = "naïve 東京 costs \\boxed{10 €}"
+    ids = tuple(tokenizer(written, add_special_tokens=False)["input_ids"])
+    cut = [n for n in range(1, len(ids)) if tokenizer.decode(ids[:n]).endswith("\ufffd")]
+    assert len(cut) >= 3, "the tokenizer cuts characters, or nothing is tested here"
+
+    async def in_two(first):
+        session, _ = make(by_seed, engine=Spelt(tokenizer, ids))
+        parents = await session.sample(max_tokens=first)
+        [whole] = await session.extend(parents, max_tokens=len(ids))
+        return parents[0].text, whole
+
+    async def token_by_token():
+        session, _ = make(by_seed, engine=Spelt(tokenizer, ids))
+        grown = await session.sample(max_tokens=1)
+        while len(grown[0].token_ids) < len(ids):
+            grown = await session.extend(grown, max_tokens=1)
+        return grown[0]
+
+    for first in cut:
+        text, whole = asyncio.run(in_two(first))
+        assert text.endswith("\ufffd")
+        assert (whole.text, whole.answer) == (written, "10 €")
+    assert asyncio.run(token_by_token()).text == written
+
+
+def test_a_mark_that_nothing_completes_stays(tiny_model_dir):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir)
+    broken = next(n for n in range(len(tokenizer)) if tokenizer.decode([n]) == "\ufffd")
+    ids = (broken, *tokenizer(" and so on", add_special_tokens=False)["input_ids"])
+
+    async def go():
+        session, _ = make(by_seed, engine=Spelt(tokenizer, ids))
+        [whole] = await session.extend(await session.sample(max_tokens=1), max_tokens=50)
+        return whole.text
+
+    assert asyncio.run(go()) == "\ufffd and so on"
 
 
 def by_seed(prompt, request):

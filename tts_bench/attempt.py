@@ -59,7 +59,9 @@ class Bench:
             tree = columns(found.tree) if found.tree else None
             solution = found
             status = "no_answer" if _answer(solution) is None else "ok"
-        except (UsageError, ReplayMiss):
+        except ReplayMiss as miss:
+            raise miss.at(f"{cell.id} on {item.problem.id}, seed {seed}") from miss
+        except UsageError:
             raise
         except BudgetExhausted as raised:
             status, error = "budget", str(raised)
@@ -101,7 +103,9 @@ class Bench:
         session = self._session(cell, item, prompt_ids, seed, self._ledger())
         try:
             return _checked(await cell.strategy.probe_problem(item.problem, session), session)
-        except (UsageError, ReplayMiss):
+        except ReplayMiss as miss:
+            raise miss.at(f"{cell.id} on {item.problem.id}, seed {seed}") from miss
+        except UsageError:
             raise
         except Exception:  # as in `attempt`, where it is told
             return None

@@ -23,8 +23,8 @@ from tts_bench import __version__
 from tts_bench.errors import SuiteError, TtsBenchError, UsageError
 
 if TYPE_CHECKING:
-    from tts_bench.runner import Plan
-    from tts_bench.store import RunStore
+    from tts_bench.plan import Plan
+    from tts_bench.rerun import Recorded
     from tts_bench.suite import Suite
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -58,10 +58,12 @@ def main() -> None:
 
 _COMMANDS = {
     "compare": "compare",
+    "export": "export",
     "gate": "gate",
     "import": "import_pools",
     "label": "label",
     "policy": "policy",
+    "report": "report",
     "train": "train",
     "verify": "verify",
 }
@@ -128,6 +130,7 @@ Examples:
   tts-bench run suites/math500.yaml --dry-run
   tts-bench run suites/math500.yaml --strategy best_of_n --set sampling.temperature=0.6
   tts-bench run suites/aime24.yaml --set engine.name=transformers --limit 1-5
+  tts-bench run results/math500/latest/manifest.json
 
 The same command again continues where the run was stopped.""",
 )
@@ -162,23 +165,30 @@ The same command again continues where the run was stopped.""",
     help="How progress is shown; auto is a bar on a terminal and lines elsewhere.",
 )
 def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
-    """Run the strategies of SUITE on its problems, and write table and plots."""
-    from tts_bench import runner
+    """Run the strategies of SUITE on its problems, and write table and plots.
+
+    The manifest.json of a run in place of SUITE repeats that run in a new folder.
+    """
+    from tts_bench import rerun, runner
+    from tts_bench.commands.report import report_run
+    from tts_bench.plan import RunOptions, make_plan
     from tts_bench.progress import Progress
 
     for other in ("fresh", "phases"):
         if options[other] and options["replay"]:
             raise UsageError(f"--{other} and --replay exclude each other")
-    loaded = _load(suite, options)
-    choices = runner.RunOptions(
+    again = rerun.read_recorded(Path(suite)) if rerun.is_manifest(suite) else None
+    loaded = _load(suite, options, again)
+    choices = RunOptions(
         output_path=options["output_path"],
         limit=options["limit"],
         fresh=options["fresh"],
         replay=options["replay"],
         phases=options["phases"],
         argv=["tts-bench", *sys.argv[1:]],
+        again=again,
     )
-    plan = runner.make_plan(loaded, choices)
+    plan = make_plan(loaded, choices)
     if dry_run:
         from tts_bench.forecast import forecast
 
@@ -202,7 +212,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     except Exception:
         _say_what_is_there("stopped", plan)
         raise
-    _report(result.run)
+    report_run(result.run)
     if result.failed:
         click.echo(
             f"{result.failed} of {result.attempts} attempts failed and count as wrong; the first: "
@@ -217,24 +227,11 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
 @_suite_options
 def validate(suite: str, **options: Any) -> int:
     """Check SUITE, its strategies and its data set; load no model."""
-    from tts_bench import runner
+    from tts_bench.plan import RunOptions, make_plan
 
     loaded = _load(suite, options)
-    plan = runner.make_plan(
-        loaded, runner.RunOptions(output_path=options["output_path"], limit=options["limit"])
-    )
+    plan = make_plan(loaded, RunOptions(options["output_path"], options["limit"]))
     click.echo(f"{loaded.path}: ok ({len(plan.items)} problems, {len(loaded.cells)} cells)")
-    return 0
-
-
-@cli.command(context_settings=_SETTINGS)
-@click.argument("run_folder", type=click.Path(path_type=Path))
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def report(run_folder: Path, debug: bool) -> int:
-    """Rebuild the table and plots of RUN_FOLDER from its attempts; needs no model."""
-    from tts_bench.store import resolve_run
-
-    _report(resolve_run(run_folder))
     return 0
 
 
@@ -303,19 +300,11 @@ def _say_what_is_there(how: str, plan: Plan) -> None:
     click.echo(f"continue with: {_resume_command()}", err=True)
 
 
-def _report(run: RunStore) -> None:
-    from tts_bench.report.build import build_report, write_report
-    from tts_bench.report.table import terminal_table
-
-    built = build_report(run)
-    click.echo(terminal_table(built))
-    for path in write_report(run, built):
-        click.echo(f"wrote     {path}")
-
-
-def _load(suite: str, options: dict[str, Any]) -> Suite:
+def _load(suite: str, options: dict[str, Any], again: Recorded | None = None) -> Suite:
+    from tts_bench.overrides import Overrides
     from tts_bench.registry import Registry
-    from tts_bench.suite import Overrides, find_suite, load_suite
+    from tts_bench.rerun import load_recorded
+    from tts_bench.suite import find_suite, load_suite
 
     overrides = Overrides(
         sets=options["sets"],
@@ -324,6 +313,9 @@ def _load(suite: str, options: dict[str, Any]) -> Suite:
         concurrency=options["concurrency"],
         strategies=options["strategy"],
     )
+    if again is not None:
+        folders = options["include_path"] or again.include_path
+        return load_recorded(again, Registry(folders), overrides)
     return load_suite(find_suite(suite), Registry(options["include_path"]), overrides)
 
 

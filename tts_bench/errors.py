@@ -81,7 +81,19 @@ class BudgetExhausted(TtsBenchError):
 
 
 class ReplayMiss(TtsBenchError):
-    """`--replay` met a request that was never recorded."""
+    """`--replay` met a request that was never recorded.
+
+    `missing` says what that is ("a completion was never recorded"), `where` for whom it was.
+    """
+
+    def __init__(self, missing: str, where: str = "") -> None:
+        self.missing = missing
+        place = f"{where}: " if where else ""
+        super().__init__(f"{place}{missing}; the same command without --replay makes it")
+
+    def at(self, where: str) -> ReplayMiss:
+        """The same miss, with the place at which it was met."""
+        return ReplayMiss(self.missing, where)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -6,18 +6,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from tts_bench.engine.memory import available_memory, gpu_memory
+from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
-from tts_bench.engine.weights import weight_bytes
+from tts_bench.engine.weights import check_model_exists, weight_bytes
 from tts_bench.errors import StoreError
-from tts_bench.runner import Plan
+from tts_bench.plan import Plan
 from tts_bench.store import RunStore
 from tts_bench.suite import Suite
 from tts_bench.types import Sampling
+from tts_bench.verifier.reward_model import RewardModel
 
 
 def forecast(plan: Plan) -> str:
-    """Cells, attempts, an upper bound of tokens and, from an earlier run, of hours."""
+    """Cells, attempts, an upper bound of tokens and, from an earlier run, of hours.
+
+    Raises ModelError for a model folder that is not there; a hub id may still be downloaded.
+    """
     suite = plan.suite
+    for model in _models(suite).values():
+        if isinstance(model, TransformersEngine | VLLMEngine | RewardModel):
+            check_model_exists(model.model)
     lines = [
         f"{suite.name:<9} {len(plan.items)} problems x {len(suite.cells)} cells x "
         f"{len(suite.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)",
@@ -32,11 +40,16 @@ def forecast(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _memory(suite: Suite) -> list[str]:
-    """Whether the weights of policy and verifier fit side by side, as far as that is known."""
+def _models(suite: Suite) -> dict[str, Any]:
+    """What loads a model, by what it is for: the policy's engine, the verifier or its judge."""
     judge = getattr(suite.verifier, "engine", None) or suite.verifier
     models: dict[str, Any] = {"policy": suite.engine, f"verifier {suite.verifier_name}": judge}
-    models = {name: one for name, one in models.items() if getattr(one, "model", None)}
+    return {name: one for name, one in models.items() if getattr(one, "model", None)}
+
+
+def _memory(suite: Suite) -> list[str]:
+    """Whether the weights of policy and verifier fit side by side, as far as that is known."""
+    models = _models(suite)
     sizes = {
         name: weight_bytes(one.model, getattr(one, "revision", None))
         for name, one in models.items()

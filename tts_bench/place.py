@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tts_bench.engine.base import Engine
+from tts_bench.engine.base import Completion, Engine
+from tts_bench.engine.tokenizer import TAIL_TOKENS, added_from
 from tts_bench.types import Candidate
+
+_CUT = "\N{REPLACEMENT CHARACTER}"
+"""What a decoder writes for a character of which not all bytes are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,19 @@ class Place:
     def then(self, token_ids: tuple[int, ...], text: str) -> Place:
         """With more put behind it."""
         return replace(self, token_ids=self.token_ids + token_ids, text=self.text + text)
+
+    def text_with(self, done: Completion, engine: Engine) -> str:
+        """The text of the solution so far and of what was drawn behind it.
+
+        A draw that was cut within a character ends with a mark for it, which the tokens behind
+        it may complete: what these add holds the whole character then, and the mark goes.
+        """
+        if not self.text.endswith(_CUT):
+            return self.text + done.text
+        tail = (self.prompt_ids + self.token_ids)[-TAIL_TOKENS:]
+        before = engine.decode(tail)
+        lost = len(before) - added_from(before, engine.decode(tail + done.token_ids))
+        return self.text[: max(0, len(self.text) - lost)] + done.text
 
     def next_turn(self, token_ids: tuple[int, ...], text: str) -> Place:
         """With another speaker's turn put behind it, and a new one of the policy's begun."""

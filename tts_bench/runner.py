@@ -4,89 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tts_bench import manifest
 from tts_bench.allocation import Job, allocated
 from tts_bench.attempt import Bench
-from tts_bench.cells import Cell
-from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.engine.base import EngineInfo, first_error
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.errors import StoreError, TtsBenchError, UsageError
+from tts_bench.errors import StoreError, TtsBenchError
 from tts_bench.generations import GenerationStore
 from tts_bench.grader import Grader
-from tts_bench.phases import Drawn, check_phases, draw_pools
+from tts_bench.phases import Drawn, draw_pools
+from tts_bench.plan import Plan, RunOptions, finished
 from tts_bench.progress import Progress
-from tts_bench.store import (
-    RunStore,
-    check_space,
-    find_run,
-    new_run_id,
-    point_latest,
-    write_atomically,
-)
+from tts_bench.rerun import differences
+from tts_bench.store import RunStore, check_space, point_latest, write_atomically
 from tts_bench.strategy import SuiteStrategy
 from tts_bench.suite import Suite
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier.cached import CachedVerifier
-
-AttemptKey = tuple[str, str, int]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What the command line decides about a run, beside the suite."""
-
-    output_path: Path = Path("results")
-    limit: str | None = None
-    """`N` (the first N problems) or `A-B` (problems A to B, counted from 1)."""
-    fresh: bool = False
-    replay: bool = False
-    phases: bool = False
-    """Draw everything, close the engine, and only then load the verifier (see `phases`)."""
-    argv: Sequence[str] = ()
-
-    @property
-    def generations(self) -> Path:
-        """The generation store that all runs of this output path share."""
-        return self.output_path / "generations.sqlite"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What there is to do: the run's folder, its problems, and the attempts still missing."""
-
-    suite: Suite
-    dataset: LoadedDataset
-    items: tuple[Item, ...]
-    suite_hash: str
-    run: RunStore
-    salt: str
-    """Keeps the completions of a fresh run apart from those that were stored before."""
-    done: frozenset[AttemptKey]
-
-    @property
-    def total(self) -> int:
-        """Attempts of the whole run."""
-        return len(self.items) * len(self.suite.cells) * len(self.suite.seeds)
-
-    def missing(self) -> Iterator[tuple[Cell, Item, int]]:
-        """What is left, problem by problem, so that strategies that share draws meet."""
-        for item in self.items:
-            for seed in self.suite.seeds:
-                for cell in self.suite.cells:
-                    if (cell.id, item.problem.id, seed) not in self.done:
-                        yield cell, item, seed
 
 
 @dataclass(frozen=True)
@@ -100,34 +43,13 @@ class RunResult:
     """Of the attempts that failed, what the first one says."""
 
 
-def make_plan(suite: Suite, options: RunOptions) -> Plan:
-    """Load the problems and find the run that this command continues, or name a new one.
-
-    Raises UsageError for a wrong limit or an unreadable data set or run.
-    """
-    if options.phases:
-        check_phases(suite)
-    dataset = suite.dataset.load()
-    items = _limited(dataset.items, options.limit)
-    ids = [item.problem.id for item in items] if len(items) < len(dataset) else None
-    suite_hash = suite.hash(dataset.content_hash, json.dumps(ids))
-    folder = options.output_path / suite.name
-    run = None if options.fresh else find_run(folder, suite_hash)
-    if run is not None:
-        salt = run.read_manifest()["salt"]
-        return Plan(suite, dataset, items, suite_hash, run, salt, _done(run))
-    run = RunStore(_unused(folder, suite_hash))
-    salt = run.folder.name if options.fresh else ""
-    return Plan(suite, dataset, items, suite_hash, run, salt, frozenset())
-
-
 async def execute(plan: Plan, options: RunOptions, progress: Progress) -> RunResult:
     """Run what is missing, and leave the run complete, or resumable whatever happens."""
     run, is_new = plan.run, not plan.run.manifest_path.exists()
     check_space(options.output_path)
     run.open()
     try:
-        plan = replace(plan, done=_done(run))  # another process may have gone on until now
+        plan = replace(plan, done=finished(run))  # another process may have gone on until now
         if any(plan.missing()):
             await _run_missing(plan, options, progress)
         else:
@@ -160,6 +82,8 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
         async with progress.heartbeat(f"{loading} verifier {suite.verifier_name}"):
             opinion = await verifier.start(engine)
         record = _begin(plan, options, info, opinion)
+        for difference in record.get("repeats", {}).get("differs", ()):
+            progress.say(f"warning: unlike the run that this repeats: {difference}")
         prompts = {
             item.problem.id: suite.prompt.encode(item.problem, engine) for item in plan.items
         }
@@ -212,6 +136,9 @@ def _begin(
     record = manifest.begin(
         {**parts, "verifier": verifier}, info, argv=options.argv, salt=plan.salt, earlier=earlier
     )
+    if options.again is not None:
+        differs = differences(options.again.manifest, record)
+        record["repeats"] = {"run": options.again.run, "differs": differs}
     write_atomically(run.folder / "suite.yaml", suite.text)
     run.write_manifest(record)
     point_latest(run.folder)
@@ -232,11 +159,6 @@ def _note_end(run: RunStore, record: dict[str, Any], error: BaseException | None
     except StoreError:
         if error is None:
             raise
-
-
-def _done(run: RunStore) -> frozenset[AttemptKey]:
-    """Attempts that need not be repeated: all but those that failed."""
-    return frozenset(attempt.key for attempt in run.attempts() if attempt.status != "error")
 
 
 def _failures(run: RunStore) -> int:
@@ -289,28 +211,6 @@ def cancel_on_sigterm() -> None:
     assert task is not None
     with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-
-
-def _limited(items: tuple[Item, ...], limit: str | None) -> tuple[Item, ...]:
-    if limit is None:
-        return items
-    first, dash, last = limit.partition("-")
-    try:
-        low, high = (int(first), int(last)) if dash else (1, int(first))
-    except ValueError:
-        raise UsageError(f"--limit {limit}: must be N or A-B") from None
-    if not 1 <= low <= high:
-        raise UsageError(f"--limit {limit}: must be N >= 1, or A-B with 1 <= A <= B")
-    if low > len(items):
-        raise UsageError(f"--limit {limit}: there are only {len(items)} problems")
-    return items[low - 1 : high]
-
-
-def _unused(folder: Path, suite_hash: str) -> Path:
-    """A run folder that does not exist yet: two runs may begin within one second."""
-    while (path := folder / new_run_id(suite_hash)).exists():
-        time.sleep(0.1)
-    return path
 
 
 def _warn_of_cut(

@@ -201,11 +201,14 @@ class Session:
     async def _candidates(
         self, first: int, draws: Sequence[_Draw], completions: Sequence[Completion]
     ) -> list[Candidate]:
-        found = [_find_answer(*pair) for pair in zip(draws, completions, strict=True)]
+        pairs = list(zip(draws, completions, strict=True))
+        texts = [draw.place.text_with(done, self._engine) for draw, done in pairs]
+        turns = [text[draw.place.turn :] for text, draw in zip(texts, draws, strict=True)]
+        found = [_find_answer(*one) for one in zip(turns, completions, strict=True)]
         forms = iter(await self._canonicalize([answer for answer in found if answer is not None]))
         made = [
-            self._candidate(first + i, draw, done, answer, None if answer is None else next(forms))
-            for i, (draw, done, answer) in enumerate(zip(draws, completions, found, strict=True))
+            self._candidate(first + i, *pair, text, answer, None if answer is None else next(forms))
+            for i, (pair, text, answer) in enumerate(zip(pairs, texts, found, strict=True))
         ]
         for draw, one in zip(draws, made, strict=True):
             self._issued[one.id] = _Issued(one, draw.request.sampling.stop, draw.place.turn)
@@ -232,6 +235,7 @@ class Session:
         number: int,
         draw: _Draw,
         done: Completion,
+        text: str,
         answer: str | None,
         answer_class: str | None,
     ) -> Candidate:
@@ -240,7 +244,7 @@ class Session:
             id=number,
             prompt_ids=place.prompt_ids,
             token_ids=place.token_ids + done.token_ids,
-            text=place.text + done.text,
+            text=text,
             answer=answer,
             answer_class=answer_class,
             logprob=(parent.logprob if parent else 0.0) + done.logprob,
@@ -263,13 +267,12 @@ def _room(parent: Candidate | None, total_tokens: int | None, max_tokens: int) -
     return min(max_tokens, left)
 
 
-def _find_answer(draw: _Draw, done: Completion) -> str | None:
-    """The answer of the last turn; of a text that was cut off, only one in a box.
+def _find_answer(text: str, done: Completion) -> str | None:
+    """The answer in the text of the last turn; of a text that was cut off, only one in a box.
 
     The last number of an unfinished calculation is nobody's answer, and "the answer is 1" may
     have been about to become 12.
     """
-    text = draw.place.text[draw.place.turn :] + done.text
     return answers.boxed(text) if done.finish_reason == "length" else answers.extract(text)
 
 

@@ -1,4 +1,4 @@
-"""From a suite's YAML to objects: the only module that turns names into classes.
+"""From a suite's YAML to objects.
 
 Everything is checked before anything is loaded: a suite with faults raises one SuiteError that
 lists them all, each with `file:line`.
@@ -13,14 +13,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from tts_bench.cells import Cell, expand
 from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import SuiteError, UsageError, did_you_mean
-from tts_bench.fields import build, check, field_types, unknown_key
+from tts_bench.fields import build, check, unknown_key
 from tts_bench.ledger import Budget
+from tts_bench.overrides import Overrides, set_values
+from tts_bench.plugins import build_plugin, load_class
 from tts_bench.prompt import Prompt
 from tts_bench.registry import (
     DATASETS,
@@ -34,7 +36,7 @@ from tts_bench.registry import (
 )
 from tts_bench.types import Sampling
 from tts_bench.verifier.base import Verifier
-from tts_bench.yamlfile import Address, YamlDocument, parse_address, parse_value, read_yaml
+from tts_bench.yamlfile import YamlDocument, read_yaml
 
 DEFAULT_CONCURRENCY = 512
 SEED_LIMIT = 2**63
@@ -94,19 +96,6 @@ class Suite:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-@dataclass(frozen=True)
-class Overrides:
-    """What the command line changes in a suite."""
-
-    sets: Sequence[str] = ()
-    """`a.b=YAML`, in order."""
-    model: str | None = None
-    seeds: Sequence[int] | None = None
-    concurrency: int | None = None
-    strategies: Sequence[str] = ()
-    """Keep only these strategies."""
-
-
 def _decisive(block: Mapping[str, Any], plugin: Engine | Verifier) -> dict[str, Any]:
     """The settings of a block that decide results, without those that only change the speed."""
     return {key: value for key, value in block.items() if key not in plugin.speed_only}
@@ -129,12 +118,27 @@ def find_suite(name: str) -> Path:
 def load_suite(path: Path, registry: Registry, overrides: Overrides | None = None) -> Suite:
     """Read, override, check and resolve a suite. Raises SuiteError with all of its faults."""
     document = read_yaml(path, str(path))
+    return load_document(document, path, path.read_text("utf-8"), registry, overrides)
+
+
+def load_document(
+    document: YamlDocument,
+    path: Path,
+    text: str,
+    registry: Registry,
+    overrides: Overrides | None = None,
+) -> Suite:
+    """Override, check and resolve a suite that has been read; `path` and `text` are its file's.
+
+    Raises SuiteError with all of its faults.
+    """
     if not isinstance(document.data, dict):
-        raise SuiteError([f"{path}: a suite is a mapping with the keys {', '.join(_KEYS)}"])
+        keys = ", ".join(_KEYS)
+        raise SuiteError([f"{document.path}: a suite is a mapping with the keys {keys}"])
     _spell_out(document.data)
-    _override(document, overrides or Overrides())
+    (overrides or Overrides()).apply(document)
     _spell_out(document.data)
-    suite = _Resolver(document, registry, overrides or Overrides()).resolve(path)
+    suite = _Resolver(document, registry, overrides or Overrides()).resolve(path, text)
     if suite is None or document.faults:
         raise SuiteError(document.report())
     return suite
@@ -149,7 +153,7 @@ def load_blocks(
     """
     if not isinstance(document.data, dict):
         raise SuiteError([f"{document.path}: must be a mapping, as a suite is"])
-    _override(document, Overrides(sets=sets))
+    set_values(document, sets)
     present = [kind for kind in kinds if document.data.get(kind.name) is not None]
     _spell_out(document.data)
     found = _Resolver(document, registry, Overrides()).blocks(present)
@@ -170,31 +174,6 @@ def _spell_out(data: dict[str, Any]) -> None:
         ]
 
 
-def _override(document: YamlDocument, overrides: Overrides) -> None:
-    for text in overrides.sets:
-        address, equals, value = text.partition("=")
-        option = f"--set {text}"
-        if not equals or not address:
-            document.faults.append(f"{option}: must be a.b=VALUE")
-            continue
-        try:
-            document.set(parse_address(address), parse_value(value), option)
-        except ValueError as error:
-            document.faults.append(f"{option}: {error}")
-    if overrides.model is not None:
-        document.set(("engine", "model"), overrides.model, "--model")
-    if overrides.seeds is not None:
-        document.set(("seeds",), list(overrides.seeds), "--seeds")
-    if overrides.concurrency is not None:
-        document.set(("concurrency",), overrides.concurrency, "--concurrency")
-
-
-def _takes_engine(cls: type[Any]) -> bool:
-    """Whether the class has a parameter `engine` that holds an engine."""
-    kind = field_types(cls).get("engine")
-    return any(isinstance(one, type) and issubclass(one, Engine) for one in (kind, *get_args(kind)))
-
-
 class _Resolver:
     """Resolves one document, noting faults as it goes."""
 
@@ -207,7 +186,7 @@ class _Resolver:
     def blocks(self, kinds: Sequence[Kind]) -> dict[str, tuple[str, Any]]:
         """Name and object of each of these blocks that is sound."""
         self._check_keys()
-        found = {kind.name: self._plugin(self._data, (kind.name,), kind) for kind in kinds}
+        found = {kind.name: self._plugin(kind) for kind in kinds}
         return {key: block for key, block in found.items() if block is not None}
 
     def _check_keys(self) -> None:
@@ -215,11 +194,11 @@ class _Resolver:
             if key not in _KEYS:
                 unknown_key(self._document, (key,), _KEYS)
 
-    def resolve(self, path: Path) -> Suite | None:
+    def resolve(self, path: Path, text: str) -> Suite | None:
         self._check_keys()
-        dataset = self._plugin(self._data, ("dataset",), DATASETS)
-        engine = self._plugin(self._data, ("engine",), ENGINES)
-        verifier = self._plugin(self._data, ("verifier",), VERIFIERS)
+        dataset = self._plugin(DATASETS)
+        engine = self._plugin(ENGINES)
+        verifier = self._plugin(VERIFIERS)
         sampling = self._required(Sampling, "sampling")
         prompt = build(Prompt, self._data.get("prompt", {}), ("prompt",), self._document)
         budget = build(Budget, self._data.get("budget", {}), ("budget",), self._document)
@@ -233,7 +212,7 @@ class _Resolver:
         return Suite(
             name=name,
             path=path,
-            text=path.read_text("utf-8"),
+            text=text,
             dataset_name=dataset[0],
             dataset=dataset[1],
             engine=engine[1],
@@ -281,36 +260,10 @@ class _Resolver:
             return None
         return build(cls, self._data[key], (key,), self._document)
 
-    def _plugin(
-        self, parent: Mapping[str, Any], address: Address, kind: Kind
-    ) -> tuple[str, Any] | None:
-        """The object of a block such as `engine: {name: vllm, model: ...}`."""
-        key = address[-1]
-        block = parent.get(str(key))
-        if block is None:
-            self._document.fault(address[:-1], f"missing key {key!r}")
-            return None
-        if not isinstance(block, dict) or not isinstance(block.get("name"), str):
-            self._document.fault(address, f"must name {kind.name} with the key 'name'")
-            return None
-        cls = self._class(kind, block["name"], (*address, "name"))
-        if cls is None:
-            return None
-        # A verifier may run a model of its own through an engine: `verifier.engine`.
-        owns = block.get("engine") is not None and _takes_engine(cls)
-        own = self._plugin(block, (*address, "engine"), ENGINES) if owns else None
-        parts = {"engine": own[1] if own else None} if owns else {}
-        made = build(cls, block, address, self._document, skip=("name",), made=parts)
-        return None if made is None else (block["name"], made)
-
-    def _class(self, kind: Kind, name: str, address: Address) -> type[Any] | None:
-        try:
-            cls = self._registry.load(kind, name)
-            field_types(cls)
-            return cls
-        except UsageError as error:
-            self._document.fault(address, str(error))
-            return None
+    def _plugin(self, kind: Kind) -> tuple[str, Any] | None:
+        """Name and object of the block of this kind."""
+        block = self._data.get(kind.name)
+        return build_plugin(block, (kind.name,), kind, self._registry, self._document)
 
     def _cells(self, sampling: Sampling | None, budgeted: bool) -> tuple[Cell, ...]:
         entries = self._entries()
@@ -322,9 +275,10 @@ class _Resolver:
                 self._document.fault(("strategies", i), "must name a strategy")
                 continue
             names.append(name)
-            cls = self._class(STRATEGIES, name, ("strategies", i, "strategy"))
+            address = ("strategies", i)
+            where = (*address, "strategy")
+            cls = load_class(name, where, STRATEGIES, self._registry, self._document)
             if cls is not None:
-                address = ("strategies", i)
                 found = expand(cls, entry, address, sampling, self._document, budgeted=budgeted)
                 cells += [] if self._left_out(name) else found
         for wanted in self._overrides.strategies if names else ():

@@ -14,7 +14,8 @@ import transformers
 
 from tts_bench.dataset.base import Item
 from tts_bench.errors import ModelError, UsageError
-from tts_bench.training.config import GrpoConfig, load_config
+from tts_bench.training.config import GrpoConfig
+from tts_bench.training.config_file import load_config
 from tts_bench.training.folder import OutputFolder
 from tts_bench.training.grpo import (
     CorrectAnswer,

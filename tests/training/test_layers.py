@@ -11,7 +11,8 @@ import torch
 import transformers
 
 from tts_bench.errors import ModelError, SuiteError
-from tts_bench.training.config import OrmConfig, PolicyConfig, load_config
+from tts_bench.training.config import OrmConfig, PolicyConfig
+from tts_bench.training.config_file import load_config
 from tts_bench.training.models import load_model, load_tokenizer
 from tts_bench.training.optimizers import make_optimizer
 from tts_bench.training.orm import train_orm

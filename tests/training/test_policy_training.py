@@ -22,7 +22,8 @@ from tts_bench.dataset.rows import Row
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.errors import DatasetError, ModelError, StoreError, UsageError
 from tts_bench.training import trainer as trainer_module
-from tts_bench.training.config import PolicyConfig, load_config
+from tts_bench.training.config import PolicyConfig
+from tts_bench.training.config_file import load_config
 from tts_bench.training.losses import IGNORED
 from tts_bench.training.policy import encode, train_policy
 

@@ -16,7 +16,8 @@ import transformers
 from tts_bench.dataset.rows import Row, read_rows
 from tts_bench.errors import DatasetError, ModelError
 from tts_bench.training import orm, prm
-from tts_bench.training.config import OrmConfig, PrmConfig, load_config
+from tts_bench.training.config import OrmConfig, PrmConfig
+from tts_bench.training.config_file import load_config
 from tts_bench.training.losses import IGNORED
 from tts_bench.training.models import load_tokenizer
 from tts_bench.training.step_rows import LabelledSolution, read_solutions
@@ -128,7 +129,7 @@ def test_processbench_and_math_shepherd(configure: Callable[..., Any]):
     assert solutions(cells, configure())[0].labels == (1.0, 0.0, 0.0)
     assert solutions(cells, configure(after_error="ignore"))[0].labels == (1.0, 0.0, None)
     assert solutions({**cells, "label": -1}, configure())[0].labels == (1.0, 1.0, 1.0)
-    with pytest.raises(DatasetError, match="label must be -1 or the index of a step, not 3"):
+    with pytest.raises(DatasetError, match="f:1: step 3 is the first wrong one of"):
         solutions({**cells, "label": 3}, configure())
     text = "Two + two? Step 1: 2 + 2 = 4 ки\nStep 2: The answer is: 5 ки"
     marked = "Two + two? Step 1: 2 + 2 = 4 +\nStep 2: The answer is: 5 -"

@@ -14,8 +14,8 @@ from tts_bench.training.config import (
     GrpoConfig,
     PolicyConfig,
     PrmConfig,
-    load_config,
 )
+from tts_bench.training.config_file import load_config
 from tts_bench.training.extra import need
 
 
@@ -64,7 +64,7 @@ def test_missing_keys_and_options(tmp_path: Path):
     found = faults(PolicyConfig, path, "seed=-1", "x")
     assert sorted(found) == [
         "--set seed=-1: seed: must be at least 0, not -1",
-        "--set x: must be A.B=YAML",
+        "--set x: must be a.b=VALUE",
         "f:1: missing key 'data'",
         "f:1: missing key 'learning_rate'",
         "f:1: missing key 'model'",

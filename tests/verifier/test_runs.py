@@ -14,6 +14,8 @@ import yaml
 from tts_bench.cli import main
 from tts_bench.store import resolve_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 PLUGIN = Path(__file__).parents[1] / "plugins" / "asked.py"
 ENGINE = {"name": f"{PLUGIN}:Asked"}
 OTHER = {**ENGINE, "role": "verifier"}

@@ -115,7 +115,7 @@ def test_replay_of_what_was_never_scored_is_an_error(verify, files: Path):
     verify("--threshold", "0.5", "--limit", "4")
     code, _, errors = verify("--threshold", "0.5", "--replay")
     assert code == 2
-    assert "were never recorded" in errors
+    assert "a score was never recorded; the same command without --replay" in errors
     assert len(errors.splitlines()) == 1
 
 
@@ -165,6 +165,55 @@ def test_a_mistake_is_one_line_and_ends_with_2(verify, options, message):
     assert code == 2
     assert message in errors
     assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["--split", "--config", "--revision"])
+def test_an_option_of_the_hub_beside_a_file_is_refused(verify, files: Path, option):
+    code, _, errors = verify(option, "train")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert f"error: {option} has no meaning for {files / 'rows.jsonl'}, which is a file" in errors
+    assert asked(files) == 0
+
+
+def test_a_folder_of_neither_kind_is_told_what_it_lacks(verify, files: Path):
+    (files / "suite" / "run-1").mkdir(parents=True)
+    code, _, errors = verify(data="suite")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "suite: neither a run (no manifest.json) nor a data set (no .jsonl, .json" in errors
+    (files / "suite" / "run-1" / "manifest.json").write_text("{}")
+    code, _, errors = verify(data="suite")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "suite: no run, but it holds runs; name one, as in" in errors
+    assert errors.endswith("suite/run-1\n")
+    (files / "torn").mkdir()
+    (files / "torn" / "attempts.jsonl").write_text("{}\n")
+    code, _, errors = verify(data="torn")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "torn: a run without its manifest.json" in errors
+
+
+def test_a_folder_with_the_files_of_a_data_set_is_read(verify, files: Path):
+    (files / "set").mkdir()
+    (files / "set" / "test.jsonl").write_text((files / "rows.jsonl").read_text())
+    assert verify("--threshold", "0.5", "--split", "test", data="set")[0] == 0
+    assert figure(files, "ProcessBench F1")["value"] == 1.0
+
+
+def test_figures_of_one_problem_have_no_interval(verify, files: Path):
+    rows = [json.loads(line) for line in (files / "rows.jsonl").read_text().splitlines()[:2]]
+    same = [{**row, "problem": "the same"} for row in rows]
+    (files / "one.jsonl").write_text("".join(json.dumps(row) + "\n" for row in same))
+    code, out, _ = verify("--threshold", "0.5", data="one.jsonl")
+    assert code == 0
+    assert "answer Brier               0.025 [n/a] " in out
+    assert "ProcessBench F1            1.000 [0.207, 1.000]" in out  # Wilson's for one problem
+    assert out.count("note  n/a: intervals are over problems, and one problem does not") == 1
+    found = figure(files, "answer Brier")
+    # Scores 0.8 (right) and 0.1 (wrong): (0.2² + 0.1²) / 2.
+    assert found["value"] == pytest.approx(0.025)
+    assert found["stderr"] is None
+    assert "ci95" not in found
+    assert "NaN" not in (files / "out" / "x" / "verify.json").read_text()
 
 
 def test_files_that_hold_nothing_are_one_line(verify, files: Path):

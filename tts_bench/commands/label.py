@@ -227,8 +227,9 @@ def _execute(job: Job, display: Any) -> int:
 
 
 def _suite(options: Mapping[str, Any]) -> Suite:
+    from tts_bench.overrides import Overrides
     from tts_bench.registry import Registry
-    from tts_bench.suite import Overrides, find_suite, load_suite
+    from tts_bench.suite import find_suite, load_suite
 
     overrides = Overrides(
         sets=options["sets"], model=options["model"], concurrency=options["concurrency"]

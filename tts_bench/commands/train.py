@@ -42,10 +42,11 @@ def _run(kind: str, config: Path, options: dict[str, Any]) -> int:
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     from tts_bench.training import config as configs
+    from tts_bench.training.config_file import load_config
     from tts_bench.training.extra import need
 
     cls = getattr(configs, f"{kind.capitalize()}Config")
-    loaded = configs.load_config(cls, config, options["sets"])
+    loaded = load_config(cls, config, options["sets"])
     need("accelerate", *(("trl",) if kind == "grpo" else ()))
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

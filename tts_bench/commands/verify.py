@@ -28,15 +28,14 @@ continues where it was stopped: scores are stored."""
 @click.argument("verifier")
 @click.argument("data")
 @click.option("--set", "sets", multiple=True, metavar="A.B=YAML", help="Set any key of VERIFIER.")
-@click.option("--split", default="test", show_default=True, help="Split of a data set of the hub.")
+@click.option("--split", show_default="test", help="Split of a data set of the hub.")
 @click.option("--config", help="Its configuration.")
 @click.option("--revision", help="Its revision.")
 @click.option("--column", "columns", multiple=True, metavar="ROLE=NAME", help="Name a column.")
 @click.option(
     "--neutral",
     type=click.Choice(["positive", "negative", "ignore"]),
-    default="positive",
-    show_default=True,
+    show_default="positive",
     help="What PRM800K's rating 0 counts as.",
 )
 @click.option("--limit", "-L", type=click.IntRange(min=1), help="Only the first N.")
@@ -70,8 +69,8 @@ def verify(verifier: str, data: str, **options: Any) -> int:
     from tts_bench.verifying.scoring import read_setting
     from tts_bench.verifying.verify import Job, verify_labels, verify_run
 
-    path, registry = find_suite(verifier), Registry()
-    folder = options["output"] or Path("results") / "verify" / f"{path.stem}-{_stem(data)}"
+    path, registry, run = find_suite(verifier), Registry(), _run(data)
+    folder = options["output"] or Path("results") / "verify" / f"{path.stem}-{_stem(data, run)}"
     chosen = ("threshold", "fit_share", "drop", "bins", "resamples", "seed")
     job = Job(
         setting=read_setting(path, registry, options["sets"]),
@@ -81,16 +80,17 @@ def verify(verifier: str, data: str, **options: Any) -> int:
         replay=options["replay"],
         limit=options["limit"],
     )
-    if (run := _run(data)) is not None:
+    _refuse_idle(data, run is not None, options)
+    if run is not None:
         work = verify_run(job, run, registry)
     else:
         source = StepLabels(
             data,
-            split=options["split"],
+            split=options["split"] or "test",
             config=options["config"],
             revision=options["revision"],
             columns=_columns(options["columns"]),
-            neutral=options["neutral"],
+            neutral=options["neutral"] or "positive",
         )
         work = verify_labels(job, source)
     result = asyncio.run(work)
@@ -102,12 +102,43 @@ def verify(verifier: str, data: str, **options: Any) -> int:
 
 
 def _run(data: str) -> RunStore | None:
-    """The run that DATA names, if it names one."""
+    """The run that DATA names, if it names one. Raises UsageError for a folder of neither kind."""
     from tts_bench.store import resolve_run
 
     path = Path(data)
     is_run = (path / "manifest.json").is_file() or (path / "latest").exists()
-    return resolve_run(path) if is_run or (path.is_file() and path.name == "latest") else None
+    if is_run or (path.is_file() and path.name == "latest"):
+        return resolve_run(path)
+    if path.is_dir():
+        _check_folder(path)
+    return None
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a folder in which no rows of a data set can be."""
+    from tts_bench.dataset.rows import READERS
+
+    if (path / "attempts.jsonl").is_file():
+        raise UsageError(f"{path}: a run without its manifest.json, which says what it was")
+    if inside := sorted(path.glob("*/manifest.json")):
+        raise UsageError(f"{path}: no run, but it holds runs; name one, as in {inside[-1].parent}")
+    if not any(one.suffix.lower() in READERS for one in path.rglob("*")):
+        kinds = ", ".join(READERS)
+        raise UsageError(
+            f"{path}: neither a run (no manifest.json) nor a data set (no {kinds} file)"
+        )
+
+
+def _refuse_idle(data: str, is_run: bool, options: dict[str, Any]) -> None:
+    """Refuse options that say how rows are read where they would say nothing."""
+    names = ("split", "config", "revision", *(("columns", "neutral") if is_run else ()))
+    if not is_run and not Path(data).expanduser().is_file():
+        return
+    for name in names:
+        if options[name]:
+            what = "run" if is_run else "file"
+            option = "--column" if name == "columns" else f"--{name}"
+            raise UsageError(f"{option} has no meaning for {data}, which is a {what}; leave it out")
 
 
 def _columns(given: tuple[str, ...]) -> dict[str, str]:
@@ -120,10 +151,9 @@ def _columns(given: tuple[str, ...]) -> dict[str, str]:
     return columns
 
 
-def _stem(data: str) -> str:
+def _stem(data: str, run: RunStore | None) -> str:
     """A folder name for DATA: the stem of a file, the name of a data set, the suite of a run."""
     path = Path(data)
-    run = _run(data)
     if run is not None:
         return f"{run.folder.parent.name}-{run.folder.name}"
     return path.stem if path.suffix else path.name

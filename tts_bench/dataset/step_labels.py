@@ -20,15 +20,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tts_bench.dataset.download import download
 from tts_bench.dataset.rows import READERS, Row, read_rows
+from tts_bench.dataset.step_formats import (
+    Neutral,
+    math_shepherd,
+    prm800k_steps,
+    rating_truth,
+    up_to_error,
+)
 from tts_bench.errors import DatasetError, did_you_mean
 from tts_bench.steps import NO_ERROR
-
-Neutral = Literal["positive", "negative", "ignore"]
-"""What PRM800K's rating 0 (neither right nor wrong) counts as; its authors took positive."""
 
 ROLES: Mapping[str, tuple[str, ...]] = {
     "problem": ("problem", "prompt", "question"),
@@ -179,51 +183,22 @@ class StepLabels:
         if given is None:
             labels = up_to_error(cell["first_error"], len(steps))
             return {**cell, "steps": steps, "labels": labels, "part": _part(cell.get("id"))}
-        label = self._rating if rated else partial(_truth, what="label")
+        rating = partial(rating_truth, neutral=self.neutral)
+        label = rating if rated else partial(_truth, what="label")
         labels = [label(one) for one in _listing(given, "labels")]
         while steps and steps[-1] is None and len(labels) == len(steps):
             steps, labels = steps[:-1], labels[:-1]  # PRM800K: the labeller gave up there
         return {**cell, "steps": steps, "labels": labels}
 
-    def _rating(self, rating: Any) -> bool | None:
-        """One of PRM800K's ratings as a truth value."""
-        if rating is None or (rating in (-1, 1) and not isinstance(rating, bool)):
-            return None if rating is None else rating == 1
-        if rating == 0 and not isinstance(rating, bool):
-            return {"positive": True, "negative": False, "ignore": None}[self.neutral]
-        raise ValueError(f"a rating must be 1, 0 or -1, not {rating!r:.60}")
-
     def _prm800k(self, row: Row) -> dict[str, Any]:
         """PRM800K as published: of each step the alternative that the labeller went on with.
 
-        Where a labeller stopped at a wrong step that is the first alternative; a step that the
-        labeller wrote is not rated.
+        Where a labeller stopped at a wrong step that is the first alternative.
         """
-        question, label = _mapping(row.cells["question"]), _mapping(row.cells["label"])
-        steps: list[Any] = []
-        labels: list[bool | None] = []
-        for step in _listing(label["steps"], "steps"):
-            chosen, options = step.get("chosen_completion"), step.get("completions") or []
-            if chosen is None and step.get("human_completion"):
-                written = step["human_completion"]
-                steps.append(written["text"] if isinstance(written, dict) else written)
-                labels.append(None)
-            elif options:
-                option = options[chosen or 0]
-                steps.append(option["text"])
-                labels.append(self._rating(option.get("rating")))
-        return {"problem": question["problem"], "steps": steps, "labels": labels}
-
-
-def up_to_error(first_error: Any, steps: int) -> list[bool | None]:
-    """Labels by ProcessBench's index: right up to the first wrong step, unknown behind it."""
-    if isinstance(first_error, bool) or not isinstance(first_error, int):
-        raise ValueError(f"the first wrong step must be an index, not {first_error!r}")
-    if not NO_ERROR <= first_error < steps:
-        raise ValueError(f"step {first_error} is the first wrong one of {steps} steps")
-    if first_error == NO_ERROR:
-        return [True] * steps
-    return [*[True] * first_error, False, *[None] * (steps - first_error - 1)]
+        problem, steps = prm800k_steps(row.cells)
+        taken = [step.chosen or step.options[0] for step in steps if step.chosen or step.options]
+        labels = [rating_truth(one.get("rating"), self.neutral) for one in taken]
+        return {"problem": problem, "steps": [one["text"] for one in taken], "labels": labels}
 
 
 def _rated(columns: Iterable[Any]) -> bool:
@@ -238,20 +213,10 @@ def _part(name: Any) -> str:
 
 
 def _math_shepherd(row: Row) -> dict[str, Any]:
-    """Math-Shepherd: the problem and its steps in one text, with `+` or `-` behind each step."""
+    """Math-Shepherd: problem and steps in one text, whose last word is the mark behind a step."""
     text, marked = _text(row.cells["input"], "input"), _text(row.cells["label"], "label")
-    begin = re.search(r"\s*Step 1:", marked)
-    if begin is None:
-        raise ValueError("has no 'Step 1:'")
-    parts = re.split(r"[ \t]*([+-])[ \t]*(?:\n|$)", marked[begin.start() :])
-    steps = [step.strip() for step in parts[:-1:2]]
-    if parts[-1].strip() or not steps:
-        raise ValueError("a step ends without + or -")
-    return {
-        "problem": text[: begin.start()].strip(),
-        "steps": steps,
-        "labels": [mark == "+" for mark in parts[1::2]],
-    }
+    problem, steps, labels = math_shepherd(text, marked, tag=text.split()[-1])
+    return {"problem": problem, "steps": steps, "labels": labels}
 
 
 def digest(problem: str) -> str:
@@ -273,12 +238,6 @@ def _text(value: Any, what: str) -> str:
 def _listing(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list):
         raise ValueError(f"{what} must be a list, not {value!r:.60}")
-    return value
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"an object is expected, not {value!r:.60}")
     return value
 
 

@@ -168,7 +168,7 @@ class CachedEngine(Engine):
 
     async def _make(self, key: str, request: Request) -> Completion:
         if self._replay:
-            raise ReplayMiss(f"request {key} of {self._identity} was never recorded")
+            raise ReplayMiss("a completion was never recorded")
         completion = replace(await self._engine.generate(request), key=key)
         if not math.isfinite(completion.logprob):
             raise EngineError(f"the engine reports a log-probability of {completion.logprob}")
@@ -186,7 +186,7 @@ class CachedEngine(Engine):
         recipe = self._engine.recipe()
         info = (await self._store.get_facts(_INFO)).get(recipe)
         if info is None:
-            raise ReplayMiss(f"nothing was ever recorded with {recipe}")
+            raise ReplayMiss(f"nothing was ever recorded with {brief(recipe)}")
         shape = info.pop("shape")
         return EngineInfo(**info, shape=ModelShape(**shape) if shape else None)
 
@@ -198,9 +198,16 @@ class CachedEngine(Engine):
         """What the engine's tokenizer says, as JSON can hold it."""
         if key not in self._texts:
             if self._replay:
-                raise ReplayMiss(f"never encoded with {self._identity}: {key}")
+                raise ReplayMiss(f"the tokens of {key:.60} were never recorded")
             self._texts[key] = self._unsaved[key] = ask()
         return self._texts[key]
+
+
+def brief(recipe: str) -> str:
+    """What a recipe is of, for a message that it would fill: its class and its model."""
+    name, _, settings = recipe.partition(" {")
+    model = json.loads(f"{{{settings}").get("model") if settings else None
+    return f"{name} {model} as it is set here" if model else name
 
 
 def request_key(identity: str, request: Request) -> str:

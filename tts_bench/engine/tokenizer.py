@@ -60,9 +60,16 @@ def added_text(
     tail = list(prompt_ids[-TAIL_TOKENS:])
     before = decode(tokenizer, tail, special)
     after = decode(tokenizer, [*tail, *token_ids], special)
+    return after[added_from(before, after) :]
+
+
+def added_from(before: str, after: str) -> int:
+    """Where what was added begins in `after`, the text of `before`'s tokens and of more.
+
+    That may lie within `before`: a character that it ends with may have been cut in two.
+    """
     pairs = zip(before, after, strict=False)
-    same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
-    return after[same:]
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
 
 
 def decode(tokenizer: Any, token_ids: Sequence[int], special: bool = False) -> str:

@@ -1,18 +1,13 @@
-"""What a training file may say: strict YAML into frozen dataclasses, all faults at once."""
+"""What a training file may say; `config_file` reads and checks it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from tts_bench.dataset.base import Dataset
-from tts_bench.errors import SuiteError, UsageError
-from tts_bench.fields import build, check
 from tts_bench.prompt import Prompt
-from tts_bench.registry import DATASETS, Registry
 from tts_bench.verifier.formats import (
     FORMATS,
     OUTCOME_FORMATS,
@@ -20,9 +15,6 @@ from tts_bench.verifier.formats import (
     OutcomeFormat,
     check_name,
 )
-from tts_bench.yamlfile import YamlDocument, parse_address, parse_value, read_yaml
-
-C = TypeVar("C", bound="TrainingConfig")
 
 
 def at_least(minimum: float, default: Any = dataclasses.MISSING) -> Any:
@@ -212,124 +204,3 @@ class GrpoConfig(TrainingConfig):
     epochs: int = at_least(1, 1)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     use_vllm: bool = False
-
-
-def load_config(cls: type[C], path: Path, sets: Sequence[str] = ()) -> C:
-    """Read, override and check a training file. Raises SuiteError with all of its faults."""
-    if not path.is_file():
-        raise UsageError(f"{path}: no such training file")
-    document = read_yaml(path, str(path))
-    if not isinstance(document.data, dict):
-        raise SuiteError([f"{path}: a training file is a mapping with the key 'model' and others"])
-    for text in sets:
-        _set(document, text)
-    config = _resolve(cls, document)
-    if config is None or document.faults:
-        raise SuiteError(document.report())
-    return config
-
-
-def _set(document: YamlDocument, text: str) -> None:
-    address, equals, value = text.partition("=")
-    option = f"--set {text}"
-    if not equals or not address:
-        document.faults.append(f"{option}: must be A.B=YAML")
-        return
-    try:
-        document.set(parse_address(address), parse_value(value), option)
-    except ValueError as error:
-        document.faults.append(f"{option}: {error}")
-
-
-def _resolve(cls: type[C], document: YamlDocument) -> C | None:
-    values: dict[str, Any] = document.data
-    for name in ("data", "report_to"):
-        if isinstance(values.get(name), str) and values[name] not in _WORDS:
-            values[name] = [values[name]]
-    if isinstance(values.get("dataset"), str):
-        values["dataset"] = {"name": values["dataset"]}
-    names = {one.name for one in dataclasses.fields(cls)}
-    blocks = [name for name in _BLOCKS if name in names and isinstance(values.get(name), _NESTED)]
-    nested = {name: _BLOCKS[name](document, (name,), values[name]) for name in blocks}
-    flat = build(cls, values, (), document, skip=blocks)
-    _check_limits(document, cls, values)
-    _check_needs(document, cls, values)
-    if flat is None or document.faults:
-        return None
-    return dataclasses.replace(flat, **nested)
-
-
-_WORDS = ("auto", "none")
-_NESTED = (dict, list)
-
-
-def _architecture(document: YamlDocument, address: tuple[str | int, ...], value: Any) -> Any:
-    return _block(Architecture, document, address, value)
-
-
-def _prompt(document: YamlDocument, address: tuple[str | int, ...], value: Any) -> Any:
-    return build(Prompt, value, address, document)
-
-
-def _stages(document: YamlDocument, address: tuple[str | int, ...], value: Any) -> Any:
-    stages = []
-    for i, entry in enumerate(check(list[Any], value, address, document) or ()):
-        if isinstance(entry, dict) and isinstance(entry.get("data"), str):
-            entry["data"] = [entry["data"]]
-        stages.append(_block(Stage, document, (*address, i), entry))
-    return tuple(stages)
-
-
-def _dataset(document: YamlDocument, address: tuple[str | int, ...], value: Any) -> Any:
-    """A plug-in, as a suite's `dataset:` names it."""
-    name = value.get("name") if isinstance(value, dict) else None
-    if not isinstance(name, str):
-        document.fault(address, "must name a dataset with the key 'name'")
-        return None
-    try:
-        cls = Registry().load(DATASETS, name)
-    except UsageError as error:
-        document.fault((*address, "name"), str(error))
-        return None
-    return build(cls, value, address, document, skip=("name",))
-
-
-_BLOCKS = {"dataset": _dataset, "model": _architecture, "prompt": _prompt, "stages": _stages}
-
-
-def _block(cls: type[Any], document: YamlDocument, address: Any, value: Any) -> Any:
-    found = build(cls, value, address, document)
-    if isinstance(value, Mapping):
-        _check_limits(document, cls, value, address)
-    return found
-
-
-def _check_limits(
-    document: YamlDocument, cls: type[Any], values: Mapping[str, Any], address: Any = ()
-) -> None:
-    for one in dataclasses.fields(cls):
-        value = values.get(one.name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        low, over = one.metadata.get("at_least"), one.metadata.get("above")
-        if low is not None and not value >= low:
-            document.fault((*address, one.name), f"must be at least {low}, not {value}")
-        if over is not None and not value > over:
-            document.fault((*address, one.name), f"must be above {over}, not {value}")
-
-
-def _check_needs(document: YamlDocument, cls: type[Any], values: Mapping[str, Any]) -> None:
-    """Keys that must be there, or exclude each other."""
-    if not values.get("model"):
-        document.fault((), "missing key 'model'")
-    if values.get("added_layers") and isinstance(values.get("model"), dict):
-        document.fault(("added_layers",), "a model from scratch has its own key 'layers'")
-    if issubclass(cls, GrpoConfig) and not values.get("dataset"):
-        document.fault((), "missing key 'dataset'")
-    if not issubclass(cls, DataConfig):
-        return
-    if not values.get("data") and not values.get("stages"):
-        document.fault((), "missing key 'data'")
-    for one, other in (("data", "stages"), ("epochs", "stages"), ("batch_size", "batch_tokens")):
-        if values.get(one) is not None and values.get(other) is not None:
-            document.fault((one,), f"{one} and {other} exclude each other")

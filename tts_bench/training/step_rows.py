@@ -7,19 +7,24 @@ say nothing, and nothing is learnt there.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from tts_bench.dataset.rows import Row
+from tts_bench.dataset.step_formats import (
+    math_shepherd,
+    prm800k_steps,
+    rating_truth,
+    up_to_error,
+)
 from tts_bench.errors import DatasetError
-from tts_bench.steps import NO_ERROR, split_steps
+from tts_bench.steps import split_steps
 from tts_bench.training.config import PrmConfig
 from tts_bench.training.data import cell, text_cell
 
 Label = float | None
-NEUTRAL: Mapping[str, Label] = {"positive": 1.0, "negative": 0.0, "ignore": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,11 @@ def read_solutions(row: Row, config: PrmConfig) -> Iterator[LabelledSolution]:
     Raises DatasetError where the row is not of the format.
     """
     name = config.data_format if config.data_format != "auto" else _format_of(row)
-    for problem, steps, labels in _READERS[name](row, config):
+    try:
+        triples = list(_READERS[name](row, config))
+    except ValueError as error:
+        raise DatasetError(f"{row.where}: {error}") from error
+    for problem, steps, labels in triples:
         if len(steps) != len(labels) or not steps:
             raise DatasetError(f"{row.where}: {len(steps)} steps and {len(labels)} labels")
         yield _with_delimiters(problem, steps, labels, config.delimiter)
@@ -111,21 +120,25 @@ def _prm800k(row: Row, config: PrmConfig) -> Iterator[Triple]:
     itself with the only label. Reads OpenAI's own layout (`question`, `label`) and flat rows
     (`problem`, `steps`, `ratings`, `alternatives`).
     """
-    ratings = {1: 1.0, 0: NEUTRAL[config.neutral], -1: 0.0, None: None}
     problem, steps, rated, alternatives = _prm800k_parts(row)
     try:
         if steps:
             # A rating without a step is that of the alternatives at which the labelling ended.
-            yield problem, steps, [ratings[one] for one in rated[: len(steps)]]
+            yield problem, steps, [_rating(one, config) for one in rated[: len(steps)]]
         for i, others in enumerate(alternatives if config.alternatives else ()):
             for other in others or ():
                 is_chosen = i < len(steps) and other["text"] == steps[i]
-                if not is_chosen and ratings[other["rating"]] is not None and i <= len(steps):
+                label = _rating(other["rating"], config)
+                if not is_chosen and label is not None and i <= len(steps):
                     unlabelled: list[Label] = [None] * i
-                    before = list(steps[:i])
-                    yield problem, [*before, other["text"]], [*unlabelled, ratings[other["rating"]]]
+                    yield problem, [*steps[:i], other["text"]], [*unlabelled, label]
     except (KeyError, TypeError) as error:
         raise DatasetError(f"{row.where}: no rating or text as PRM800K has it: {error}") from error
+
+
+def _rating(rating: object, config: PrmConfig) -> Label:
+    truth = rating_truth(rating, config.neutral)
+    return None if truth is None else float(truth)
 
 
 def _prm800k_parts(
@@ -139,62 +152,27 @@ def _prm800k_parts(
         steps = _texts(row, listed[:end], "steps")
         alternatives = (cells.get("alternatives") or [])[: end + 1]
         return text_cell(row, "problem", {}), steps, list(cells.get("ratings") or ()), alternatives
-    try:
-        steps, rated, all_completions = [], [], []
-        for step in cells["label"]["steps"]:
-            completions = step["completions"] or []
-            chosen = step["chosen_completion"]
-            all_completions.append(completions)
-            if chosen is not None:
-                picked = completions[chosen]
-            elif step["human_completion"]:
-                picked = {"rating": None, **step["human_completion"]}
-            else:
-                break  # the labelling ended here
-            steps.append(picked["text"])
-            rated.append(picked["rating"])
-        return cells["question"]["problem"], steps, rated, all_completions
-    except (KeyError, TypeError, IndexError) as error:
-        raise DatasetError(f"{row.where}: not as PRM800K has it: {error!r}") from error
+    problem, all_steps = prm800k_steps(cells)
+    # Where nothing is chosen the labelling ended; its alternatives are still rated.
+    chosen = [step.chosen for step in takewhile(lambda step: step.chosen, all_steps) if step.chosen]
+    options = [step.options for step in all_steps[: len(chosen) + 1]]
+    return problem, [one["text"] for one in chosen], [one["rating"] for one in chosen], options
 
 
 def _processbench(row: Row, config: PrmConfig) -> Iterator[Triple]:
     """`label` is the index of the first wrong step, -1 for none; for the rest see `after_error`."""
     steps = _texts(row, row.cells.get("steps"), "steps")
-    first = row.cells.get("label")
-    if not isinstance(first, int) or not NO_ERROR <= first < len(steps):
-        raise DatasetError(f"{row.where}: label must be -1 or the index of a step, not {first!r}")
-    after: Label = 0.0 if config.after_error == "negative" else None
-    right = len(steps) if first == NO_ERROR else first
-    wrong: list[Label] = [0.0, *[after] * len(steps)]
-    yield (
-        text_cell(row, "problem", {}),
-        steps,
-        [*[1.0] * right, *wrong][: len(steps)],
-    )
+    known = up_to_error(row.cells.get("label"), len(steps))
+    after = 0.0 if config.after_error == "negative" else None
+    labels = [after if one is None else float(one) for one in known]
+    yield text_cell(row, "problem", {}), steps, labels
 
 
 def _math_shepherd(row: Row, config: PrmConfig) -> Iterator[Triple]:
-    """`input` with a mark behind each step; `label` is the same text with `+` or `-` for it.
-
-    The problem ends where `Step 1:` begins.
-    """
-    given, marked = text_cell(row, "input", {}), text_cell(row, "label", {})
-    *pieces, _ = given.split(config.step_tag)
-    labels: list[Label] = []
-    place = 0
-    for piece in pieces:
-        place += len(piece)
-        mark = marked[place : place + 1]
-        if marked[place - len(piece) : place] != piece or mark not in ("+", "-"):
-            raise DatasetError(f"{row.where}: label does not follow input at step {len(labels)}")
-        labels.append(1.0 if mark == "+" else 0.0)
-        place += 1
-    problem, first, rest = (pieces or [""])[0].partition("Step 1:")
-    if not first:
-        raise DatasetError(f"{row.where}: no {config.step_tag!r} behind a 'Step 1:' in input")
-    steps = [first + rest, *pieces[1:]]
-    yield problem.strip(), [re.sub(r"\s*\n\s*", "\n", step.strip()) for step in steps], labels
+    """See `math_shepherd`; the mark is `step_tag`."""
+    text, marked = text_cell(row, "input", {}), text_cell(row, "label", {})
+    problem, steps, right = math_shepherd(text, marked, config.step_tag)
+    yield problem, steps, [float(one) for one in right]
 
 
 def _texts(row: Row, value: object, name: str) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from tts_bench.engine.base import Engine, EngineInfo
+from tts_bench.engine.cached import brief
 from tts_bench.errors import ReplayMiss, VerifierError
 from tts_bench.flops import ModelShape
 from tts_bench.ledger import Call, common_prefix
@@ -122,7 +123,8 @@ class CachedVerifier(Verifier):
     ) -> None:
         try:
             if self._replay:
-                raise ReplayMiss(f"{len(missing)} scores of {self.recipe()} were never recorded")
+                many = f"{len(missing)} scores were" if len(missing) > 1 else "a score was"
+                raise ReplayMiss(f"{many} never recorded")
             made = await self._verifier.score(problem, list(missing.values()))
             if len(made) != len(missing):
                 raise VerifierError(f"{len(made)} scores for {len(missing)} candidates")
@@ -147,7 +149,7 @@ class CachedVerifier(Verifier):
     async def _recall_info(self, policy: Engine) -> VerifierInfo:
         facts = (await self._store.get_facts(_INFO)).get(self._fact(policy))
         if facts is None:
-            raise ReplayMiss(f"nothing was ever recorded with {self.recipe()}")
+            raise ReplayMiss(f"nothing was ever recorded with {brief(self.recipe())}")
         model = facts["model"]
         if model is not None:
             shape = model.pop("shape")

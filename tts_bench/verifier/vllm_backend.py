@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.base import EngineInfo
-from tts_bench.engine.vllm import VLLMEngine, prepare_environment
+from tts_bench.engine.vllm import VLLMEngine
+from tts_bench.engine.vllm_library import prepare_environment
 from tts_bench.engine.vllm_worker import Dialogue, VLLMWorker
 from tts_bench.errors import EngineError, MissingExtra, ModelError, VerifierError
 from tts_bench.verifier.backend import Backend, Loading, Numbers, Outputs, Reading

@@ -39,6 +39,10 @@ class Choices:
             raise UsageError("--drop must not be negative, --bins and --resamples at least 1")
 
 
+NO_INTERVAL = "n/a: intervals are over problems, and one problem does not show how they differ"
+"""What is remarked where an interval is missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One figure: its name, its value, and what it is over or why it has none."""
@@ -62,7 +66,9 @@ class Evaluation:
     with the share that is right and its interval."""
 
     def add(self, name: str, estimate: Estimate | None, note: str = "") -> None:
-        """Add a figure."""
+        """Add a figure; a remark says why where it has no interval."""
+        if estimate is not None and math.isnan(estimate.low) and NO_INTERVAL not in self.notes:
+            self.notes.append(NO_INTERVAL)
         self.figures.append(Figure(name, estimate, note))
 
 

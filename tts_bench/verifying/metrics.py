@@ -226,7 +226,8 @@ def estimate(
 
     Solutions of one problem are drawn together, for they are not independent. Resamples in which
     the figure is not defined are left out. Where all others agree on 0 or 1 the interval is
-    Wilson's for as many problems. None where the figure itself is not defined.
+    Wilson's for as many problems. One problem tells nothing of how problems differ: another
+    figure of it has NaN for error and interval. None where the figure itself is not defined.
     """
     value = statistic(np.ones(problems))
     if math.isnan(value):
@@ -237,5 +238,7 @@ def estimate(
     values = values[~np.isnan(values)]
     if value in (0.0, 1.0) and np.all(values == value):
         return mean_interval([value] * problems)
+    if problems < 2:
+        return Estimate(value, math.nan, math.nan, math.nan, problems)
     low, high = (float(end) for end in np.quantile(values, [0.025, 0.975]))
     return Estimate(value, float(values.std()), min(low, value), max(high, value), problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -80,6 +81,8 @@ def _remarks(result: Result) -> list[str]:
 def _shown(estimate: Estimate | None) -> str:
     if estimate is None:
         return "-"
+    if math.isnan(estimate.low):
+        return f"{estimate.value:.3f} [n/a]"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
@@ -142,12 +145,13 @@ def _record(result: Result) -> dict[str, Any]:
 
 
 def _metric(name: str, estimate: Estimate | None) -> dict[str, Any]:
-    """As in a run's summary.json; without a value where the figure is not defined."""
-    known = {} if estimate is None else {"ci95": [estimate.low, estimate.high]}
+    """As in a run's summary.json; without a value, or an interval, where there is none."""
+    certain = estimate if estimate and not math.isnan(estimate.low) else None
+    known = {"ci95": [certain.low, certain.high]} if certain else {}
     return {
         "metric": name,
         "value": estimate.value if estimate else None,
-        "stderr": estimate.stderr if estimate else None,
+        "stderr": certain.stderr if certain else None,
         **known,
         "n": estimate.n if estimate else 0,
         "higher_is_better": not name.endswith(("ECE", "Brier")),

@@ -14,7 +14,14 @@ from typing import Any
 
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, first_error
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.errors import EngineError, SuiteError, TtsBenchError, UsageError, VerifierError
+from tts_bench.errors import (
+    EngineError,
+    ReplayMiss,
+    SuiteError,
+    TtsBenchError,
+    UsageError,
+    VerifierError,
+)
 from tts_bench.generations import GenerationStore
 from tts_bench.ledger import Call, Meter
 from tts_bench.progress import Progress
@@ -134,6 +141,8 @@ class Scorer:
                 read += sum(len(call.prompt_ids) for call in outcome.calls)
             except (VerifierError, EngineError) as error:
                 outcome = str(error)
+            except ReplayMiss as miss:
+                raise miss.at(problem.id) from miss
             progress.advance(failed=isinstance(outcome, str), tokens=read)
             return outcome
 

@@ -1,0 +1,121 @@
+"""What a run has to do: its problems, its folder, and the attempts that are still missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tts_bench.cells import Cell
+from tts_bench.dataset.base import Item, LoadedDataset
+from tts_bench.errors import UsageError
+from tts_bench.phases import check_phases
+from tts_bench.rerun import Recorded
+from tts_bench.store import RunStore, find_run, new_run_id
+from tts_bench.suite import Suite
+
+AttemptKey = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the command line decides about a run, beside the suite."""
+
+    output_path: Path = Path("results")
+    limit: str | None = None
+    """`N` (the first N problems) or `A-B` (problems A to B, counted from 1)."""
+    fresh: bool = False
+    replay: bool = False
+    phases: bool = False
+    """Draw everything, close the engine, and only then load the verifier (see `phases`)."""
+    argv: Sequence[str] = ()
+    again: Recorded | None = None
+    """The run that is repeated, where its manifest stood for the suite."""
+
+    @property
+    def generations(self) -> Path:
+        """The generation store that all runs of this output path share."""
+        return self.output_path / "generations.sqlite"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to do: the run's folder, its problems, and the attempts still missing."""
+
+    suite: Suite
+    dataset: LoadedDataset
+    items: tuple[Item, ...]
+    suite_hash: str
+    run: RunStore
+    salt: str
+    """Keeps the completions of a fresh run apart from those that were stored before."""
+    done: frozenset[AttemptKey]
+
+    @property
+    def total(self) -> int:
+        """Attempts of the whole run."""
+        return len(self.items) * len(self.suite.cells) * len(self.suite.seeds)
+
+    def missing(self) -> Iterator[tuple[Cell, Item, int]]:
+        """What is left, problem by problem, so that strategies that share draws meet."""
+        for item in self.items:
+            for seed in self.suite.seeds:
+                for cell in self.suite.cells:
+                    if (cell.id, item.problem.id, seed) not in self.done:
+                        yield cell, item, seed
+
+
+def make_plan(suite: Suite, options: RunOptions) -> Plan:
+    """Load the problems and find the run that this command continues, or name a new one.
+
+    Raises UsageError for a wrong limit or an unreadable data set or run.
+    """
+    if options.phases:
+        check_phases(suite)
+    dataset = suite.dataset.load()
+    again = options.again
+    if again is not None and options.limit is None:
+        items = again.problems(dataset.items)
+    else:
+        items = _limited(dataset.items, options.limit)
+    ids = [item.problem.id for item in items] if len(items) < len(dataset) else None
+    suite_hash = suite.hash(dataset.content_hash, json.dumps(ids))
+    folder = options.output_path / suite.name
+    run = None if options.fresh else find_run(folder, suite_hash)
+    if run is not None and (again is None or again.is_repeated_by(run.read_manifest())):
+        salt = run.read_manifest()["salt"]
+        return Plan(suite, dataset, items, suite_hash, run, salt, finished(run))
+    run = RunStore(_unused(folder, suite_hash))
+    salt = run.folder.name if options.fresh or again else ""
+    if again is not None and options.replay:
+        salt = again.manifest["salt"]
+    return Plan(suite, dataset, items, suite_hash, run, salt, frozenset())
+
+
+def finished(run: RunStore) -> frozenset[AttemptKey]:
+    """Attempts that need not be repeated: all but those that failed."""
+    return frozenset(attempt.key for attempt in run.attempts() if attempt.status != "error")
+
+
+def _limited(items: tuple[Item, ...], limit: str | None) -> tuple[Item, ...]:
+    if limit is None:
+        return items
+    first, dash, last = limit.partition("-")
+    try:
+        low, high = (int(first), int(last)) if dash else (1, int(first))
+    except ValueError:
+        raise UsageError(f"--limit {limit}: must be N or A-B") from None
+    if not 1 <= low <= high:
+        raise UsageError(f"--limit {limit}: must be N >= 1, or A-B with 1 <= A <= B")
+    if low > len(items):
+        raise UsageError(f"--limit {limit}: there are only {len(items)} problems")
+    return items[low - 1 : high]
+
+
+def _unused(folder: Path, suite_hash: str) -> Path:
+    """A run folder that does not exist yet: two runs may begin within one second."""
+    while (path := folder / new_run_id(suite_hash)).exists():
+        time.sleep(0.1)
+    return path

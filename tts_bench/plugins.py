@@ -1,0 +1,52 @@
+"""Blocks that name a class and hold its settings, such as `engine: {name: vllm, model: ...}`."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from tts_bench.engine.base import Engine
+from tts_bench.errors import UsageError
+from tts_bench.fields import build, field_types
+from tts_bench.registry import ENGINES, Kind, Registry
+from tts_bench.yamlfile import Address, YamlDocument
+
+
+def build_plugin(
+    block: Any, address: Address, kind: Kind, registry: Registry, document: YamlDocument
+) -> tuple[str, Any] | None:
+    """Name and object of the block at an address; None where it has faults, which are noted."""
+    if block is None:
+        document.fault(address[:-1], f"missing key {address[-1]!r}")
+        return None
+    if not isinstance(block, dict) or not isinstance(block.get("name"), str):
+        document.fault(address, f"must name {kind.name} with the key 'name'")
+        return None
+    cls = load_class(block["name"], (*address, "name"), kind, registry, document)
+    if cls is None:
+        return None
+    made: dict[str, Any] = {}
+    # A verifier may run a model of its own through an engine: `verifier.engine`.
+    if block.get("engine") is not None and _takes_engine(cls):
+        own = build_plugin(block["engine"], (*address, "engine"), ENGINES, registry, document)
+        made = {"engine": own[1] if own else None}
+    plugin = build(cls, block, address, document, skip=("name",), made=made)
+    return None if plugin is None else (block["name"], plugin)
+
+
+def load_class(
+    name: str, address: Address, kind: Kind, registry: Registry, document: YamlDocument
+) -> type[Any] | None:
+    """The class that a name means; None, and a fault, where there is none that can be set up."""
+    try:
+        cls = registry.load(kind, name)
+        field_types(cls)
+        return cls
+    except UsageError as error:
+        document.fault(address, str(error))
+        return None
+
+
+def _takes_engine(cls: type[Any]) -> bool:
+    """Whether the class has a parameter `engine` that holds an engine."""
+    kind = field_types(cls).get("engine")
+    return any(isinstance(one, type) and issubclass(one, Engine) for one in (kind, *get_args(kind)))
