@@ -185,6 +185,13 @@ class Engine(abc.ABC):
         raise EngineError(f"{type(self).__name__} cannot go on behind a stop (reopen)")
 
 
+def brief(recipe: str) -> str:
+    """What a recipe is of, for a message that it would fill: its class and its model."""
+    name, _, settings = recipe.partition(" {")
+    model = json.loads(f"{{{settings}").get("model") if settings else None
+    return f"{name} {model} as it is set here" if model else name
+
+
 def first_error(group: BaseExceptionGroup[TtsBenchError]) -> TtsBenchError:
     """The first plain error within a (nested) exception group."""
     error: BaseException = group

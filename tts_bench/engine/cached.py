@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
-from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, brief
 from tts_bench.engine.reopen import Reopened
 from tts_bench.errors import EngineError, ReplayMiss
 from tts_bench.flops import ModelShape
@@ -201,13 +201,6 @@ class CachedEngine(Engine):
                 raise ReplayMiss(f"the tokens of {key:.60} were never recorded")
             self._texts[key] = self._unsaved[key] = ask()
         return self._texts[key]
-
-
-def brief(recipe: str) -> str:
-    """What a recipe is of, for a message that it would fill: its class and its model."""
-    name, _, settings = recipe.partition(" {")
-    model = json.loads(f"{{{settings}").get("model") if settings else None
-    return f"{name} {model} as it is set here" if model else name
 
 
 def request_key(identity: str, request: Request) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from tts_bench.engine.base import Engine, EngineInfo
-from tts_bench.engine.cached import brief
+from tts_bench.engine.base import Engine, EngineInfo, brief
 from tts_bench.errors import ReplayMiss, VerifierError
 from tts_bench.flops import ModelShape
 from tts_bench.ledger import Call, common_prefix

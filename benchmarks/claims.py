@@ -1,0 +1,174 @@
+"""What a run of suites/ladder.yaml says of published claims, as Markdown.
+
+    python benchmarks/claims.py results/ladder/latest > claims.md
+
+Every figure is a difference (points of accuracy) or a ratio on the same problems, with a 95 %
+interval of a paired bootstrap over problems. Where strategies are compared at equal cost, the
+flat one's curve is read at the other's measured cost, linear in log cost between its sizes.
+A verdict is mechanical: "yes" where the interval lies above zero (or one), "no" where it lies
+below, else "undecided".
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tts_bench.curves import CostCurve, cost_range, gap_at, reach
+from tts_bench.estimators import Estimate
+from tts_bench.report.build import build_report
+from tts_bench.report.compare import compare_points, find_point
+from tts_bench.report.coverage import Curve
+from tts_bench.report.format import si, signed_interval
+from tts_bench.report.joint.lines import COSTS, Joint, Line, join
+from tts_bench.report.series import RunSeries, read_series
+from tts_bench.store import resolve_run
+
+SEARCHES = ("beam_search", "dvts", "rebase", "particle_filter", "mcts")
+WITHOUT_VERIFIER = ("logprob_beam_search", "mcts value=confidence")
+ADAPTIVE = ("adaptive_best_of_n", "adaptive_consistency", "early_stopping_consistency")
+
+
+def verdict(estimate: Estimate) -> str:
+    """Whether a difference is above zero."""
+    return "yes" if estimate.low > 0 else "no" if estimate.high < 0 else "undecided"
+
+
+def pairs(run: RunSeries, chosen: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Rows of the table "A is better than B", point by point."""
+    for a, b in chosen:
+        found = compare_points(find_point(run, a), find_point(run, b))
+        gap = found.difference
+        yield f"| {a} | {b} | {signed_interval(gap)} | {found.p_value:.2g} | {verdict(gap)} |"
+
+
+def line_of(joint: Joint, name: str) -> Line:
+    """The line of a strategy; a second word tells its setting."""
+    strategy, _, setting = name.partition(" ")
+    lines = [one for one in joint.lines if one.strategy == strategy and setting in one.setting]
+    return min(lines, key=lambda one: len(one.setting))
+
+
+def points_of(line: Line) -> Iterator[Line]:
+    """Every point of a line as a line of its own."""
+    for point, outcomes in zip(line.points, line.outcomes, strict=True):
+        yield replace(line, points=(point,), outcomes=(outcomes,))
+
+
+def at_equal_cost(
+    joint: Joint, name: str, flat: str, costs: Sequence[str] = ("flops", "policy_flops")
+) -> Iterator[str]:
+    """Each point of a strategy beside a flat one at the same FLOPs."""
+    curves = {cost: curve(line_of(joint, flat), cost, joint) for cost in costs}
+    for point in points_of(line_of(joint, name)):
+        gaps = []
+        for cost in costs:
+            mine, [(spent, _)] = curve(point, cost, joint), [cost_range(curve(point, cost, joint))]
+            low, high = cost_range(curves[cost])
+            inside = low <= spent <= high
+            gap = gap_at(mine, curves[cost], spent) if inside else None
+            gaps.append(f"{signed_interval(gap)} {verdict(gap)}" if gap else "outside its range")
+        spent = cost_range(curve(point, "flops", joint))[0]
+        yield f"| {label(point)} | {flat} | {si(spent)} | {' | '.join(gaps)} |"
+
+
+def saved(joint: Joint, name: str, flat: str, cost: str) -> Iterator[str]:
+    """How many times the cost a flat strategy needs for each point's accuracy."""
+    uniform = curve(line_of(joint, flat), cost, joint)
+    for point in points_of(line_of(joint, name)):
+        mine = curve(point, cost, joint)
+        spent = cost_range(mine)[0]
+        found = reach(uniform, mine)
+        ends = [ratio(one, spent, uniform) for one in (found.cost, found.low, found.high)]
+        accuracy = 100 * float(mine.accuracy.mean())
+        yield f"| {label(point)} | {accuracy:.1f} | {flat} | {ends[0]} [{ends[1]}, {ends[2]}] |"
+
+
+def ratio(cost: float, spent: float, uniform: CostCurve) -> str:
+    """A cost as a multiple; at an open end, what is known of it."""
+    low, high = cost_range(uniform)
+    if math.isfinite(cost):
+        return f"{cost / spent:.2f}"
+    return f"<{low / spent:.2f}" if cost < 0 else f">{high / spent:.2f}"
+
+
+def curve(line: Line, cost: str, joint: Joint) -> CostCurve:
+    """A line's accuracy and cost on every problem."""
+    found = line.curve(COSTS[cost], joint.problems)
+    assert found is not None, f"{line.name} has no {cost}"
+    return found
+
+
+def label(point: Line) -> str:
+    """A point's strategy, setting and size."""
+    [one] = point.points
+    size = "" if one.n is None else f"@{one.n}"
+    variant = ", ".join(f"{key}={value}" for key, value in one.cell.variant.items())
+    return f"{one.cell.strategy}{size}{f' ({variant})' if variant else ''}"
+
+
+def coverage(curve: Curve) -> Iterator[str]:
+    """Coverage at each size, and what the last doubling added."""
+    before: float | None = None
+    for point in curve.points:
+        value = 100 * point.coverage.value
+        added = "" if before is None else f"{value - before:+.1f}"
+        yield f"| {point.k} | {value:.1f} | {added} |"
+        before = value
+
+
+def table(heads: Sequence[str], rows: Callable[[], Iterator[str]]) -> None:
+    """Print a table."""
+    print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
+    print("\n".join(rows()))
+
+
+def main(folder: Path) -> None:
+    """Print every claim with its figures."""
+    found = resolve_run(folder)
+    run, joint = read_series(found), join([found])
+    print(f"# What {run.scope.suite} says of published claims\n\n{__doc__.split(chr(10) * 2)[2]}")
+    print("\n## Coverage grows about log-linearly")
+    largest = max(build_report(found).curves, key=lambda one: one.draws)
+    table(("n", "coverage, %", "added by the doubling"), lambda: coverage(largest))
+    print("\n## PRM selection beats majority, majority beats log-prob ranking")
+    ranks = [
+        (f"{a}@{n}", f"{b}@{n}")
+        for n in (8, 32)
+        for a, b in (
+            ("best_of_n", "self_consistency"),
+            ("weighted_vote", "self_consistency"),
+            ("self_consistency", "logprob_ranking"),
+        )
+    ]
+    table(("A", "B", "A - B, points", "p", "A better"), lambda: pairs(run, ranks))
+    heads = ("A", "B", "FLOPs", "A - B at equal FLOPs", "... at equal FLOPs of the policy")
+    print("\n## Search with a PRM beats best-of-N at equal FLOPs")
+    for flat in ("best_of_n", "weighted_vote"):
+        rows = [row for name in SEARCHES for row in at_equal_cost(joint, name, flat)]
+        table(heads, lambda rows=rows: iter(rows))  # type: ignore[misc]
+    print("\n## Search guided by the policy itself does not pay")
+    rows = [r for n in WITHOUT_VERIFIER for r in at_equal_cost(joint, n, "self_consistency")]
+    table(heads, lambda: iter(rows))
+    print("\n## Adaptive allocation needs several times fewer tokens (the claim is 4)")
+    columns = ("A", "its accuracy, %", "B", "tokens of B for it, in those of A")
+    savings = [row for name in ADAPTIVE for row in saved(joint, name, flat_of(name), "tokens")]
+    savings += saved(joint, "compute_optimal selector=best", "best_of_n", "tokens")
+    savings += saved(joint, "compute_optimal selector=majority", "self_consistency", "tokens")
+    table(columns, lambda: iter(savings))
+    print("\n## Budget forcing raises accuracy and flattens")
+    forcing = [one.name for one in run.series if one.cell.strategy == "budget_forcing"]
+    steps = list(zip(forcing[1:], forcing, strict=False))
+    table(("A", "B", "A - B, points", "p", "A better"), lambda: pairs(run, steps))
+
+
+def flat_of(name: str) -> str:
+    """The flat strategy that chooses as an adaptive one does."""
+    return "best_of_n" if name == "adaptive_best_of_n" else "self_consistency"
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
