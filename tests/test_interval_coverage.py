@@ -70,7 +70,7 @@ def test_coverage_of_a_pool_of_sixteen(alpha: float, beta: float, k: int, proble
 def test_majority_of_a_pool_of_fifteen(alpha: float, beta: float, n: int) -> None:
     """One wrong answer beside the right one: the vote is right with more than half of n."""
     rng = np.random.default_rng(2)
-    right = rng.binomial(15, rng.beta(alpha, beta, (SUITES, 100)))
+    right = rng.binomial(15, rng.beta(alpha, beta, (4 * SUITES, 100)))
     expected = np.array([_majority(int(c), n) for c in range(16)])
     truth = float(betabinom.sf(n // 2, n, alpha, beta))
     assert 0.93 <= share_that_holds(truth, expected[right]) <= 0.97
@@ -221,7 +221,7 @@ def test_the_saving_below_the_largest_budget(draws: int) -> None:
         if found is not None and truth is not None:
             hits.append(found[0] - 1e-9 <= truth <= found[1] + 1e-9)
     assert len(hits) > 0.8 * SUITES
-    assert 0.93 <= np.mean(hits) <= 0.98
+    assert 0.93 <= np.mean(hits) <= 0.99  # the percentile bootstrap is a little wide here
 
 
 def _true_saving(grid: optimal._Grid, budget: float) -> float | None:

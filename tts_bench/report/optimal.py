@@ -281,10 +281,12 @@ def _bootstrap_savings(
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(problems, np.full(problems, 1 / problems), resamples).astype(float)
     costs = weights @ grid.flops[grid.uniform].T / problems
-    reached = weights @ grid.accuracy[grid.uniform].T / problems
+    reached = (weights @ grid.accuracy[grid.uniform].T / problems).round(12)
     found: list[list[float]] = []
     for budget in budgets:
-        points = zip(costs, reached, *_cross_fit_means(grid, float(budget), weights), strict=True)
+        accuracy, flops = _cross_fit_means(grid, float(budget), weights)
+        # Rounded: what is equal stays equal whichever sums led to it.
+        points = zip(costs, reached, accuracy.round(12), flops, strict=True)
         savings = [_saving_on(x, y, float(a), float(f)) for x, y, a, f in points]
         found.append([saving for saving in savings if saving is not None])
     return [
