@@ -28,7 +28,10 @@ from typing import Any, ClassVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from overhead import bare_llm, generate_bare
+from overhead import (  # type: ignore[import-not-found]  # the script beside this one
+    bare_llm,
+    generate_bare,
+)
 
 from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.vllm import VLLMEngine

@@ -254,3 +254,23 @@ def test_the_command_writes_into_a_folder_and_keeps_options_of_several_runs_apar
     )
     alone = CliRunner().invoke(report, [arguments[0], "--label", "x"], standalone_mode=False)
     assert isinstance(alone.exception, UsageError)
+
+
+def test_curves_of_one_run_cross_too(make, tmp_path):
+    cells = [make.cell("best_of_n", (1, 2, 4), "best"), make.cell("greedy")]
+    attempts = []
+    for i in range(PROBLEMS):
+        pool = make.pool(["2", "1", "2", "2"], score=(0.0, 1.0, 0.0, 0.0))
+        drawn = Usage(4, 40, 200, 200, 400.0, 400.0)
+        attempts.append(make.attempt("best_of_n?n=4", f"p{i}", pool, policy=drawn))
+        once = make.pool(["1" if i < 30 else "2"])
+        attempts.append(make.attempt("greedy", f"p{i}", once, policy=spent(250.0)))
+    run = written(make, "both", cells, attempts)
+    command = [str(run.folder), "--pair", "best_of_n", "greedy", "--output", str(tmp_path / "out")]
+    done = CliRunner().invoke(report, command, standalone_mode=False)
+    assert done.exception is None
+    # As between two runs: 3/4 lies halfway in log cost between 200 and 400.
+    assert "best_of_n reaches greedy at 283 [" in done.output
+    assert "| best_of_n | greedy | 283 [" in (tmp_path / "out" / "crossings.md").read_text()
+    wrong = CliRunner().invoke(report, [*command[:2], "best_of", "greedy"], standalone_mode=False)
+    assert isinstance(wrong.exception, UnknownName)

@@ -20,7 +20,8 @@ _TOGETHER = Path("results/joint")
 Examples:
   tts-bench report results/math500/latest --style paper
   tts-bench report results/small/latest results/large/latest --output figures
-  tts-bench report small large --pair small:best_of_n large:greedy --cost tokens"""
+  tts-bench report small large --pair small:best_of_n large:greedy --cost tokens
+  tts-bench report results/ladder/latest --pair beam_search best_of_n"""
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
@@ -37,7 +38,7 @@ Examples:
 @click.option(
     "--cost",
     type=click.Choice(["flops", "policy_flops", "tokens", "seconds"]),
-    help="Several runs: the cost at which they meet (default: flops).",
+    help="The cost at which curves meet (default: flops).",
 )
 @click.option(
     "--label", "labels", multiple=True, help="Several runs: what to call each, in their order."
@@ -49,7 +50,7 @@ Examples:
     nargs=2,
     multiple=True,
     metavar="CURVE CURVE",
-    help="Several runs: where only these cross, as in small:best_of_n large:greedy (repeatable).",
+    help="Where these cross: small:best_of_n large:greedy, or curves of one run (repeatable).",
 )
 @click.option("--force", is_flag=True, help="Although the data sets differ in content.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -68,16 +69,21 @@ def report(
     """Rebuild the tables and figures of RUN from its attempts; needs no model.
 
     Several runs meet in one figure for each kind of cost, on the problems that all of them
-    attempted, with a common table and the costs at which their curves cross.
+    attempted, with a common table and the costs at which their curves cross. With --pair, also
+    where the curves of one run cross.
     """
     from tts_bench.errors import UsageError
     from tts_bench.store import resolve_run
 
     found = [resolve_run(path) for path in runs]
     if len(found) == 1:
-        if cost or labels or strategy or pairs or force:
-            raise UsageError("--cost, --label, --strategy, --pair and --force are for several runs")
+        if labels or strategy or force or (cost and not pairs):
+            raise UsageError(
+                "--label, --strategy, --force, and --cost without --pair, are for several runs"
+            )
         report_run(found[0], style=style, output=output)
+        if pairs:
+            _cross_within(found[0], pairs, cost or "flops", output)
         return 0
     from tts_bench.report.joint.lines import join
     from tts_bench.report.looks import check_look
@@ -98,6 +104,21 @@ def report_run(run: RunStore, *, style: str = "default", output: Path | None = N
     built = build_report(run)
     click.echo(terminal_table(built))
     for path in write_report(run, built, style=style, folder=output):
+        click.echo(f"wrote     {path}")
+
+
+def _cross_within(
+    run: RunStore, pairs: Sequence[tuple[str, str]], cost: str, output: Path | None
+) -> None:
+    from tts_bench.report.joint.crossing import find_crossings
+    from tts_bench.report.joint.crossing_text import crossings_terminal
+    from tts_bench.report.joint.lines import COSTS, join
+    from tts_bench.report.joint.write import write_crossings
+
+    axis = COSTS[cost]
+    crossings = find_crossings(join([run], labels=[""]), axis, pairs)
+    click.echo(crossings_terminal(crossings, axis.name))
+    for path in write_crossings(crossings, output or run.folder, axis):
         click.echo(f"wrote     {path}")
 
 

@@ -69,7 +69,7 @@ class Line:
     """A strategy of a run at all of its sizes."""
 
     run: str
-    """The run's label."""
+    """The run's label; empty where there is one run alone."""
     place: int
     """The run's place among the runs."""
     strategy: str
@@ -81,8 +81,8 @@ class Line:
 
     @property
     def name(self) -> str:
-        """The line among those of all runs: `small:best_of_n`."""
-        return f"{self.run}:{self.setting}"
+        """The line among those of all runs: `small:best_of_n`; of one run alone, `best_of_n`."""
+        return f"{self.run}:{self.setting}" if self.run else self.setting
 
     def known(self, cost: Cost) -> list[Point]:
         """The points that have a cost of this kind, cheapest first."""

@@ -9,7 +9,7 @@ from tts_bench.report.build import new_folder, save_figure
 from tts_bench.report.joint.crossing import Crossing
 from tts_bench.report.joint.crossing_text import crossings_csv, crossings_markdown
 from tts_bench.report.joint.figure import plot_runs
-from tts_bench.report.joint.lines import COSTS, Joint
+from tts_bench.report.joint.lines import COSTS, Cost, Joint
 from tts_bench.report.joint.table import joint_csv, joint_markdown
 from tts_bench.report.looks import check_look, look
 from tts_bench.store import write_atomically
@@ -36,16 +36,25 @@ def write_joint(
         "table.md": joint_markdown(joint, chosen),
         "table.csv": joint_csv(joint, chosen),
     }
+    written = [_write(folder / name, text) for name, text in texts.items()]
     if crossings:
-        texts["crossings.md"] = crossings_markdown(crossings, chosen.name)
-        texts["crossings.csv"] = crossings_csv(crossings, chosen.name)
-    written = []
-    for name, text in texts.items():
-        write_atomically(folder / name, text)
-        written.append(folder / name)
+        written += write_crossings(crossings, folder, chosen)
     for kind, axis in COSTS.items():
         with look(style):
             figure = plot_runs(joint, axis)
             if figure is not None:
                 written += save_figure(figure, folder / f"accuracy_vs_{kind}")
     return written
+
+
+def write_crossings(crossings: Sequence[Crossing], folder: Path, cost: Cost) -> list[Path]:
+    """Write where curves cross, as Markdown and as CSV. Raises StoreError where it cannot."""
+    return [
+        _write(folder / "crossings.md", crossings_markdown(crossings, cost.name)),
+        _write(folder / "crossings.csv", crossings_csv(crossings, cost.name)),
+    ]
+
+
+def _write(path: Path, text: str) -> Path:
+    write_atomically(path, text)
+    return path
