@@ -59,7 +59,8 @@ def policy(
     }[by]()
     found = optimal.compute_optimal(run.series, bins, baseline)
     name = f"compute_optimal_by_{by}"
-    drawn = optimal_text.figure(found, f"{run.scope.suite}: {name}", run.scope.extent)
+    title = f"{run.scope.suite}: compute-optimal by {by}"
+    drawn = optimal_text.figure(found, title, run.scope.extent)
     save_figure(drawn, run.run.folder / f"{name}.png")
     whole = json.dumps(optimal.as_json(found), indent=2) + "\n"
     write_atomically(run.run.folder / f"{name}.json", whole)
