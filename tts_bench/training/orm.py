@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, ModelError
+from tts_bench.training import batches
 from tts_bench.training.config import OrmConfig
 from tts_bench.training.data import Example, cell, check_columns, text_cell
 from tts_bench.training.losses import last_real, outcome_loss
@@ -89,16 +90,9 @@ def _label(row: Row, value: object) -> float:
 
 
 def collate(batch: Sequence[Example], pad: int) -> Batch:
-    """Sequences of a batch, padded on the right, and the label of each."""
-    longest = max(map(len, batch))
-    ids = np.full((len(batch), longest), pad, dtype=np.int64)
-    mask = np.zeros((len(batch), longest), dtype=np.int64)
-    for row, example in enumerate(batch):
-        ids[row, : len(example)] = example.input_ids
-        mask[row, : len(example)] = 1
+    """Sequences of a batch, and the label of each."""
     return {
-        "input_ids": torch.from_numpy(ids),
-        "attention_mask": torch.from_numpy(mask),
+        **batches.inputs(batch, pad),
         "outcomes": torch.tensor([example.labels for example in batch]),
         "count": torch.tensor(len(batch)),
     }

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError
+from tts_bench.training import batches
 from tts_bench.training.config import PolicyConfig
 from tts_bench.training.data import Example, cell, check_columns, text_cell
 from tts_bench.training.losses import IGNORED, next_token_loss
@@ -96,20 +96,12 @@ def _conversation(
 
 
 def collate(batch: Sequence[Example], pad: int) -> Batch:
-    """Sequences of a batch, padded on the right, with the targets of each position."""
-    longest = max(map(len, batch))
-    ids = np.full((len(batch), longest), pad, dtype=np.int64)
-    targets = np.full((len(batch), longest), IGNORED, dtype=np.int64)
-    mask = np.zeros((len(batch), longest), dtype=np.int64)
-    for row, example in enumerate(batch):
-        ids[row, : len(example)] = example.input_ids
-        targets[row, : len(example)] = example.labels
-        mask[row, : len(example)] = 1
+    """Sequences of a batch with the targets of each position, and how many there are."""
+    targets = batches.labels(batch, np.int64)
     return {
-        "input_ids": torch.from_numpy(ids),
-        "attention_mask": torch.from_numpy(mask),
-        "targets": torch.from_numpy(targets),
-        "count": torch.tensor((targets != IGNORED).sum()),
+        **batches.inputs(batch, pad),
+        "targets": targets,
+        "count": (targets != IGNORED).sum(),
     }
 
 

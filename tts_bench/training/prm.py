@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, ModelError
+from tts_bench.training import batches
 from tts_bench.training.config import PrmConfig
 from tts_bench.training.data import Example, check_columns
 from tts_bench.training.losses import IGNORED, step_loss
@@ -115,20 +115,12 @@ def encode(rows: Sequence[Row], config: PrmConfig, renderer: Renderer) -> list[E
 
 
 def collate(batch: Sequence[Example], pad: int) -> Batch:
-    """Sequences of a batch, padded on the right, with the labels at their step ends."""
-    longest = max(map(len, batch))
-    ids = np.full((len(batch), longest), pad, dtype=np.int64)
-    labels = np.full((len(batch), longest), IGNORED, dtype=np.float32)
-    mask = np.zeros((len(batch), longest), dtype=np.int64)
-    for row, example in enumerate(batch):
-        ids[row, : len(example)] = example.input_ids
-        labels[row, : len(example)] = example.labels
-        mask[row, : len(example)] = 1
+    """Sequences of a batch with the labels at their step ends, and how many there are."""
+    labels = batches.labels(batch, np.float32)
     return {
-        "input_ids": torch.from_numpy(ids),
-        "attention_mask": torch.from_numpy(mask),
-        "step_labels": torch.from_numpy(labels),
-        "count": torch.tensor((labels != IGNORED).sum()),
+        **batches.inputs(batch, pad),
+        "step_labels": labels,
+        "count": (labels != IGNORED).sum(),
     }
 
 
