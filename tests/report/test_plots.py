@@ -255,6 +255,12 @@ def test_spread_of_labels_of_several_rows_leaves_each_its_room():
     assert high - low == pytest.approx((0.1 + 0.3) / 2)
 
 
+def test_spread_moves_down_what_reaches_too_high_with_all_that_it_pushes():
+    places = spread([0.1, 0.75, 0.95, 1.0, 1.0], 0.1, highest=1.0)
+    assert places == pytest.approx([0.1, 0.65, 0.75, 0.85, 0.95])
+    assert spread([0.1, 0.5], 0.1, highest=1.0) == [0.1, 0.5]
+
+
 def test_spread_keeps_order_and_distance_and_moves_nothing_that_has_room():
     assert spread([0.1, 0.5, 0.9], 0.05) == [0.1, 0.5, 0.9]
     places = spread([0.5, 0.5, 0.51, 0.52, 0.9], 0.1)

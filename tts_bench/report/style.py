@@ -27,6 +27,8 @@ COLOURS = len(_COLOURS)
 COVERAGE_COLOUR = "#808080"
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINE_SPACING = 1.35
+_HIGHEST = 1.03
+"""Of the labels, in heights of the axes."""
 _NUDGE = 0.3
 """Of a marker's size."""
 
@@ -205,7 +207,8 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = [to_axes.transform((label.x, label.y)) for label in ordered]
     rows = [text.count("\n") + 1 for text in texts]
-    places = spread([float(y) for _, y in ends], gap, rows)
+    # Above the axes stands the subtitle.
+    places = spread([float(y) for _, y in ends], gap, rows, highest=_HIGHEST)
     for label, text, (x, y), place in zip(ordered, texts, ends, places, strict=True):
         axes.plot(
             [x, 1.0, 1.025],
@@ -230,10 +233,13 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
         )
 
 
-def spread(wanted: Sequence[float], gap: float, rows: Sequence[int] = ()) -> list[float]:
+def spread(
+    wanted: Sequence[float], gap: float, rows: Sequence[int] = (), highest: float = math.inf
+) -> list[float]:
     """Ascending places that leave room, each block of crowded ones around its mean.
 
     A place needs `gap` for each of its rows (one where `rows` is empty), half on either side.
+    Nothing reaches above `highest`: what would, and all that it pushes, moves down.
 
     >>> [round(place, 2) for place in spread([0.0, 0.5, 0.5], 0.2)]
     [0.0, 0.4, 0.6]
@@ -248,11 +254,24 @@ def spread(wanted: Sequence[float], gap: float, rows: Sequence[int] = ()) -> lis
             centre = (before * sum(earlier) + centre * sum(members)) / total
             members = [*earlier, *members]
         blocks.append((centre, members))
+    _lower(blocks, highest)
     places = []
     for centre, members in blocks:
         above = [sum(members[:i]) + height / 2 for i, height in enumerate(members)]
         places += [centre + (place - sum(members) / 2) for place in above]
     return places
+
+
+def _lower(blocks: list[tuple[float, list[float]]], highest: float) -> None:
+    """Move the last block down below `highest`, with all blocks that it then runs into."""
+    while blocks:
+        centre, members = blocks.pop()
+        centre = min(centre, highest - sum(members) / 2)
+        if not blocks or blocks[-1][0] + sum(blocks[-1][1]) / 2 <= centre - sum(members) / 2:
+            blocks.append((centre, members))
+            return
+        _, earlier = blocks.pop()
+        blocks.append((centre, [*earlier, *members]))
 
 
 def _em() -> float:
