@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from tts_bench.errors import UsageError
 from tts_bench.report.difficulty import Difficulty, by_level, by_oracle, by_prediction, sizes
 from tts_bench.report.optimal import as_json, compute_optimal
+from tts_bench.report.saving import Saving, ends_of, saving_at
 from tts_bench.report.scope import Cell
 from tts_bench.report.series import Series, read_series
 
@@ -47,14 +50,31 @@ def test_easy_problems_get_one_draw_and_hard_ones_all_that_is_affordable():
     # Half the problems at 1, half at 16; accuracy as if all had sixteen.
     assert last.flops == pytest.approx((1 + 16) / 2)
     assert last.accuracy.value == pytest.approx((0.9 + 0.5) / 2)
-    assert last.saving == pytest.approx(16 / 8.5)
-    assert last.saving_interval is not None
-    assert last.saving_interval[0] <= 16 / 8.5 <= last.saving_interval[1]
+    assert last.saving.value == pytest.approx(16 / 8.5)
+    # A resample in which the choice differs falls short of uniform sixteen or keeps up with it.
+    assert last.saving.low <= last.saving.value + 1e-9
+    assert last.saving.high >= last.saving.value - 1e-9
+    assert (last.saving.least, last.saving.most) == pytest.approx((1 / 8.5, 16 / 8.5))
     first = found.points[0]
     assert [choice.series.n for choice in first.choices] == [1, 1]
-    assert first.saving == pytest.approx(1.0)
+    assert first.saving.value == pytest.approx(1.0)
     assert [accuracy.value for _, accuracy in found.uniform] == pytest.approx([0.5, 0.55, 0.7])
     assert as_json(found)["points"][-1]["choices"]["hard"] == "best_of_n@16"
+
+
+def test_a_saving_beyond_what_the_baseline_reaches_is_open_and_not_left_out():
+    costs, reached = np.array([1.0, 4.0, 16.0]), np.array([0.5, 0.7, 0.7])
+    # Halfway in accuracy is halfway in log cost; what is first reached counts.
+    assert saving_at(costs, reached, 0.6, 1.0) == pytest.approx(2.0)
+    assert saving_at(costs, reached, 0.7, 2.0) == pytest.approx(2.0)
+    assert saving_at(costs, reached, 0.71, 2.0) == math.inf
+    assert saving_at(costs, reached, 0.4, 2.0) == 0.0
+    # Three resamples of a hundred lie beyond: they are the upper end, whatever the others say.
+    low, high = ends_of([2.0] * 97 + [math.inf] * 3)
+    found = Saving(2.0, low, high, least=0.5, most=8.0)
+    assert str(found) == "2.00 [2.00, >8.00]"
+    assert found.as_json()["saving_ci95"] == [2.0, None]
+    assert str(Saving(math.inf, 0.0, math.inf, 0.5, 8.0)) == ">8.00 [<0.50, >8.00]"
 
 
 def test_nothing_is_scored_on_what_it_was_chosen_on():

@@ -60,7 +60,9 @@ def policy(
     found = optimal.compute_optimal(run.series, bins, baseline)
     name = f"compute_optimal_by_{by}"
     title = f"{run.scope.suite}: compute-optimal by {by}"
-    drawn = optimal_text.figure(found, title, run.scope.extent)
+    drawn = optimal_text.figure(
+        found, title, f"{run.scope.extent} · bands: 95 % confidence intervals"
+    )
     save_figure(drawn, run.run.folder / f"{name}.png")
     whole = json.dumps(optimal.as_json(found), indent=2) + "\n"
     write_atomically(run.run.folder / f"{name}.json", whole)

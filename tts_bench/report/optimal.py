@@ -7,7 +7,6 @@ folds, both ways), never on the problems that it was chosen on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from tts_bench.errors import UsageError
 from tts_bench.estimators import Estimate, mean_interval
 from tts_bench.report.difficulty import Difficulty
+from tts_bench.report.saving import Saving, ends_of, saving_at
 from tts_bench.report.series import Series
 
 Floats = NDArray[np.float64]
@@ -45,9 +45,7 @@ class OptimalPoint:
     """What it really spent per problem, the prediction of difficulty included."""
     accuracy: Estimate
     choices: tuple[Choice, ...]
-    saving: float | None
-    """FLOPs of the uniform baseline at this accuracy over those of the policy."""
-    saving_interval: tuple[float, float] | None
+    saving: Saving
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ def compute_optimal(
     grid = _grid(usable, problems, difficulty, baseline, seed)
     budgets = _budgets(grid)
     points = _points(grid, budgets, problems)
-    savings = _bootstrap_savings(grid, budgets, resamples, seed)
+    ends = _bootstrap_savings(grid, budgets, resamples, seed)
     return Optimal(
         difficulty=difficulty,
         problems=tuple(problems),
@@ -112,10 +110,9 @@ def compute_optimal(
                 flops=float(flops.mean()),
                 accuracy=mean_interval(accuracy.tolist()),
                 choices=tuple(_choices(grid, budget)),
-                saving=_saving(grid, float(accuracy.mean()), float(flops.mean())),
-                saving_interval=interval,
+                saving=_saving(grid, float(accuracy.mean()), float(flops.mean()), interval),
             )
-            for (budget, accuracy, flops), interval in zip(points, savings, strict=True)
+            for (budget, accuracy, flops), interval in zip(points, ends, strict=True)
         ),
         baseline=baseline,
         uniform=tuple(
@@ -250,51 +247,29 @@ def _choices(grid: _Grid, budget: float) -> list[Choice]:
     return found
 
 
-def _saving(grid: _Grid, accuracy: float, flops: float) -> float | None:
-    """FLOPs at which the uniform baseline first reaches the accuracy, over `flops`.
-
-    Between its sizes accuracy is taken as linear in log FLOPs. None where it never gets there,
-    or has more than that at its smallest size already.
-    """
+def _saving(grid: _Grid, accuracy: float, flops: float, ends: tuple[float, float]) -> Saving:
     costs = grid.flops[grid.uniform].mean(axis=1)
-    return _saving_on(costs, grid.accuracy[grid.uniform].mean(axis=1), accuracy, flops)
-
-
-def _saving_on(costs: Floats, reached: Floats, accuracy: float, flops: float) -> float | None:
-    """The saving against a baseline that reaches these accuracies at these costs."""
-    xs, ys = np.log(costs), np.maximum.accumulate(reached)
-    if not ys[0] <= accuracy <= ys[-1]:
-        return None
-    after = int(np.searchsorted(ys, accuracy))
-    if after == 0:
-        return math.exp(float(xs[0])) / flops
-    rise = float(ys[after] - ys[after - 1])
-    share = (accuracy - float(ys[after - 1])) / rise if rise else 0.0
-    return math.exp(float(xs[after - 1]) + share * float(xs[after] - xs[after - 1])) / flops
+    reached = grid.accuracy[grid.uniform].mean(axis=1).round(12)
+    value = saving_at(costs, reached, round(accuracy, 12), flops)
+    return Saving(value, *ends, least=costs.min() / flops, most=costs.max() / flops)
 
 
 def _bootstrap_savings(
     grid: _Grid, budgets: Floats, resamples: int, seed: int
-) -> list[tuple[float, float] | None]:
-    """95 % intervals of the saving at each budget; None where it is mostly undefined."""
+) -> list[tuple[float, float]]:
+    """95 % intervals of the saving at each budget."""
     problems = len(grid.bins)
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(problems, np.full(problems, 1 / problems), resamples).astype(float)
     costs = weights @ grid.flops[grid.uniform].T / problems
     reached = (weights @ grid.accuracy[grid.uniform].T / problems).round(12)
-    found: list[list[float]] = []
+    found = []
     for budget in budgets:
         accuracy, flops = _cross_fit_means(grid, float(budget), weights)
         # Rounded: what is equal stays equal whichever sums led to it.
         points = zip(costs, reached, accuracy.round(12), flops, strict=True)
-        savings = [_saving_on(x, y, float(a), float(f)) for x, y, a, f in points]
-        found.append([saving for saving in savings if saving is not None])
-    return [
-        (float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975)))
-        if len(values) > resamples / 2
-        else None
-        for values in found
-    ]
+        found.append(ends_of([saving_at(x, y, float(a), float(f)) for x, y, a, f in points]))
+    return found
 
 
 def as_json(optimal: Optimal) -> dict[str, Any]:
@@ -309,8 +284,7 @@ def as_json(optimal: Optimal) -> dict[str, Any]:
             {
                 "budget": point.budget,
                 **_at(point.flops, point.accuracy),
-                "saving": point.saving,
-                "saving_ci95": point.saving_interval,
+                **point.saving.as_json(),
                 "choices": {
                     optimal.difficulty.names[choice.bin]: choice.series.name
                     for choice in point.choices

@@ -23,7 +23,8 @@ def terminal(optimal: Optimal) -> str:
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     notes = [
         f"{len(optimal.problems)} problems; chosen on one half of each bin, scored on the other",
-        f"saving: FLOPs of uniform {optimal.baseline} at equal accuracy over those of the policy",
+        f"saving: FLOPs of uniform {optimal.baseline} at equal accuracy over those of the policy; "
+        "> where it has less at its largest size, < where it has more at its smallest",
     ]
     if optimal.difficulty.by == "oracle":
         notes.append("oracle bins look at the answers: a bound, not a policy that can be run")
@@ -34,15 +35,11 @@ def terminal(optimal: Optimal) -> str:
 
 def _row(point: OptimalPoint, bins: int) -> tuple[str, ...]:
     chosen = {choice.bin: choice.series.name for choice in point.choices}
-    saving = "-" if point.saving is None else f"{point.saving:.2f}"
-    if point.saving is not None and point.saving_interval is not None:
-        low, high = point.saving_interval
-        saving += f" [{low:.2f}, {high:.2f}]"
     return (
         si(point.budget),
         si(point.flops),
         interval(point.accuracy),
-        saving,
+        str(point.saving),
         *(chosen.get(i, "-") for i in range(bins)),
     )
 
