@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,15 @@ class Saving:
         return f"{self._number(self.value)} [{self._number(self.low)}, {self._number(self.high)}]"
 
     def _number(self, value: float) -> str:
-        if value == math.inf:
+        # A resample's own range may be a little wider than the one that is stated.
+        if value > self.most * (1 + _SAME):
             return f">{self.most:.2f}"
-        return f"{value:.2f}" if value else f"<{self.least:.2f}"
+        return f"<{self.least:.2f}" if value < self.least * (1 - _SAME) else f"{value:.2f}"
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready; null where it is beyond the range."""
+        """JSON-ready; 0 and null stand for below and beyond the range."""
         value, low, high = (
-            one if 0 < one < math.inf else None for one in (self.value, self.low, self.high)
+            None if one == math.inf else one for one in (self.value, self.low, self.high)
         )
         return {
             "saving": value,
