@@ -5,19 +5,18 @@
 Every figure is a difference (points of accuracy) or a ratio on the same problems, with a 95 %
 interval of a paired bootstrap over problems. Where strategies are compared at equal cost, the
 flat one's curve is read at the other's measured cost, linear in log cost between its sizes.
-A verdict is mechanical: "yes" where the interval lies above zero (or one), "no" where it lies
-below, else "undecided".
+Where a table has a verdict, it is mechanical: "yes" where the interval lies above
+zero, "no" where it lies below, else "undecided".
 """
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tts_bench.curves import CostCurve, cost_range, gap_at, reach
+from tts_bench.curves import CostCurve, cost_range, gap_at
 from tts_bench.estimators import Estimate
 from tts_bench.report.build import build_report
 from tts_bench.report.compare import compare_points, find_point
@@ -29,7 +28,16 @@ from tts_bench.store import resolve_run
 
 SEARCHES = ("beam_search", "dvts", "rebase", "particle_filter", "mcts")
 WITHOUT_VERIFIER = ("logprob_beam_search", "mcts value=confidence")
-ADAPTIVE = ("adaptive_best_of_n", "adaptive_consistency", "early_stopping_consistency")
+ADAPTIVE = (
+    *((f"adaptive_best_of_n (n_medium=8, n_hard={n})", f"best_of_n@{n}") for n in (8, 16, 32)),
+    *((f"adaptive_consistency (max_n={n})", f"self_consistency@{n}") for n in (8, 16, 32)),
+    ("early_stopping_consistency (max_n=10)", "self_consistency@8"),
+    ("early_stopping_consistency (max_n=20)", "self_consistency@16"),
+    ("early_stopping_consistency (max_n=40)", "self_consistency@32"),
+    *((f"compute_optimal@{n} (selector=best)", f"best_of_n@{n}") for n in (4, 16)),
+    *((f"compute_optimal@{n} (selector=majority)", f"self_consistency@{n}") for n in (4, 16)),
+)
+"""Each beside the flat strategy that chooses alike and draws as many as it may at most."""
 
 
 def verdict(estimate: Estimate) -> str:
@@ -75,24 +83,14 @@ def at_equal_cost(
         yield f"| {label(point)} | {flat} | {si(spent)} | {' | '.join(gaps)} |"
 
 
-def saved(joint: Joint, name: str, flat: str, cost: str) -> Iterator[str]:
-    """How many times the cost a flat strategy needs for each point's accuracy."""
-    uniform = curve(line_of(joint, flat), cost, joint)
-    for point in points_of(line_of(joint, name)):
-        mine = curve(point, cost, joint)
-        spent = cost_range(mine)[0]
-        found = reach(uniform, mine)
-        ends = [ratio(one, spent, uniform) for one in (found.cost, found.low, found.high)]
-        accuracy = 100 * float(mine.accuracy.mean())
-        yield f"| {label(point)} | {accuracy:.1f} | {flat} | {ends[0]} [{ends[1]}, {ends[2]}] |"
-
-
-def ratio(cost: float, spent: float, uniform: CostCurve) -> str:
-    """A cost as a multiple; at an open end, what is known of it."""
-    low, high = cost_range(uniform)
-    if math.isfinite(cost):
-        return f"{cost / spent:.2f}"
-    return f"<{low / spent:.2f}" if cost < 0 else f">{high / spent:.2f}"
+def saved(run: RunSeries) -> Iterator[str]:
+    """Adaptive strategies beside the uniform one with the same most draws: points and tokens."""
+    for adaptive, flat in ADAPTIVE:
+        found = compare_points(find_point(run, flat), find_point(run, adaptive))
+        gap, times = found.difference, found.ratios["tokens"]
+        lost = "yes" if gap.low > 0 else "no" if gap.high < 0 else "undecided"
+        factor = f"{times.value:.2f} [{times.low:.2f}, {times.high:.2f}]"
+        yield f"| {adaptive} | {flat} | {signed_interval(gap)} | {lost} | {factor} |"
 
 
 def curve(line: Line, cost: str, joint: Joint) -> CostCurve:
@@ -120,6 +118,14 @@ def coverage(curve: Curve) -> Iterator[str]:
         before = value
 
 
+def line_in_words(curve: Curve) -> str:
+    """Where the tool itself finds a line in log n, if anywhere."""
+    line = curve.log_linear
+    if line is None:
+        return "By the tool's rule no stretch of it is a line in log n: each doubling adds less."
+    return f"A line in log n from n = {line.low:g} to {line.high:g}, by the tool's rule."
+
+
 def table(heads: Sequence[str], rows: Callable[[], Iterator[str]]) -> None:
     """Print a table."""
     print(f"\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
@@ -134,6 +140,7 @@ def main(folder: Path) -> None:
     print("\n## Coverage grows about log-linearly")
     largest = max(build_report(found).curves, key=lambda one: one.draws)
     table(("n", "coverage, %", "added by the doubling"), lambda: coverage(largest))
+    print(f"\n{line_in_words(largest)}")
     print("\n## PRM selection beats majority, majority beats log-prob ranking")
     ranks = [
         (f"{a}@{n}", f"{b}@{n}")
@@ -153,21 +160,13 @@ def main(folder: Path) -> None:
     print("\n## Search guided by the policy itself does not pay")
     rows = [r for n in WITHOUT_VERIFIER for r in at_equal_cost(joint, n, "self_consistency")]
     table(heads, lambda: iter(rows))
-    print("\n## Adaptive allocation needs several times fewer tokens (the claim is 4)")
-    columns = ("A", "its accuracy, %", "B", "tokens of B for it, in those of A")
-    savings = [row for name in ADAPTIVE for row in saved(joint, name, flat_of(name), "tokens")]
-    savings += saved(joint, "compute_optimal selector=best", "best_of_n", "tokens")
-    savings += saved(joint, "compute_optimal selector=majority", "self_consistency", "tokens")
-    table(columns, lambda: iter(savings))
+    print("\n## Adaptive allocation keeps accuracy with several times fewer tokens (claim: 4)")
+    columns = ("A", "B: uniform", "B - A, points", "B better", "tokens of B, in those of A")
+    table(columns, lambda: saved(run))
     print("\n## Budget forcing raises accuracy and flattens")
     forcing = [one.name for one in run.series if one.cell.strategy == "budget_forcing"]
     steps = list(zip(forcing[1:], forcing, strict=False))
     table(("A", "B", "A - B, points", "p", "A better"), lambda: pairs(run, steps))
-
-
-def flat_of(name: str) -> str:
-    """The flat strategy that chooses as an adaptive one does."""
-    return "best_of_n" if name == "adaptive_best_of_n" else "self_consistency"
 
 
 if __name__ == "__main__":

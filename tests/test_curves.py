@@ -62,12 +62,21 @@ def test_curves_that_begin_alike_cross_only_after_one_fell_behind():
     a, b = curve([1, 10, 100], [0.5, 0.5, 0.9]), curve([1, 10, 100], [0.5, 0.7, 0.7])
     # From 10 on A gains 0.4 per decade and lacks 0.2.
     assert reach(a, b).cost == pytest.approx(10**1.5)
-    assert reach(b, a).cost == -math.inf
+    assert reach(b, a).cost == math.inf  # ahead in between, and behind at the end
     assert reach(a, a).cost == -math.inf
 
 
+def test_of_several_crossings_the_last_one_counts():
+    # Ahead by chance at the beginning, behind in the middle, ahead at the end.
+    a, b = curve([1, 10, 100], [0.52, 0.5, 0.9]), curve([1, 10, 100], [0.5, 0.7, 0.7])
+    assert reach(a, b).cost == pytest.approx(10**1.5)
+    # A curve that rises above a level and falls below it again does not keep it.
+    hill, level = curve([1, 10, 100], [0.1, 0.8, 0.1]), curve([1, 100], [0.6, 0.6])
+    assert reach(hill, level).cost == math.inf
+
+
 def test_touching_is_reaching():
-    a, b = curve([1, 10, 100], [0.1, 0.6, 0.1]), curve([1, 100], [0.6, 0.6])
+    a, b = curve([1, 10, 100], [0.1, 0.6, 0.8]), curve([1, 100], [0.6, 0.6])
     assert reach(a, b).cost == pytest.approx(10)
 
 

@@ -203,3 +203,16 @@ def test_a_law_of_the_wrong_form_is_never_supported_however_many_the_problems() 
     assert beyond.high < exact(0.5, 30, 256)
     assert beyond.miss[0] < -0.069 < beyond.miss[1]
     assert "a fit to the first 16 draws misses the coverage of all 64 by" in beyond.warning
+
+
+def test_a_law_below_what_was_reached_is_not_supported():
+    # All problems are solved at 64 draws, where a power law never gets: it ends a little below.
+    ks = [1, 2, 4, 8, 16, 32, 64]
+    rng = np.random.default_rng(3)
+    rates = rng.uniform(0.3, 0.6, 200)[:, None]
+    coverage = 1 - (1 - rates) ** np.array(ks)
+    coverage[:, -1] = 1.0
+    beyond = extrapolate(fit_coverage(ks, coverage), ks, coverage)
+    assert beyond.high < 1.0
+    assert not beyond.supported
+    assert "the law stays below the 100.0 % that 64 draws have reached" in beyond.warning

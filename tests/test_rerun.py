@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,8 @@ import yaml
 
 from tts_bench.cli import main
 from tts_bench.errors import UsageError
-from tts_bench.rerun import Recorded, differences, is_manifest, read_recorded
+from tts_bench.registry import shipped
+from tts_bench.rerun import differences, is_manifest, read_recorded
 from tts_bench.store import RunStore, resolve_run
 
 PLUGINS = Path(__file__).parent / "plugins"
@@ -216,12 +218,39 @@ def test_problems_that_are_gone_are_told(bench):
     assert "no longer has 1 of its 6 problems, first gone" in said
 
 
-@pytest.mark.parametrize(
-    "words", [["--include-path", "a"], ["--include-path=a"], ["--include_path", "a"]]
-)
-def test_folders_of_strategies_are_taken_from_the_recorded_command(words: list[str]):
-    recorded = Recorded(Path("manifest.json"), {"argv": ["tts-bench", "run", "s.yaml", *words]})
-    assert recorded.include_path == (Path("a"),)
+def test_folders_of_strategies_are_known_to_every_later_generation(bench):
+    Path("plug").mkdir()
+    own = (shipped("strategies") / "greedy.py").read_text()
+    Path("plug/mine_own.py").write_text(own)
+    Path("own.yaml").write_text(yaml.safe_dump({**SUITE, "strategies": ["mine_own"]}))
+    assert bench("--include-path", "plug", "-o", "o1", suite="own.yaml")[0] == 0
+    for before, now in (("o1", "o2"), ("o2", "o3")):
+        code, said = bench("-o", now, suite=f"{before}/own/latest/manifest.json")
+        assert code == 0, said
+        assert resolve_run(Path(now, "own")).read_manifest()["include_path"] == ["plug"]
+
+
+def test_a_replay_looks_where_the_completions_were_recorded(bench):
+    assert bench("-o", "kept")[0] == 0
+    manifest = "kept/mine/latest/manifest.json"
+    assert bench("--replay", suite=manifest)[0] == 0
+    assert not Path("results").exists()
+    assert len(list(Path("kept/mine").glob("*Z_*"))) == 2
+    code, said = bench("--replay", "-o", "elsewhere", suite=manifest)
+    assert (code, "nothing was ever recorded" in said) == (2, True)
+    Path("kept/generations.sqlite").rename("moved.sqlite")
+    code, said = bench("--replay", suite=manifest)
+    assert (code, said.count("\n")) == (2, 1)
+    assert "kept/generations.sqlite: say with -o which results folder has them" in said
+
+
+def test_a_manifest_under_another_name_is_told_its_name(bench):
+    assert bench()[0] == 0
+    shutil.copy(runs()[0].manifest_path, "m.json")
+    code, said = bench(suite="m.json")
+    assert (code, said.count("\n")) == (2, 1)
+    assert "error: m.json: the manifest of a run, and no suite" in said
+    assert "manifest.json" in said
 
 
 def test_only_a_file_of_that_name_is_a_manifest(tmp_path: Path):

@@ -178,6 +178,8 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
         if options[other] and options["replay"]:
             raise UsageError(f"--{other} and --replay exclude each other")
     again = rerun.read_recorded(Path(suite)) if rerun.is_manifest(suite) else None
+    if again is not None:
+        _take_folders(again, options)
     loaded = _load(suite, options, again)
     choices = RunOptions(
         output_path=options["output_path"],
@@ -186,6 +188,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
         replay=options["replay"],
         phases=options["phases"],
         argv=["tts-bench", *sys.argv[1:]],
+        include_path=options["include_path"],
         again=again,
     )
     plan = make_plan(loaded, choices)
@@ -313,10 +316,18 @@ def _load(suite: str, options: dict[str, Any], again: Recorded | None = None) ->
         concurrency=options["concurrency"],
         strategies=options["strategy"],
     )
+    registry = Registry(options["include_path"])
     if again is not None:
-        folders = options["include_path"] or again.include_path
-        return load_recorded(again, Registry(folders), overrides)
-    return load_suite(find_suite(suite), Registry(options["include_path"]), overrides)
+        return load_recorded(again, registry, overrides)
+    return load_suite(find_suite(suite), registry, overrides)
+
+
+def _take_folders(again: Recorded, options: dict[str, Any]) -> None:
+    """Let the recorded run say which folders are meant, where no option does."""
+    options["include_path"] = options["include_path"] or again.include_path
+    source = click.get_current_context().get_parameter_source("output_path")
+    if options["replay"] and source is click.core.ParameterSource.DEFAULT:
+        options["output_path"] = again.output_path
 
 
 def _numbers(option: str, text: str | None) -> list[int] | None:

@@ -52,13 +52,13 @@ class Reach:
     """
 
     cost: float
-    """Infinite where there is no crossing in the measured range: never caught up, never behind."""
+    """Infinite where there is none in the measured range: behind at its end, or never behind."""
     low: float
     high: float
     ahead: float
     """Share of the resamples without a crossing because the curve is never behind."""
     behind: float
-    """Share of the resamples without a crossing because it never catches up."""
+    """Share of the resamples without a crossing because it is behind at the end of the range."""
     problems: int
 
     @property
@@ -91,24 +91,27 @@ def pareto(costs: Sequence[float], accuracies: Sequence[float]) -> list[bool]:
 def reach(
     a: CostCurve, b: CostCurve, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Reach:
-    """The lowest cost at which `a`, having been behind `b`, is at least as accurate.
+    """The cost from which on `a`, having been behind `b`, stays at least as accurate.
 
-    Between measured points both curves are linear in log cost, and only costs that both have
-    measured are looked at. Where `b` is one point alone, it stands for its accuracy, whatever
-    that cost: the crossing is the cost at which `a` reaches it, looked for in all of `a`'s range.
+    Where curves cross several times the last crossing is meant: curves of similar systems begin
+    alike, and cross there by chance. Between measured points both curves are linear in log cost,
+    and only costs that both have measured are looked at. Where `b` is one point alone, it stands
+    for its accuracy, whatever that cost: the crossing is the cost at which `a` reaches it, looked
+    for in all of `a`'s range.
 
     The interval is a percentile bootstrap over problems. A resample without a crossing lies
-    beyond an end of the range, on the side that `a` is not behind or never catches up; so an end
-    of the interval may be open, and `ahead` and `behind` say how many they are. Raises ValueError
+    beyond an end of the range: below it where `a` is never behind, above it where `a` is behind
+    at the end. So an end of the interval may be open, and `ahead` and `behind` say how many
+    they are. Raises ValueError
     where `a` is one point, where the curves are of different problems, or share no cost.
     """
     if a.is_point:
         raise ValueError("a single point does not reach anything")
     if shared_costs(a, b) is None:
         raise ValueError("the curves share no cost")
-    found = _first_reach(_means(a, _once(a)), _means(b, _once(b)))
+    found = _last_reach(_means(a, _once(a)), _means(b, _once(b)))
     weights = _resampled(a.accuracy.shape[1], resamples, seed)
-    sample = _first_reach(_means(a, weights), _means(b, weights))
+    sample = _last_reach(_means(a, weights), _means(b, weights))
     sample = sample[~np.isnan(sample)]
     tail = (1 - confidence) / 2
     # Not interpolated: there is nothing between a number and infinity.
@@ -188,8 +191,8 @@ def _check_paired(a: CostCurve, b: CostCurve) -> None:
         raise ValueError("curves are compared on the same problems")
 
 
-def _first_reach(a: tuple[Array, Array], b: tuple[Array, Array]) -> Array:
-    """Log cost of the first crossing in each row; infinite without one, NaN without a range."""
+def _last_reach(a: tuple[Array, Array], b: tuple[Array, Array]) -> Array:
+    """Log cost of the last crossing in each row; infinite without one, NaN without a range."""
     (xs, ours), (others, theirs) = a, b
     if others.shape[1] == 1:
         knots, gaps = xs, ours - theirs
@@ -200,16 +203,14 @@ def _first_reach(a: tuple[Array, Array], b: tuple[Array, Array]) -> Array:
         empty = (low > high)[:, 0]
         knots = np.sort(np.clip(np.hstack([xs, others]), low, np.maximum(low, high)), axis=1)
         gaps = _interpolate(knots, xs, ours) - _interpolate(knots, others, theirs)
-    gaps = np.where(np.abs(gaps) <= _SAME, 0.0, gaps)
-    start = (gaps != 0).argmax(axis=1)
-    rows = np.arange(len(gaps))
-    behind = gaps[rows, start] < 0
-    reached = (gaps >= 0) & (np.arange(gaps.shape[1]) > start[:, None])
-    last = np.maximum(reached.argmax(axis=1), 1)
-    x0, x1, y0, y1 = (part[rows, i] for part in (knots, gaps) for i in (last - 1, last))
+    below = gaps < -_SAME
+    rows, width = np.arange(len(gaps)), gaps.shape[1]
+    last = width - 1 - below[:, ::-1].argmax(axis=1)
+    after = np.minimum(last + 1, width - 1)
+    x0, x1, y0, y1 = (part[rows, i] for part in (knots, gaps) for i in (last, after))
     where = x0 + (x1 - x0) * np.divide(-y0, y1 - y0, out=np.zeros_like(y0), where=y1 != y0)
-    found = np.where(reached.any(axis=1), where, np.inf)
-    return np.where(empty, np.nan, np.where(behind, found, -np.inf))
+    found = np.where(below[:, -1], np.inf, np.where(below.any(axis=1), where, -np.inf))
+    return np.where(empty, np.nan, found)
 
 
 def _interpolate(where: Array, xs: Array, ys: Array) -> Array:

@@ -31,6 +31,7 @@ class RunOptions:
     phases: bool = False
     """Draw everything, close the engine, and only then load the verifier (see `phases`)."""
     argv: Sequence[str] = ()
+    include_path: Sequence[Path] = ()
     again: Recorded | None = None
     """The run that is repeated, where its manifest stood for the suite."""
 

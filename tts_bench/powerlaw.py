@@ -83,7 +83,8 @@ class Extrapolation:
     pass rates it says little, so it is the form of the law that predicts. An interval over
     problems cannot show that the form is wrong; a trial can. And a trial so noisy that it could
     not show it supports nothing: that pool has too few problems or too few draws. Fewer than
-    8·`REACH` draws leave the trial less than `MIN_POINTS` doublings.
+    8·`REACH` draws leave the trial less than `MIN_POINTS` doublings. Nor is a law supported
+    that predicts less for more draws than the pool has reached.
     """
 
     k: float
@@ -213,6 +214,10 @@ def extrapolate(fit: CoverageFit, k: Sequence[float], coverage: ArrayLike) -> Ex
     most = float(draws.max())
     low, high = fit.interval(REACH * most)
     miss, warning = _trial(draws, values)
+    found = float(values[:, draws.argmax()].mean())
+    if not warning and high < found:
+        # More draws never solve less: the law has bent off below what is known already.
+        warning = f"the law stays below the {100 * found:.1f} % that {most:g} draws have reached"
     value = float(fit.predict(REACH * most))
     return Extrapolation(REACH * most, value, low, high, not warning, warning, miss)
 

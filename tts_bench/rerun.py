@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,12 +43,21 @@ class Recorded:
     @property
     def include_path(self) -> tuple[Path, ...]:
         """The folders of `--include-path`, which no suite names."""
-        words, found = list(self.manifest["argv"]), []
-        for place, word in enumerate(words):
-            option, equals, value = word.partition("=")
-            if option.replace("_", "-") == "--include-path":
-                found.append(value if equals else words[place + 1])
-        return tuple(map(Path, found))
+        return tuple(map(Path, self.manifest.get("include_path", ())))
+
+    @property
+    def output_path(self) -> Path:
+        """The results folder, which has the recorded completions.
+
+        Raises UsageError where they are no longer where the manifest says.
+        """
+        store = Path(self.path.resolve().parent, self.manifest["generations"])
+        if not store.is_file():
+            raise UsageError(
+                f"{self.path}: its completions are not in {os.path.normpath(store)}: "
+                "say with -o which results folder has them"
+            )
+        return store.resolve().parent
 
     def is_repeated_by(self, manifest: Mapping[str, Any]) -> bool:
         """Whether another run repeats this one and has not ended, so that it can go on."""

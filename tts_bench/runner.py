@@ -130,6 +130,7 @@ def _begin(
         **manifest.describe_suite(suite, plan.suite_hash),
         **manifest.describe_problems(suite.dataset_name, plan.dataset, plan.items),
         "generations": os.path.relpath(options.generations, run.folder),
+        "include_path": [str(folder) for folder in options.include_path],
     }
     earlier = run.read_manifest() if run.manifest_path.exists() else None
     verifier = manifest.describe_verifier(suite.verifier_name, opinion)

@@ -118,6 +118,10 @@ def find_suite(name: str) -> Path:
 def load_suite(path: Path, registry: Registry, overrides: Overrides | None = None) -> Suite:
     """Read, override, check and resolve a suite. Raises SuiteError with all of its faults."""
     document = read_yaml(path, str(path))
+    # JSON is YAML: a manifest would be read as a suite, with a fault for nearly every key.
+    if isinstance(document.data, dict) and {"format_version", "resolved"} <= document.data.keys():
+        again = "`tts-bench run` repeats it where it is called manifest.json"
+        raise SuiteError([f"{path}: the manifest of a run, and no suite; {again}"])
     return load_document(document, path, path.read_text("utf-8"), registry, overrides)
 
 

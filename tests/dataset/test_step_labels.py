@@ -138,8 +138,9 @@ def test_rows_without_labels_and_files_without_rows_are_one_clear_line(read, tmp
         read()
     with pytest.raises(DatasetError, match="no such file"):
         StepLabels(str(tmp_path / "absent.jsonl")).read()
-    with pytest.raises(DatasetError, match="no such file, and no id of the Hugging Face Hub"):
-        StepLabels("an odd name").read()
+    for source in ("an odd name", "./absent", "../absent/x", "~/absent", "absent/"):
+        with pytest.raises(DatasetError, match="no such file or folder, and no id of the Hugging"):
+            StepLabels(source).read()
 
 
 def test_a_hub_id_is_fetched_as_it_is_named(monkeypatch):

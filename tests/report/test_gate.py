@@ -7,7 +7,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from tts_bench.commands.gate import gate
 from tts_bench.errors import StoreError, UsageError
 from tts_bench.report.baseline import Baseline, make_baseline, read_baseline, write_baseline
 from tts_bench.report.gate import Limits, gate_exactly, gate_statistically
@@ -50,6 +52,21 @@ def test_a_baseline_file_is_the_run_that_it_was_made_of(make, rights, tmp_path):
 def test_a_baseline_is_made_of_complete_runs_only(make, rights):
     with pytest.raises(StoreError, match="complete run, not cancelled"):
         make_baseline(run_of(make, "a", rights, status="cancelled"))
+
+
+def test_a_baseline_of_a_part_is_called_one(make, rights, tmp_path):
+    path = tmp_path / "baseline.json"
+    for partial, said in (
+        (True, "warning: a baseline of a part: toy-1.5B, 6 of 200 problems"),
+        (False, ""),
+    ):
+        run = run_of(make, f"partial-{partial}", rights[:6], partial=partial)
+        done = CliRunner().invoke(gate, [str(run.run.folder), "--write-baseline", str(path)])
+        assert done.exit_code == 0
+        assert done.stdout == f"wrote     {path}\n"
+        assert done.stderr.startswith(said)
+        assert done.stderr.count("\n") == partial
+        path.unlink()
 
 
 def test_what_is_no_baseline_is_told_so(tmp_path):

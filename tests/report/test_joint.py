@@ -86,7 +86,7 @@ def test_no_crossing_is_said_with_its_side_and_with_open_ends(make):
     [ahead] = find_crossings(joint, FLOPS)
     assert not ahead.found
     assert ahead.reach.missing > 0.9
-    assert "ahead from 100 to 400" in crossings_markdown([ahead], "FLOPs")
+    assert "never behind from 100 to 400" in crossings_markdown([ahead], "FLOPs")
     assert "no crossing in the measured range: 1 of 1 pairs" in crossings_terminal([ahead], "x")
 
 
@@ -272,5 +272,16 @@ def test_curves_of_one_run_cross_too(make, tmp_path):
     # As between two runs: 3/4 lies halfway in log cost between 200 and 400.
     assert "best_of_n reaches greedy at 283 [" in done.output
     assert "| best_of_n | greedy | 283 [" in (tmp_path / "out" / "crossings.md").read_text()
-    wrong = CliRunner().invoke(report, [*command[:2], "best_of", "greedy"], standalone_mode=False)
-    assert isinstance(wrong.exception, UnknownName)
+    # A point of a curve, as a level.
+    joint = join([run], labels=[""])
+    [half] = find_crossings(joint, FLOPS, [("best_of_n", "best_of_n@2")])
+    assert (half.b.name, half.reach.cost) == ("best_of_n@2", pytest.approx(200))
+    with pytest.raises(UnknownName, match=r"unknown curve 'best_of_n@3'. Did you mean 'best_of_n@"):
+        joint.find("best_of_n@3")
+    before = sorted(run.folder.iterdir())
+    for pair, error in ((["best_of", "greedy"], UnknownName), (["greedy"] * 2, UsageError)):
+        wrong = CliRunner().invoke(report, [*command[:2], *pair], standalone_mode=False)
+        assert type(wrong.exception) is error
+        assert len(str(wrong.exception).splitlines()) == 1
+        assert wrong.output == ""
+    assert sorted(run.folder.iterdir()) == before

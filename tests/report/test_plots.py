@@ -245,6 +245,9 @@ def test_an_unknown_look_has_a_suggestion_and_a_bad_sheet_a_reason(tmp_path):
         check_look("papr")
     with pytest.raises(UsageError, match=r"absent\.mplstyle: No such file"):
         check_look(str(tmp_path / "absent.mplstyle"))
+    (tmp_path / "readme.md").write_text("font.size: 8\n")
+    with pytest.raises(UsageError, match=r"--style .*readme\.md: not an \.mplstyle file"):
+        check_look(str(tmp_path / "readme.md"))
     (tmp_path / "bad.mplstyle").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="not a text file"):
         check_look(str(tmp_path / "bad.mplstyle"))

@@ -73,12 +73,30 @@ def test_a_trained_reward_model_keeps_its_frozen_part(
 
 
 def test_no_more_layers_are_frozen_than_there_are(load: Callable[..., Any]):
-    with pytest.raises(ModelError, match="frozen_layers 3: the model has 2 layers"):
-        load(frozen_layers=3)
+    with pytest.raises(ModelError, match="frozen_layers 3: the model that is loaded has 2 layers"):
+        load(frozen_layers=3, added_layers=2)
 
 
-def test_a_model_from_scratch_has_its_own_number_of_layers(write_config: Callable[..., Path]):
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("added_layers", "a model from scratch has its own key 'layers'"),
+        ("frozen_layers", "a model from scratch would keep random weights"),
+    ],
+)
+def test_a_model_from_scratch_has_nothing_to_add_to_or_keep(
+    write_config: Callable[..., Path], key: str, message: str
+):
     shape = {"architecture": "llama", "tokenizer": "t", "hidden_size": 8, "layers": 1, "heads": 1}
-    path = write_config(model=shape, data="x.jsonl", added_layers=1)
-    with pytest.raises(SuiteError, match="a model from scratch has its own key 'layers'"):
+    path = write_config(model=shape, data="x.jsonl", **{key: 1})
+    with pytest.raises(SuiteError, match=message):
         load_config(PolicyConfig, path)
+
+
+def test_shipped_models_are_known_from_any_folder(
+    write_config: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(PolicyConfig, write_config(model="tts_bench/tiny/policy", data="x.jsonl"))
+    tokenizer = load_tokenizer(config)
+    assert len(tokenizer) == load_model(config, tokenizer, "AutoModelForCausalLM").vocab_size

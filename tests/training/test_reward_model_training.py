@@ -77,8 +77,10 @@ def test_more_tokens_of_a_step_may_carry_its_label(configure: Callable[..., Any]
     assert np.flatnonzero(found[2] == 1.0).tolist() == [ends[0] - 1, ends[0]]
     # A label never reaches back into the step before it.
     behind = found[99][ends[0] + 1 : ends[1] + 1]
-    assert (found[99][: ends[0] + 1] == 1.0).all()
     assert (behind == 0.0).all()
+    prompt = renderer.prompt_length("p")
+    assert (found[99][:prompt] == IGNORED).all()
+    assert (found[99][prompt : ends[0] + 1] == 1.0).all()
 
 
 def test_a_step_that_holds_the_delimiter_is_labelled_at_its_end(configure: Callable[..., Any]):

@@ -192,6 +192,15 @@ def test_a_folder_of_neither_kind_is_told_what_it_lacks(verify, files: Path):
     assert "torn: a run without its manifest.json" in errors
 
 
+def test_settings_without_the_key_of_their_block_are_told_where_they_belong(verify, files: Path):
+    for block in ({"name": "prm", "model": "m"}, {"name": f"{ORACLE}:Written"}, {"model": "m"}):
+        (files / "bare.yaml").write_text(yaml.safe_dump(block))
+        code, _, errors = verify(verifier="bare.yaml")
+        assert (code, errors.count("\n")) == (2, 1)
+        assert "bare.yaml: a verifier's settings; put them under the key `verifier:`" in errors
+    assert asked(files) == 0
+
+
 def test_a_folder_with_the_files_of_a_data_set_is_read(verify, files: Path):
     (files / "set").mkdir()
     (files / "set" / "test.jsonl").write_text((files / "rows.jsonl").read_text())

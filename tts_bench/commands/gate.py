@@ -56,6 +56,8 @@ def gate(
     run = read_series(resolve_run(run_folder))
     if write_baseline is not None:
         write(write_baseline, make_baseline(run))
+        if run.scope.limited:
+            click.echo(f"warning: a baseline of a part: {run.scope.extent}", err=True)
         click.echo(f"wrote     {write_baseline}")
         return 0
     if baseline is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from tts_bench.report.joint.crossing import Crossing
     from tts_bench.report.joint.lines import Joint
     from tts_bench.store import RunStore
 
@@ -76,14 +77,18 @@ def report(
     from tts_bench.store import resolve_run
 
     found = [resolve_run(path) for path in runs]
+    for a, b in pairs:
+        if a == b:
+            raise UsageError(f"--pair {a} {b}: a curve does not cross itself; name two")
     if len(found) == 1:
         if labels or strategy or force or (cost and not pairs):
             raise UsageError(
                 "--label, --strategy, --force, and --cost without --pair, are for several runs"
             )
+        crossings = _cross_within(found[0], pairs, cost or "flops")
         report_run(found[0], style=style, output=output)
-        if pairs:
-            _cross_within(found[0], pairs, cost or "flops", output)
+        if crossings:
+            _write_crossings(crossings, cost or "flops", output or found[0].folder)
         return 0
     from tts_bench.report.joint.lines import join
     from tts_bench.report.looks import check_look
@@ -107,18 +112,24 @@ def report_run(run: RunStore, *, style: str = "default", output: Path | None = N
         click.echo(f"wrote     {path}")
 
 
-def _cross_within(
-    run: RunStore, pairs: Sequence[tuple[str, str]], cost: str, output: Path | None
-) -> None:
+def _cross_within(run: RunStore, pairs: Sequence[tuple[str, str]], cost: str) -> Sequence[Crossing]:
+    """Where these curves of one run cross; before anything is written, as a name may be wrong."""
+    if not pairs:
+        return []
     from tts_bench.report.joint.crossing import find_crossings
-    from tts_bench.report.joint.crossing_text import crossings_terminal
     from tts_bench.report.joint.lines import COSTS, join
+
+    return find_crossings(join([run], labels=[""]), COSTS[cost], pairs)
+
+
+def _write_crossings(crossings: Sequence[Crossing], cost: str, folder: Path) -> None:
+    from tts_bench.report.joint.crossing_text import crossings_terminal
+    from tts_bench.report.joint.lines import COSTS
     from tts_bench.report.joint.write import write_crossings
 
     axis = COSTS[cost]
-    crossings = find_crossings(join([run], labels=[""]), axis, pairs)
     click.echo(crossings_terminal(crossings, axis.name))
-    for path in write_crossings(crossings, output or run.folder, axis):
+    for path in write_crossings(crossings, folder, axis):
         click.echo(f"wrote     {path}")
 
 

@@ -116,8 +116,10 @@ class StepLabels:
         path = Path(self.source).expanduser()
         if path.is_file() or path.suffix.lower() in READERS:
             return read_rows(self.source)
-        if not path.exists() and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", self.source):
-            raise DatasetError(f"{self.source}: no such file, and no id of the Hugging Face Hub")
+        if not path.exists() and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", self.source):
+            raise DatasetError(
+                f"{self.source}: no such file or folder, and no id of the Hugging Face Hub"
+            )
         return download(self.source, self.config, self.split, self.revision)[0]
 
     def _reader(self, names: Sequence[str], rows: Sequence[Row]) -> Callable[[Row], dict[str, Any]]:

@@ -121,7 +121,10 @@ def _settings(name: str) -> list[Any]:
     if name in styles.available:
         return [name]
     path = Path(name)
-    if path.suffix != ".mplstyle" and not path.is_file():
+    if path.suffix != ".mplstyle":
+        # matplotlib takes any text for a style sheet, and only warns of lines that it cannot use.
+        if path.is_file():
+            raise UsageError(f"--style {path}: not an .mplstyle file")
         hint = " The path of an .mplstyle file does, too."
         raise UnknownName("style", name, [*_OWN, *styles.available], hint)
     return [_read_sheet(path)]

@@ -108,12 +108,20 @@ def _check_limits(
             document.fault((*address, one.name), f"must be above {over}, not {value}")
 
 
+_OF_LOADED_MODELS = {
+    "added_layers": "a model from scratch has its own key 'layers'",
+    "frozen_layers": "a model from scratch would keep random weights",
+}
+
+
 def _check_needs(document: YamlDocument, cls: type[Any], values: Mapping[str, Any]) -> None:
     """Keys that must be there, or exclude each other."""
     if not values.get("model"):
         document.fault((), "missing key 'model'")
-    if values.get("added_layers") and isinstance(values.get("model"), dict):
-        document.fault(("added_layers",), "a model from scratch has its own key 'layers'")
+    if isinstance(values.get("model"), dict):
+        for key, why in _OF_LOADED_MODELS.items():
+            if values.get(key):
+                document.fault((key,), why)
     if issubclass(cls, GrpoConfig) and not values.get("dataset"):
         document.fault((), "missing key 'dataset'")
     if not issubclass(cls, DataConfig):

@@ -38,11 +38,15 @@ def silence(model: Any, first: int) -> None:
                 layer.get_submodule(name).weight.zero_()
 
 
-def freeze(model: Any, layers: int) -> None:
-    """Keep the embeddings and the lowest `layers` layers as they are. Raises ModelError."""
+def freeze(model: Any, layers: int, added: int = 0) -> None:
+    """Keep the embeddings and the lowest `layers` layers, none of the `added` ones, as they are.
+
+    Raises ModelError where there are not as many.
+    """
     own = _layers(model)
-    if layers > len(own):
-        raise ModelError(f"frozen_layers {layers}: the model has {len(own)} layers")
+    there = len(own) - added
+    if layers > there:
+        raise ModelError(f"frozen_layers {layers}: the model that is loaded has {there} layers")
     for part in (model.get_input_embeddings(), *own[:layers]):
         part.requires_grad_(False)
 

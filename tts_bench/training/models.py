@@ -12,7 +12,7 @@ import transformers
 
 from tts_bench.engine import tokenizer as text
 from tts_bench.engine.base import Engine
-from tts_bench.engine.weights import check_model_exists, load_error
+from tts_bench.engine.weights import check_model_exists, load_error, local_path
 from tts_bench.errors import ModelError
 from tts_bench.prompt import Prompt
 from tts_bench.training.config import Architecture, TrainingConfig
@@ -32,6 +32,7 @@ def load_tokenizer(config: TrainingConfig) -> Any:
     """The tokenizer of the model. Raises ModelError where there is none."""
     name = config.model.tokenizer if isinstance(config.model, Architecture) else config.model
     if isinstance(config.model, str):
+        name = local_path(name)
         check_model_exists(name)
     elif not (Path(name) / "tokenizer.json").is_file() and Path(name).is_dir():
         raise ModelError(f"{name} is no tokenizer's folder: it has no tokenizer.json")
@@ -57,9 +58,9 @@ def load_model(config: TrainingConfig, tokenizer: Any, auto_class: str, **settin
         _check_round_trip(fresh, tokenizer)
         model = factory.from_config(fresh)
     else:
-        model = _load(config, config.model, factory, settings)
+        model = _load(config, local_path(config.model), factory, settings)
     if config.frozen_layers:
-        freeze(model, config.frozen_layers)
+        freeze(model, config.frozen_layers, config.added_layers)
     return model
 
 

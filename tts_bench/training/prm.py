@@ -97,7 +97,7 @@ def encode(rows: Sequence[Row], config: PrmConfig, renderer: Renderer) -> list[E
             reading = renderer.render(solution.problem, solution.steps)
             ids = np.array(reading.token_ids, dtype=np.int32)
             labels = np.full(len(ids), IGNORED, dtype=np.float32)
-            before = -1
+            before = renderer.prompt_length(solution.problem) - 1
             for place, label in zip(reading.positions, solution.labels, strict=True):
                 if label is not None:
                     first = max(before, place - config.label_tokens) + 1

@@ -48,6 +48,10 @@ class Renderer:
             )
         return reading
 
+    def prompt_length(self, problem: str) -> int:
+        """Tokens before the first step, where steps are encoded by themselves."""
+        return len(self._prompts(problem))
+
     def token(self, text: str) -> int:
         """Id of a token of the format. Raises ModelError where the tokenizer has none."""
         ids = self._encode(text)

@@ -59,12 +59,22 @@ def read_setting(path: Path, registry: Registry, sets: Sequence[str] = ()) -> Se
     SuiteError with all faults.
     """
     document = read_yaml(path, str(path))
+    if _is_bare(document.data, registry):
+        raise SuiteError([f"{path}: a verifier's settings; put them under the key `verifier:`"])
     blocks = load_blocks(document, registry, [VERIFIERS, ENGINES], sets)
     if "verifier" not in blocks:
         raise SuiteError([f"{path}: missing key 'verifier': what to evaluate"])
     name, verifier = blocks["verifier"]
     engine = blocks["engine"][1] if "engine" in blocks and asks_policy(verifier) else None
     return Setting(name, verifier, engine, document.data["verifier"])
+
+
+def _is_bare(data: Any, registry: Registry) -> bool:
+    """Whether a file holds what belongs under `verifier:` without that key."""
+    if not isinstance(data, dict) or "verifier" in data:
+        return False
+    name = str(data.get("name"))
+    return "model" in data or ".py:" in name or name in registry.names(VERIFIERS)
 
 
 def asks_policy(verifier: Verifier) -> bool:

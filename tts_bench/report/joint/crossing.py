@@ -23,7 +23,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Two curves beside each other. `a` is the one that is behind first, where they cross."""
+    """Two curves beside each other. `a` is the one that was behind, where they cross."""
 
     a: Line
     b: Line
@@ -46,8 +46,8 @@ def find_crossings(
 ) -> list[Crossing]:
     """Every pair of curves of different runs, or those named as in `small:best_of_n`.
 
-    Of two curves, the one that is behind at the lowest cost they share reaches the other at the
-    crossing (`curves.reach` has the rule); a single point is reached. Gaps are taken at the ends
+    Of two curves, the one that ends ahead, having been behind, reaches the other at the crossing
+    (`curves.reach` has the rule); a single point is reached. Gaps are taken at the ends
     and in the (geometric) middle of the shared costs, or at the cost of the single point. Pairs
     of points, and curves without this cost, are left out; named ones raise UsageError.
     """
@@ -76,10 +76,11 @@ def _cross(a: Line, b: Line, joint: Joint, cost: Cost, resamples: int) -> Crossi
     level = cost_range(theirs)[0] if theirs.is_point else None
     range_ = shared_costs(ours, theirs)
     met = reach(ours, theirs, resamples=resamples) if range_ else None
-    if met is not None and met.cost == -math.inf and level is None:
-        # Never behind: it is the other one that may do the reaching.
-        a, b, ours, theirs = b, a, theirs, ours
-        met = reach(ours, theirs, resamples=resamples)
+    if met is not None and not math.isfinite(met.cost) and level is None:
+        # It may be the other one that does the reaching.
+        turned = reach(theirs, ours, resamples=resamples)
+        if math.isfinite(turned.cost):
+            a, b, ours, theirs, met = b, a, theirs, ours, turned
     gaps = tuple(
         Gap(at, gap_at(ours, theirs, at, resamples=resamples))
         for at in _places(ours, range_, level)

@@ -19,12 +19,12 @@ _HEADS = (
     "gap at equal {cost}, points",
 )
 _LEGEND = """\
-Curves are linear in accuracy and log cost between measured points. The first curve is behind the
-second at lower cost and reaches it at the crossing. A single point is reached where the curve has
-its accuracy; that cost follows as a multiple of the point's. Intervals are of a paired bootstrap
-over problems, `<` and `>` mean beyond the measured range, and *no crossing in* is the share of the
-resamples without one. Gaps are the first curve's accuracy minus the second's. Nothing is
-adjusted for the number of pairs."""
+Curves are linear in accuracy and log cost between measured points. From the crossing on the first
+curve, which was behind, stays at least as accurate as the second. A single point is reached where
+the curve has its accuracy; that cost follows as a multiple of the point's. Intervals are of a
+paired bootstrap over problems, `<` and `>` mean beyond the measured range, and *no crossing in* is
+the share of the resamples without one. Gaps are the first curve's accuracy minus the second's.
+Nothing is adjusted for the number of pairs."""
 _MOST_LINES = 15
 
 
@@ -72,8 +72,9 @@ def where(one: Crossing) -> str:
         return "none: no cost in common"
     found = one.reach
     if not one.found:
-        side = "ahead" if found.cost < 0 else "behind"
-        return f"none in the measured range: {side} from {si(one.range[0])} to {si(one.range[1])}"
+        low, high = map(si, one.range)
+        side = f"never behind from {low} to {high}" if found.cost < 0 else f"behind at {high}"
+        return f"none in the measured range: {side}"
     ratio = f" ({found.cost / one.level:.2g}x its cost)" if one.level else ""
     ends = ", ".join(_end(end, one.range) for end in (found.low, found.high))
     return f"{si(found.cost)} [{ends}]{ratio}"

@@ -79,6 +79,14 @@ class Line:
     outcomes: tuple[Mapping[str, Sequence[Outcome]], ...]
     """For each point, the outcomes of its cell by problem."""
 
+    def at(self, size: str) -> Line | None:
+        """Its point at this n as a line of its own."""
+        for point, found in zip(self.points, self.outcomes, strict=True):
+            if str(point.n) == size:
+                setting = f"{self.setting}@{size}"
+                return replace(self, setting=setting, points=(point,), outcomes=(found,))
+        return None
+
     @property
     def name(self) -> str:
         """The line among those of all runs: `small:best_of_n`; of one run alone, `best_of_n`."""
@@ -119,11 +127,16 @@ class Joint:
         return tuple(dict.fromkeys(cell.strategy for scope in self.scopes for cell in scope.cells))
 
     def find(self, name: str) -> Line:
-        """The line of this name. Raises UnknownName."""
+        """The line of this name, or its point at one n, as in `best_of_n@4`. Raises UnknownName."""
+        curve, at, size = name.rpartition("@")
         for line in self.lines:
             if line.name == name:
                 return line
-        raise UnknownName("curve", name, [line.name for line in self.lines])
+            if at and line.name == curve and (alone := line.at(size)):
+                return alone
+        names = [line.name for line in self.lines]
+        sizes = [f"{line.name}@{one.n}" for line in self.lines for one in line.points if one.n]
+        raise UnknownName("curve", name, [*names, *sizes] if at else names)
 
 
 def join(
