@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -60,8 +59,10 @@ _COMMANDS = {
     "compare": "compare",
     "export": "export",
     "gate": "gate",
+    "grade": "grade",
     "import": "import_pools",
     "label": "label",
+    "ls": "ls",
     "policy": "policy",
     "report": "report",
     "train": "train",
@@ -235,61 +236,6 @@ def validate(suite: str, **options: Any) -> int:
     loaded = _load(suite, options)
     plan = make_plan(loaded, RunOptions(options["output_path"], options["limit"]))
     click.echo(f"{loaded.path}: ok ({len(plan.items)} problems, {len(loaded.cells)} cells)")
-    return 0
-
-
-@cli.command(context_settings=_SETTINGS)
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--reference-field", required=True, help="Field with the reference answer.")
-@click.option("--response-field", required=True, help="Field with the answer or whole solution.")
-@click.option("--timeout", default=10.0, show_default=True, help="Seconds for one comparison.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON verdict per line, then a summary.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def grade(
-    file: Path,
-    reference_field: str,
-    response_field: str,
-    timeout: float,
-    as_json: bool,
-    debug: bool,
-) -> int:
-    """Grade the responses in FILE (JSON lines) against their references."""
-    from dataclasses import asdict
-
-    from tts_bench.grader import Grader
-    from tts_bench.verdicts import grade_file, summary
-
-    async def go() -> list[Any]:
-        async with Grader(timeout=timeout) as grader:
-            return await grade_file(file, reference_field, response_field, grader)
-
-    verdicts = asyncio.run(go())
-    total = summary(verdicts)
-    if as_json:
-        for verdict in verdicts:
-            click.echo(json.dumps(asdict(verdict), ensure_ascii=False))
-        click.echo(json.dumps({"summary": total}))
-        return 0
-    for number, verdict in enumerate(verdicts, 1):
-        word = "timeout" if verdict.timed_out else "correct" if verdict.correct else "wrong"
-        click.echo(f"{number}\t{word}\t{verdict.extracted}")
-    click.echo(" ".join(f"{key}={value}" for key, value in total.items()))
-    return 0
-
-
-@cli.command(context_settings=_SETTINGS)
-@click.argument(
-    "kind", type=click.Choice(["strategies", "suites", "engines", "verifiers", "datasets", "runs"])
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--include-path", multiple=True, type=click.Path(path_type=Path))
-@click.option("--output-path", "-o", type=click.Path(path_type=Path), default="results")
-def ls(kind: str, as_json: bool, include_path: tuple[Path, ...], output_path: Path) -> int:
-    """List what a suite can name, with parameters and defaults; or suites, or runs."""
-    from tts_bench import listing
-
-    rows = listing.rows(kind, include_path, output_path)
-    click.echo(json.dumps(rows, indent=2) if as_json else listing.text(rows))
     return 0
 
 

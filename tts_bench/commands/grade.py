@@ -1,0 +1,49 @@
+"""`tts-bench grade`: answers in a file against their references."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--reference-field", required=True, help="Field with the reference answer.")
+@click.option("--response-field", required=True, help="Field with the answer or whole solution.")
+@click.option("--timeout", default=10.0, show_default=True, help="Seconds for one comparison.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON verdict per line, then a summary.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def grade(
+    file: Path,
+    reference_field: str,
+    response_field: str,
+    timeout: float,
+    as_json: bool,
+    debug: bool,
+) -> int:
+    """Grade the responses in FILE (JSON lines) against their references."""
+    from dataclasses import asdict
+
+    from tts_bench.grader import Grader
+    from tts_bench.verdicts import grade_file, summary
+
+    async def go() -> list[Any]:
+        async with Grader(timeout=timeout) as grader:
+            return await grade_file(file, reference_field, response_field, grader)
+
+    verdicts = asyncio.run(go())
+    total = summary(verdicts)
+    if as_json:
+        for verdict in verdicts:
+            click.echo(json.dumps(asdict(verdict), ensure_ascii=False))
+        click.echo(json.dumps({"summary": total}))
+        return 0
+    for number, verdict in enumerate(verdicts, 1):
+        word = "timeout" if verdict.timed_out else "correct" if verdict.correct else "wrong"
+        click.echo(f"{number}\t{word}\t{verdict.extracted}")
+    click.echo(" ".join(f"{key}={value}" for key, value in total.items()))
+    return 0
