@@ -141,7 +141,7 @@ def arguments(config: TrainingConfig, folder: OutputFolder, steps: int) -> dict[
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
         "max_steps": steps,
-        "logging_steps": config.log_every,
+        "logging_steps": min(config.log_every, steps),
         "save_strategy": "steps",
         "save_steps": config.save_every or steps,
         "save_total_limit": config.keep_checkpoints,
