@@ -64,6 +64,12 @@ def test_points_have_names_and_misspelt_ones_a_suggestion(make):
     assert find_point(run, "best_of_n@4").n == 4
     with pytest.raises(UsageError, match=r"best_of_m@4: no such point.*Did you mean 'best_of_n@"):
         find_point(run, "best_of_m@4")
+    cells = [make.cell("budget_forcing", waits=waits) for waits in (0, 1)]
+    attempts = [make.attempt(one["id"], "p0", make.pool(["1"])) for one in cells]
+    forced = read_series(make.run(cells, attempts))
+    # Names that do not tell points apart are no help.
+    with pytest.raises(UsageError, match=r"it has budget_forcing \(waits=0\), .* \(waits=1\)"):
+        find_point(forced, "greedy")
     with pytest.raises(UsageError, match="a point of both runs"):
         compare(run, run, a_point="greedy")
 

@@ -125,7 +125,7 @@ def find_point(run: RunSeries, name: str) -> Series:
     if found:
         choices = ", ".join(repr(one.name) for one in found)
         raise UsageError(f"{name}: {run.scope.run} has several of that name: {choices}")
-    known = [_short(one) for one in run.series]
+    known = _known(run)
     hint = did_you_mean(name, known) or f"; it has {_names(run)}"
     raise UsageError(f"{name}: no such point in {run.scope.run}{hint}")
 
@@ -135,7 +135,13 @@ def _short(one: Series) -> str:
 
 
 def _names(run: RunSeries) -> str:
-    return ", ".join(dict.fromkeys(_short(one) for one in run.series))
+    return ", ".join(_known(run))
+
+
+def _known(run: RunSeries) -> list[str]:
+    """The shortest name of each point that no other has."""
+    count = Counter(_short(one) for one in run.series)
+    return [one.name if count[_short(one)] > 1 else _short(one) for one in run.series]
 
 
 def _match(a: RunSeries, b: RunSeries) -> tuple[list[tuple[Series, Series]], list[str]]:
