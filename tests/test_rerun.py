@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,14 @@ def bench(tmp_path: Path, monkeypatch, capsys):
     return bench
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C works, also where the tests run in a shell's background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def runs() -> list[RunStore]:
     return [RunStore(one) for one in sorted(Path("results/mine").glob("*Z_*"))]
 
@@ -81,6 +90,7 @@ def test_a_manifest_gives_the_same_attempts_in_a_new_folder(bench):
     assert resolve_run(Path("results/mine")).folder == new.folder.resolve()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_each_repetition_is_a_new_run_and_a_stopped_one_goes_on(bench, monkeypatch):
     assert bench()[0] == 0
     manifest = runs()[0].manifest_path
