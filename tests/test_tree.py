@@ -56,6 +56,22 @@ def test_columns_hold_what_each_step_adds():
     assert whole_texts(tree) == [one.candidate.text for one in nodes]
 
 
+def test_a_step_that_was_cut_within_a_character_goes_on_with_or_without_it():
+    nodes = [
+        node(0, "a\ufffd"),
+        node(1, "a\u00e9 b", parent=0, path=(0, 0)),  # completed
+        node(2, "a\ufffdc", parent=0, path=(0, 1)),  # never completed
+        node(3, "d\ufffd\ufffd", path=(1,)),  # does not go on
+        node(4, "a\u00e9 b\ufffd", parent=1, path=(0, 0, 0)),
+        node(5, "a\u00e9 b\u4e2d", parent=4, path=(0, 0, 0, 0)),
+    ]
+    tree = columns(nodes)
+    assert tree.text == ("a", "\u00e9 b", "\ufffdc", "d\ufffd\ufffd", "", "\u4e2d")
+    texts = [one.candidate.text for one in nodes]
+    # The mark of a character that others complete is theirs; every other text is as it was.
+    assert whole_texts(tree) == ["a", *texts[1:4], "a\u00e9 b", texts[5]]
+
+
 @pytest.mark.parametrize(
     "nodes",
     [

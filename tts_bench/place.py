@@ -6,10 +6,7 @@ from dataclasses import dataclass, replace
 
 from tts_bench.engine.base import Completion, Engine
 from tts_bench.engine.tokenizer import TAIL_TOKENS, added_from
-from tts_bench.types import Candidate
-
-_CUT = "\N{REPLACEMENT CHARACTER}"
-"""What a decoder writes for a character of which not all bytes are there."""
+from tts_bench.types import CUT, Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Place:
         A draw that was cut within a character ends with a mark for it, which the tokens behind
         it may complete: what these add holds the whole character then, and the mark goes.
         """
-        if not self.text.endswith(_CUT):
+        if not self.text.endswith(CUT):
             return self.text + done.text
         tail = (self.prompt_ids + self.token_ids)[-TAIL_TOKENS:]
         before = engine.decode(tail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tts_bench.types import Candidate, Node, SearchTree
+from tts_bench.types import CUT, Candidate, Node, SearchTree
 
 
 def top(nodes: Sequence[Node], k: int) -> list[Node]:
@@ -23,7 +23,8 @@ def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
 def columns(nodes: Sequence[Node]) -> SearchTree:
     """What is stored of a search.
 
-    Raises ValueError where a node stands there twice, or before what it continues.
+    A character within which a step was cut off stands in the steps behind it, which complete it
+    or not. Raises ValueError where a node stands there twice, or before what it continues.
     """
     places: dict[int | None, int] = {}
     parents: list[int | None] = []
@@ -31,17 +32,20 @@ def columns(nodes: Sequence[Node]) -> SearchTree:
     for place, node in enumerate(nodes):
         candidate = node.candidate
         parent = places.get(candidate.parent)
-        above = "" if parent is None else nodes[parent].candidate.text
+        above = "" if parent is None else nodes[parent].candidate.text.rstrip(CUT)
         lost = parent is None and candidate.parent is not None
         if candidate.id in places or lost or not candidate.text.startswith(above):
             raise ValueError(f"candidate {candidate.id} does not fit into the tree of the search")
         places[candidate.id] = place
         parents.append(parent)
         texts.append(candidate.text[len(above) :])
+    goes_on = set(parents)
     return SearchTree(
         parent=tuple(parents),
         step=tuple(len(node.candidate.path) for node in nodes),
-        text=tuple(texts),
+        text=tuple(
+            text.rstrip(CUT) if place in goes_on else text for place, text in enumerate(texts)
+        ),
         score=tuple(node.score.value for node in nodes),
     )
 

@@ -17,6 +17,9 @@ FinishReason = Literal["stop", "length"]
 Status = Literal["ok", "no_answer", "budget", "error"]
 """How an attempt ended; only `ok` has an answer, and anything else counts as wrong."""
 
+CUT = "\N{REPLACEMENT CHARACTER}"
+"""What a decoder writes for a character of which not all bytes are there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
