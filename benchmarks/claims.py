@@ -37,7 +37,8 @@ ADAPTIVE = (
     *((f"compute_optimal@{n} (selector=best)", f"best_of_n@{n}") for n in (4, 16)),
     *((f"compute_optimal@{n} (selector=majority)", f"self_consistency@{n}") for n in (4, 16)),
 )
-"""Each beside the flat strategy that chooses alike and draws as many as it may at most."""
+"""Each beside the flat strategy that chooses alike and draws as many as it may at most, or the
+next size below; as many as its mean where one budget is shared out."""
 
 
 def verdict(estimate: Estimate) -> str:
@@ -88,9 +89,8 @@ def saved(run: RunSeries) -> Iterator[str]:
     for adaptive, flat in ADAPTIVE:
         found = compare_points(find_point(run, flat), find_point(run, adaptive))
         gap, times = found.difference, found.ratios["tokens"]
-        lost = "yes" if gap.low > 0 else "no" if gap.high < 0 else "undecided"
         factor = f"{times.value:.2f} [{times.low:.2f}, {times.high:.2f}]"
-        yield f"| {adaptive} | {flat} | {signed_interval(gap)} | {lost} | {factor} |"
+        yield f"| {adaptive} | {flat} | {signed_interval(gap)} | {verdict(gap)} | {factor} |"
 
 
 def curve(line: Line, cost: str, joint: Joint) -> CostCurve:
