@@ -22,6 +22,7 @@ import click
 
 from tts_bench.dataset.arithmetic import LEVELS, Arithmetic, Difficulty, draw_problem
 from tts_bench.steps import split_steps
+from tts_bench.store import write_atomically
 from tts_bench.training.arithmetic import (
     CAREFUL,
     DELIMITER,
@@ -114,25 +115,27 @@ def evaluation_problems() -> frozenset[str]:
 
 
 def write_files(folder: Path) -> None:
-    """Write the tokenizer and every training file into a folder, made where it is missing."""
-    write_tokenizer(folder / "tokenizer")
+    """Write every training file and the tokenizer into a folder, made where it is missing.
+
+    The tokenizer comes last: where it is, all of them are.
+    """
     for name, file in FILES.items():
         _write(folder / f"{name}.jsonl", rows_of(name, file))
+    write_tokenizer(folder / "tokenizer")
 
 
 def write_samples(samples: Path, folder: Path) -> None:
-    """Label a policy's solutions step by step and as a whole: `prm.jsonl` and `orm.jsonl`."""
+    """Label a policy's solutions as a whole and step by step: `orm.jsonl`, then `prm.jsonl`."""
     held_out = evaluation_problems()
     rows = [json.loads(line) for line in samples.read_text("utf-8").splitlines()]
     own = [(row["prompt"], row["completion"]) for row in rows if row["prompt"] not in held_out]
-    _write(folder / "prm.jsonl", (prm_row(*pair) for pair in own))
     _write(folder / "orm.jsonl", (orm_row(*pair, reference(pair[0])) for pair in own))
+    _write(folder / "prm.jsonl", (prm_row(*pair) for pair in own))
 
 
 def _write(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8", newline="\n") as out:
-        out.writelines(json.dumps(row) + "\n" for row in rows)
+    write_atomically(file, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 @click.command()
