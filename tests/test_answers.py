@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_bench.answers import canonical, canonical_quick, equal, equal_quick, extract
-from tts_bench.notation import plain
+from tts_bench.answers.equality import canonical, canonical_quick, equal, equal_quick
+from tts_bench.answers.extract import extract
+from tts_bench.answers.notation import plain
 
 
 def _rows(folder: Path, name: str) -> list[dict[str, str]]:
@@ -252,7 +253,7 @@ def test_what_cannot_be_parsed_keeps_a_form_of_its_own(text: str) -> None:
 
 def test_plain_answers_import_neither_sympy_nor_math_verify() -> None:
     code = (
-        "import sys; from tts_bench.answers import canonical, equal\n"
+        "import sys; from tts_bench.answers.equality import canonical, equal\n"
         "assert canonical('$1,234$') == '1234' and equal('073', '73') and equal('1/2', '.5')\n"
         "assert canonical('x = (1, 2]') == '(1,2]'\n"
         "assert not {'sympy', 'math_verify', 'latex2sympy2_extended'} & set(sys.modules)"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tts_bench import grader as grader_module
-from tts_bench.grader import Grader, Question, Reply, _Worker
+from tts_bench.answers import grader as grader_module
+from tts_bench.answers.grader import Grader, Question, Reply, _Worker
 
 TOWER = "9^{9^{9^{9}}}"
 """Keeps sympy busy in one long multiplication, out of reach of any Python signal handler."""
@@ -185,7 +185,7 @@ def test_constructing_starts_nothing() -> None:
 
 ORPHANING = f"""
 import asyncio
-from tts_bench.grader import Grader
+from tts_bench.answers.grader import Grader
 
 async def main():
     async with Grader(workers=2, timeout=1.0) as grader:

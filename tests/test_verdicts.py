@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from tts_bench.answers.grade_file import Verdict, find_answer, grade_file, summary
+from tts_bench.answers.grader import Grader
 from tts_bench.errors import UsageError
-from tts_bench.grader import Grader
-from tts_bench.verdicts import Verdict, find_answer, grade_file, summary
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> Path:

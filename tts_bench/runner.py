@@ -15,12 +15,12 @@ from typing import Any
 
 from tts_bench import manifest
 from tts_bench.allocation import Job, allocated
+from tts_bench.answers.grader import Grader
 from tts_bench.attempt import Bench
 from tts_bench.engine.base import EngineInfo, first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import StoreError, TtsBenchError
 from tts_bench.generations import GenerationStore
-from tts_bench.grader import Grader
 from tts_bench.phases import Drawn, draw_pools
 from tts_bench.plan import Plan, RunOptions, finished
 from tts_bench.progress import Progress

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tts_bench.answers import boxed
+from tts_bench.answers.extract import boxed
 from tts_bench.errors import BudgetExhausted
 from tts_bench.select import SELECTORS
 from tts_bench.session import Session

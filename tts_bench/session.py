@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from tts_bench import answers
+from tts_bench.answers.extract import boxed, extract
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.ledger import Call, Ledger
 from tts_bench.place import Place
@@ -24,7 +24,7 @@ from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
 from tts_bench.verifier.base import Verifier
 
 Canonicalize = Callable[[Sequence[str]], Awaitable[list[str]]]
-"""Canonical forms of answers, in order (see `answers.canonical`)."""
+"""Canonical forms of answers, in order (see `canonical`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ def _find_answer(text: str, done: Completion) -> str | None:
     The last number of an unfinished calculation is nobody's answer, and "the answer is 1" may
     have been about to become 12.
     """
-    return answers.boxed(text) if done.finish_reason == "length" else answers.extract(text)
+    return boxed(text) if done.finish_reason == "length" else extract(text)
 
 
 def draw_seed(

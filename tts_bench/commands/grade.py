@@ -28,8 +28,8 @@ def grade(
     """Grade the responses in FILE (JSON lines) against their references."""
     from dataclasses import asdict
 
-    from tts_bench.grader import Grader
-    from tts_bench.verdicts import grade_file, summary
+    from tts_bench.answers.grade_file import grade_file, summary
+    from tts_bench.answers.grader import Grader
 
     async def go() -> list[Any]:
         async with Grader(timeout=timeout) as grader:

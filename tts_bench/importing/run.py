@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tts_bench import answers, environment, manifest
+from tts_bench import environment, manifest
+from tts_bench.answers.extract import extract
+from tts_bench.answers.grader import Grader
 from tts_bench.dataset.base import content_hash
 from tts_bench.engine.base import Completion
 from tts_bench.errors import UsageError
 from tts_bench.flops import ModelShape
 from tts_bench.generations import GenerationStore
-from tts_bench.grader import Grader
 from tts_bench.importing.pools import RecordedPool, disagreements
 from tts_bench.select import SELECTORS
 from tts_bench.store import FORMAT_VERSION, RunStore, new_run_id, point_latest, write_atomically
@@ -131,7 +132,7 @@ def _cells(pools: Sequence[RecordedPool], at: tuple[int, ...]) -> list[dict[str,
 
 async def _grade(pool: RecordedPool, grader: Grader, store: GenerationStore, digest: str) -> Pool:
     """The pool's columns, graded here; its texts go into the generation store."""
-    found = [answers.extract(text) for text in pool.text]
+    found = [extract(text) for text in pool.text]
     verdicts = await grader.grade(pool.item.reference, found)
     forms = iter(await grader.canonical([answer for answer in found if answer is not None]))
     numbers: dict[str, int] = {}

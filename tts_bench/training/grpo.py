@@ -20,11 +20,11 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from tts_bench import answers
+from tts_bench.answers.extract import boxed, extract
+from tts_bench.answers.grader import Grader
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.engine.tokenizer import decode, end_ids
 from tts_bench.errors import ModelError, UsageError
-from tts_bench.grader import Grader
 from tts_bench.training.callbacks import LOG, CsvLog, StopWhenAsked
 from tts_bench.training.config import GrpoConfig
 from tts_bench.training.folder import OutputFolder
@@ -95,7 +95,7 @@ class CorrectAnswer:
     def _answer(self, ids: Sequence[int]) -> str | None:
         text = decode(self._tokenizer, ids)
         is_finished = bool(ids) and ids[-1] in self._ends
-        return answers.extract(text) if is_finished else answers.boxed(text)
+        return extract(text) if is_finished else boxed(text)
 
     async def _grade(
         self, references: Sequence[str], found: Sequence[str | None]

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tts_bench.answers.grader import Grader
 from tts_bench.engine.base import first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import ReplayMiss, StoreError, TtsBenchError, UsageError
 from tts_bench.generations import GenerationStore
-from tts_bench.grader import Grader
 from tts_bench.progress import Progress
 from tts_bench.registry import source_hash
 from tts_bench.steps import first_error as first_wrong

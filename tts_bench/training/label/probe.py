@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from tts_bench import answers
+from tts_bench.answers.extract import boxed, extract
 from tts_bench.engine.base import Engine, EngineInfo, first_error
 from tts_bench.errors import TtsBenchError
 from tts_bench.ledger import Budget, Ledger, Meter
@@ -96,7 +96,7 @@ class Probe:
         """
         if self.trace.cut_off:
             return None
-        found = answers.extract(self.trace.prefix(len(self.trace.steps)))
+        found = extract(self.trace.prefix(len(self.trace.steps)))
         [verdict] = await self._desk.grader.grade(self._reference, [found])
         if verdict is None:
             raise TtsBenchError(f"grading its own answer {found!r:.60} timed out")
@@ -143,7 +143,7 @@ class Probe:
 
 def final_answer(text: str, finish_reason: FinishReason) -> str | None:
     """The answer of a whole solution; of one that was cut off, only one in a box."""
-    return answers.boxed(text) if finish_reason == "length" else answers.extract(text)
+    return boxed(text) if finish_reason == "length" else extract(text)
 
 
 async def all_of(calls: Iterable[Awaitable[T]]) -> list[T]:

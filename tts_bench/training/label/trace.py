@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tts_bench import answers
+from tts_bench.answers.extract import stated
 from tts_bench.errors import UsageError
 from tts_bench.steps import split_steps
 from tts_bench.types import Problem
@@ -59,7 +59,7 @@ def is_cut_off(text: str, delimiter: str, finish_reason: object) -> bool:
     So it did where it was cut off (`length`), and where it ends behind a step without having
     announced an answer: a search leaves such texts when its budget is spent.
     """
-    paused = text.endswith(delimiter) and answers.stated(text) is None
+    paused = text.endswith(delimiter) and stated(text) is None
     return finish_reason == "length" or paused
 
 

@@ -1,8 +1,8 @@
 """An answer as a small tree: what its text alone can tell, without algebra.
 
 Numbers, words, lists, intervals, matrices and numbers in a base are read here; whatever needs
-algebra is left as `Formula` for `tts_bench.formulas`. Nothing here imports sympy, so it is safe
-on any text.
+algebra is left as `Formula` for `tts_bench.answers.formulas`. Nothing here imports sympy, so it is
+safe on any text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tts_bench.notation import plain, tidy
+from tts_bench.answers.notation import plain, tidy
 
 MAX_LENGTH = 1000
 """Longer answers (characters) are compared as text only."""

@@ -19,9 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from tts_bench import answers, formulas
+from tts_bench.answers import formulas
+from tts_bench.answers.equality import canonical, canonical_quick, equal, equal_quick
+from tts_bench.answers.notation import plain
 from tts_bench.errors import TtsBenchError
-from tts_bench.notation import plain
 
 _BATCH = 32
 """Questions sent to a worker at once; few enough to spread over the workers."""
@@ -164,8 +165,8 @@ def _verdict(reply: Reply) -> bool | None:
 def _quick(question: Question) -> Reply:
     """The reply where no algebra is needed, else None."""
     if question.reference is None:
-        return answers.canonical_quick(question.answer)
-    return answers.equal_quick(question.reference, question.answer)
+        return canonical_quick(question.answer)
+    return equal_quick(question.reference, question.answer)
 
 
 class _Worker:
@@ -271,5 +272,5 @@ def _alarm(seconds: float) -> None:
 
 def _reply(question: Question) -> Reply:
     if question.reference is None:
-        return answers.canonical(question.answer)
-    return answers.equal(question.reference, question.answer)
+        return canonical(question.answer)
+    return equal(question.reference, question.answer)

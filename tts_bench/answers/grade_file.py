@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tts_bench import answers
+from tts_bench.answers.extract import extract, stated
+from tts_bench.answers.grader import Grader
 from tts_bench.errors import UsageError, did_you_mean
-from tts_bench.grader import Grader
 
 _BARE_LENGTH = 200
 _BARE_WORDS = 3
@@ -58,18 +58,18 @@ def find_answer(response: str) -> str | None:
 
     An announced answer (a box, "the answer is", `####`) is taken. Without one, a single line of
     at most 200 characters and three words outside LaTeX is an answer itself, such as
-    `18 eggs` or `Evelyn`. Anything else is a solution, and searched as `answers.extract` does.
+    `18 eggs` or `Evelyn`. Anything else is a solution, and searched as `extract` does.
     """
     text = response.strip()
     if not text:
         return None
-    if announced := answers.stated(text):
+    if announced := stated(text):
         return announced
     words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\text\{[^{}]*\}|\\[A-Za-z]+", " ", text))
     is_line = "\n" not in text and len(text) <= _BARE_LENGTH
     cut_off = "\\boxed" in text
     bare = is_line and len(words) <= _BARE_WORDS and not cut_off
-    return text if bare else answers.extract(text)
+    return text if bare else extract(text)
 
 
 def read_rows(path: Path, reference_field: str, response_field: str) -> list[_Row]:

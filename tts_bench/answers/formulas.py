@@ -17,7 +17,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from tts_bench.notation import plain
+from tts_bench.answers.notation import plain
 
 _DIGITS = 20
 _PRIME = 999_983
