@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench import Completion, Engine, EngineInfo, Request
-from tts_bench.flops import ModelShape
+from tts_bench.cost.flops import ModelShape
 
 SUITE = """
 dataset: {{name: arithmetic, problems: {problems}}}

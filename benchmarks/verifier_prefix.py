@@ -23,10 +23,10 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from tts_bench.cost.ledger import Meter
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
-from tts_bench.ledger import Meter
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Verifier
 from tts_bench.verifier.formats import Format

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tts_bench.flops import ModelShape, Parameters, UnknownShape, parameters
-from tts_bench.shapes import shape_from_config
+from tts_bench.cost.flops import ModelShape, Parameters, UnknownShape, parameters
+from tts_bench.cost.shapes import shape_from_config
 
 LLAMA_1B = {
     "model_type": "llama",

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import EngineError, ReplayMiss, StoreError
 from tts_bench.generations import GenerationStore, read_texts
-from tts_bench.ledger import Call
 from tts_bench.types import Sampling, Score
 from tts_bench.verifier.base import Scoring
 

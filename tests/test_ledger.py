@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Budget, Call, Ledger, Meter, PrefixIndex
 from tts_bench.errors import BudgetExhausted
-from tts_bench.flops import ModelShape
-from tts_bench.ledger import Budget, Call, Ledger, Meter, PrefixIndex
 
 SHAPE = ModelShape(layers=2, hidden=8, heads=2, kv_heads=1, head_dim=4, intermediate=16, vocab=32)
 ids = st.lists(st.integers(0, 2), max_size=8).map(tuple)

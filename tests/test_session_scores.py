@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from counted_verifier import CountedVerifier
 
+from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import VerifierError
-from tts_bench.flops import ModelShape
-from tts_bench.ledger import Budget, Ledger, Meter
 from tts_bench.session import Session
 from tts_bench.types import Problem, Sampling
 

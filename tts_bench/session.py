@@ -16,8 +16,8 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from tts_bench.answers.extract import boxed, extract
+from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
-from tts_bench.ledger import Call, Ledger
 from tts_bench.place import Place
 from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.cells import Cell, expand
+from tts_bench.cost.ledger import Budget
 from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import SuiteError, UsageError, did_you_mean
 from tts_bench.fields import build, check, unknown_key
-from tts_bench.ledger import Budget
 from tts_bench.overrides import Overrides, set_values
 from tts_bench.plugins import build_plugin, load_class
 from tts_bench.prompt import Prompt

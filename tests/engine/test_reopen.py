@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from transformers_runs import run
 
+from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.reopen import reopen
 from tts_bench.engine.tokenizer import StopStrings, names_special
 from tts_bench.engine.tokenizer import reopen as reopen_tokens
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.generations import GenerationStore
-from tts_bench.ledger import Budget, Ledger, Meter
 from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.registry import STRATEGIES, Registry
 from tts_bench.session import Session

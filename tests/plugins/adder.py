@@ -15,7 +15,7 @@ import signal
 from dataclasses import dataclass
 
 from tts_bench import Completion, Engine, EngineInfo, Request, ScriptedEngine
-from tts_bench.flops import ModelShape
+from tts_bench.cost.flops import ModelShape
 
 SHAPE = ModelShape(layers=1, hidden=4, heads=1, kv_heads=1, head_dim=4, intermediate=8, vocab=300)
 STEP = re.compile(r"-?\d+ \+ \d+ = (-?\d+)\n\n")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tts_bench import Candidate, Problem, Score
+from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.errors import VerifierError
-from tts_bench.flops import ModelShape
-from tts_bench.ledger import Call
 from tts_bench.steps import split_steps
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 

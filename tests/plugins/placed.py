@@ -20,7 +20,7 @@ from tts_bench import (
     ScriptedEngine,
     Verifier,
 )
-from tts_bench.ledger import Call
+from tts_bench.cost.ledger import Call
 from tts_bench.verifier.base import VerifierInfo
 
 NOTES, FAIL = "PLACED_NOTES", "PLACED_FAIL"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tts_bench import Candidate, Problem, Score
+from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
-from tts_bench.flops import ModelShape
-from tts_bench.ledger import Call
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 
 SHAPE = ModelShape(layers=1, hidden=4, heads=1, kv_heads=1, head_dim=4, intermediate=8, vocab=300)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tts_bench.flops import ModelShape
+from tts_bench.cost.flops import ModelShape
 from tts_bench.select import SELECTORS
 from tts_bench.store import RunStore
 from tts_bench.types import Attempt, Measurement, Pool, Usage

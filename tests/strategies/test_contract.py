@@ -20,12 +20,12 @@ from scripted_attempts import Attempt as ScriptedAttempt
 
 from tts_bench.attempt import Bench
 from tts_bench.cells import Cell
+from tts_bench.cost.ledger import Budget
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import BudgetExhausted, EngineError
 from tts_bench.fields import field_types
-from tts_bench.ledger import Budget
 from tts_bench.prompt import Prompt
 from tts_bench.registry import STRATEGIES, Registry
 from tts_bench.strategy import SuiteStrategy

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Completion
 from tts_bench.engine.scripted import ScriptedEngine
-from tts_bench.ledger import Budget, Ledger, Meter
 from tts_bench.registry import STRATEGIES, Registry
 from tts_bench.session import Session
 from tts_bench.types import Problem, Sampling

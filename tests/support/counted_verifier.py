@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.scripted import ScriptedEngine
-from tts_bench.ledger import Call
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Request
 from tts_bench.engine.scripted import Script, ScriptedEngine
-from tts_bench.ledger import Budget, Ledger, Meter
 from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.registry import STRATEGIES, Registry
 from tts_bench.session import Session

@@ -10,9 +10,9 @@ from functools import cache
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.scripted import Script, ScriptedEngine
-from tts_bench.ledger import Budget, Ledger, Meter
 from tts_bench.registry import STRATEGIES, Registry
 from tts_bench.session import Session
 from tts_bench.types import Candidate, Problem, Sampling, Score, Solution

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from counted_verifier import MODEL, CountedVerifier, candidate, policy
 
+from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import ReplayMiss, VerifierError
-from tts_bench.flops import ModelShape
 from tts_bench.generations import GenerationStore
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo

@@ -9,11 +9,11 @@ import pytest
 from asked_engines import decided, noting
 from counted_verifier import candidate, policy
 
+from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Meter
 from tts_bench.engine.base import Completion, Engine
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import EngineError, ModelError, VerifierError
-from tts_bench.flops import ModelShape
-from tts_bench.ledger import Meter
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.generative import GenerativeVerifier, verdicts

@@ -12,11 +12,11 @@ from asked_engines import ModelOnPaper, decided, noting
 from counted_verifier import candidate, policy
 from transformers_runs import engine as transformers_engine
 
+from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Call, Meter
 from tts_bench.engine.base import Engine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.errors import EngineError, ModelError, VerifierError
-from tts_bench.flops import ModelShape
-from tts_bench.ledger import Call, Meter
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.cached import pack, unpack

@@ -10,7 +10,7 @@ import pytest
 import torch
 from reward_models import make, score_rounds
 
-from tts_bench.ledger import Meter
+from tts_bench.cost.ledger import Meter
 from tts_bench.verifier.prefixes import PrefixStore
 from tts_bench.verifier.prm import ProcessRewardModel
 from tts_bench.verifier.reader import batches, ready

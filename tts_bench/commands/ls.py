@@ -1,11 +1,21 @@
-"""`tts-bench ls`: what a suite can name, and what has been run."""
+"""`tts-bench ls`: names, one-line descriptions and parameters of what a suite can name; runs."""
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from tts_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from tts_bench.registry import Kind, Registry
+
+Row = dict[str, Any]
 
 
 @click.command()
@@ -17,8 +27,76 @@ import click
 @click.option("--output-path", "-o", type=click.Path(path_type=Path), default="results")
 def ls(kind: str, as_json: bool, include_path: tuple[Path, ...], output_path: Path) -> int:
     """List what a suite can name, with parameters and defaults; or suites, or runs."""
-    from tts_bench import listing
-
-    rows = listing.rows(kind, include_path, output_path)
-    click.echo(json.dumps(rows, indent=2) if as_json else listing.text(rows))
+    rows = find_rows(kind, include_path, output_path)
+    click.echo(json.dumps(rows, indent=2) if as_json else as_text(rows))
     return 0
+
+
+def find_rows(kind: str, include: Sequence[Path], output_path: Path) -> list[Row]:
+    """One row for each thing of that kind; a broken plug-in is a row with its error."""
+    from tts_bench.registry import KINDS, Registry, shipped
+
+    if kind == "suites":
+        return [_suite(path) for path in sorted(shipped("suites").glob("*.yaml"))]
+    if kind == "runs":
+        return [_run(path.parent) for path in sorted(output_path.glob("*/*Z_*/manifest.json"))]
+    registry = Registry(include)
+    return [_plugin(registry, KINDS[kind], name) for name in registry.names(KINDS[kind])]
+
+
+def as_text(found: list[Row]) -> str:
+    """The rows for a terminal."""
+    if not found:
+        return "none"
+    width = max(len(row["name"]) for row in found) + 2
+    lines = []
+    for row in found:
+        lines.append(f"{row['name']:<{width}}{row.get('error') or row.get('about', '')}")
+        for parameter in row.get("parameters", []):
+            default = "required" if parameter["required"] else parameter["default"]
+            lines.append(f"{'':<{width}}  {parameter['name']}: {parameter['type']} = {default}")
+    return "\n".join(lines)
+
+
+def _plugin(registry: Registry, kind: Kind, name: str) -> Row:
+    from tts_bench.fields import field_types, parameters
+
+    try:
+        cls = registry.load(kind, name)
+        field_types(cls)
+    except UsageError as error:
+        return {"name": name, "error": f"broken: {error}"}
+    about = (inspect.getdoc(cls) or "").partition("\n")[0]
+    found = [
+        {
+            "name": one.name,
+            "type": one.type,
+            "default": one.default,
+            "required": one.required,
+        }
+        for one in parameters(cls)
+    ]
+    return {"name": name, "about": about, "parameters": found}
+
+
+def _suite(path: Path) -> Row:
+    from tts_bench.yamlfile import read_yaml
+
+    try:
+        data = read_yaml(path, path.name).data
+    except UsageError as error:
+        return {"name": path.stem, "error": f"broken: {error}"}
+    about = data.get("description", "") if isinstance(data, dict) else ""
+    return {"name": path.stem, "about": " ".join(str(about).split())}
+
+
+def _run(folder: Path) -> Row:
+    from tts_bench.store import RunStore
+
+    try:
+        manifest = RunStore(folder).read_manifest()
+    except UsageError as error:
+        return {"name": str(folder), "error": str(error)}
+    partial = ", partial" if manifest["partial"] else ""
+    about = f"{manifest['status']}{partial}, {manifest['engine']['model']}, {manifest['started']}"
+    return {"name": str(folder), "about": about}

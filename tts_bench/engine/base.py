@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
+from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.reopen import Reopened
 from tts_bench.errors import EngineError, ModelError, TtsBenchError
-from tts_bench.flops import ModelShape
 from tts_bench.types import FinishReason, Sampling
 
 

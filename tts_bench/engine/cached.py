@@ -12,10 +12,10 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any, Protocol
 
+from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, brief
 from tts_bench.engine.reopen import Reopened
 from tts_bench.errors import EngineError, ReplayMiss
-from tts_bench.flops import ModelShape
 
 _INFO = "engine|"
 

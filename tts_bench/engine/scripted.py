@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
 from tts_bench.engine.reopen import Reopened, reopen
-from tts_bench.flops import ModelShape
 
 Script = Callable[[str, Request], "str | Completion"]
 """(text of the prompt, request) -> what the model writes, or a whole Completion."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tts_bench.cost.flops import ModelShape, UnknownShape
+from tts_bench.cost.shapes import shape_from_config
 from tts_bench.errors import ModelError, did_you_mean
-from tts_bench.flops import ModelShape, UnknownShape
-from tts_bench.shapes import shape_from_config
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".gguf"})
 TEXT_SUFFIXES = frozenset({".json", ".jinja", ".txt", ".model", ".py"})

@@ -13,10 +13,10 @@ from typing import Any
 from tts_bench import environment, manifest
 from tts_bench.answers.extract import extract
 from tts_bench.answers.grader import Grader
+from tts_bench.cost.flops import ModelShape
 from tts_bench.dataset.base import content_hash
 from tts_bench.engine.base import Completion
 from tts_bench.errors import UsageError
-from tts_bench.flops import ModelShape
 from tts_bench.generations import GenerationStore
 from tts_bench.importing.pools import RecordedPool, disagreements
 from tts_bench.select import SELECTORS

@@ -11,9 +11,9 @@ from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, first_error
 from tts_bench.errors import EngineError, TtsBenchError, VerifierError
-from tts_bench.ledger import Call
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Verifier, VerifierInfo
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
+from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
-from tts_bench.flops import ModelShape
-from tts_bench.ledger import Call
 from tts_bench.types import Candidate, Problem, Score
 
 

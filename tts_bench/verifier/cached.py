@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Call, common_prefix
 from tts_bench.engine.base import Engine, EngineInfo, brief
 from tts_bench.errors import ReplayMiss, VerifierError
-from tts_bench.flops import ModelShape
-from tts_bench.ledger import Call, common_prefix
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.errors import ModelError
-from tts_bench.ledger import Call
 from tts_bench.steps import split_steps
 from tts_bench.types import Candidate, Problem, Sampling, Score
 from tts_bench.verifier.asking import ChatVerifier, all_at_once, charge, draw_seed, fill

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.engine.weights import load_error, local_path
 from tts_bench.errors import EngineError, ModelError, VerifierError
-from tts_bench.ledger import Call
 from tts_bench.steps import Aggregate, aggregate, split_steps
 from tts_bench.types import Candidate, Problem, Sampling, Score
 from tts_bench.verifier.asking import AskingVerifier

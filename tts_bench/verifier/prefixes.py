@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from torch import Tensor
 
-from tts_bench.ledger import common_prefix
+from tts_bench.cost.ledger import common_prefix
 
 Tensors: TypeAlias = tuple[Tensor, ...]
 """What is kept of some tokens; each tensor has one entry for each of them in dimension -2."""

@@ -14,8 +14,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+from tts_bench.cost.ledger import common_prefix
 from tts_bench.engine.decode import ATTENTION, attention
-from tts_bench.ledger import common_prefix
 from tts_bench.verifier.prefixes import Prefix, PrefixStore
 
 Ids: TypeAlias = tuple[int, ...]

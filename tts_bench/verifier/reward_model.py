@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.weights import check_model_exists, load_error, local_path
 from tts_bench.errors import ModelError, VerifierError
-from tts_bench.ledger import Call
 from tts_bench.verifier.backend import Backend, Loading, Outputs, Reading
 from tts_bench.verifier.base import Verifier, VerifierInfo
 from tts_bench.verifier.formats import Format, OutcomeFormat

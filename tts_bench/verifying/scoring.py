@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from tts_bench.cost.ledger import Call, Meter
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import (
@@ -23,7 +24,6 @@ from tts_bench.errors import (
     VerifierError,
 )
 from tts_bench.generations import GenerationStore
-from tts_bench.ledger import Call, Meter
 from tts_bench.progress import Progress
 from tts_bench.registry import ENGINES, VERIFIERS, Registry
 from tts_bench.suite import load_blocks

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from tts_bench.answers.extract import boxed, extract
+from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Engine, EngineInfo, first_error
 from tts_bench.errors import TtsBenchError
-from tts_bench.ledger import Budget, Ledger, Meter
 from tts_bench.prompt import Prompt
 from tts_bench.session import Session
 from tts_bench.training.label.trace import Trace

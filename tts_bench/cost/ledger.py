@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tts_bench.cost.flops import ModelShape
 from tts_bench.errors import BudgetExhausted
-from tts_bench.flops import ModelShape
 from tts_bench.types import Usage
 
 Counts = NDArray[np.int64]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tts_bench.flops import ModelShape, UnknownShape
+from tts_bench.cost.flops import ModelShape, UnknownShape
 
 Config = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""What an attempt costs: tokens, FLOPs and the shapes of models."""
