@@ -13,9 +13,9 @@ import click
 from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from tts_bench.labelling.base import Labeller
+    from tts_bench.labelling.job import Job
     from tts_bench.suite import Suite
-    from tts_bench.training.label.job import Job
-    from tts_bench.training.label.labeller import Labeller
 
 _EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
 _PATH = click.Path(path_type=Path)
@@ -96,7 +96,7 @@ _THRESHOLD = click.option(
 @_THRESHOLD
 def mc(rollouts: int, threshold: float, **options: Any) -> int:
     """Monte Carlo: complete every prefix of the SOLUTIONS with SUITE's policy (Math-Shepherd)."""
-    from tts_bench.training.label.rollouts import MonteCarlo
+    from tts_bench.labelling.rollouts import MonteCarlo
 
     return _label(MonteCarlo(rollouts, threshold), options)
 
@@ -107,7 +107,7 @@ def mc(rollouts: int, threshold: float, **options: Any) -> int:
 @_THRESHOLD
 def omega(rollouts: int, threshold: float, **options: Any) -> int:
     """Find the first wrong step by binary search over prefixes (OmegaPRM)."""
-    from tts_bench.training.label.rollouts import BinarySearch
+    from tts_bench.labelling.rollouts import BinarySearch
 
     return _label(BinarySearch(rollouts, threshold), options)
 
@@ -120,7 +120,7 @@ def omega(rollouts: int, threshold: float, **options: Any) -> int:
 )
 def judge(tries: int, template: Path | None, **options: Any) -> int:
     """Ask SUITE's model for the first wrong step of each solution."""
-    from tts_bench.training.label.judge import TEMPLATE, Judge
+    from tts_bench.labelling.judge import TEMPLATE, Judge
 
     text = template.read_text("utf-8") if template else TEMPLATE
     return _label(Judge(text, tries), options)
@@ -133,8 +133,8 @@ def judge(tries: int, template: Path | None, **options: Any) -> int:
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def consensus(first: Path, second: Path, output: Path, debug: bool) -> int:
     """Keep the solutions on whose first wrong step FIRST and SECOND agree."""
-    from tts_bench.training.label import agreement, summary
-    from tts_bench.training.label.label_file import read_labels, write_labels
+    from tts_bench.labelling import agreement, summary
+    from tts_bench.labelling.label_file import read_labels, write_labels
 
     if output.exists():
         raise UsageError(f"{output} exists: choose another --output")
@@ -153,8 +153,8 @@ def consensus(first: Path, second: Path, output: Path, debug: bool) -> int:
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def compare(first: Path, second: Path, debug: bool) -> int:
     """Say how far the labels of FIRST agree with those of SECOND."""
-    from tts_bench.training.label import agreement, summary
-    from tts_bench.training.label.label_file import read_labels
+    from tts_bench.labelling import agreement, summary
+    from tts_bench.labelling.label_file import read_labels
 
     for line in summary.agreement_lines(agreement.compare(read_labels(first), read_labels(second))):
         click.echo(line)
@@ -162,10 +162,10 @@ def compare(first: Path, second: Path, debug: bool) -> int:
 
 
 def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
-    from tts_bench.training.label import summary
-    from tts_bench.training.label.job import Job
-    from tts_bench.training.label.solutions import Solutions
-    from tts_bench.training.label.trace import distinct
+    from tts_bench.labelling import summary
+    from tts_bench.labelling.job import Job
+    from tts_bench.labelling.solutions import Solutions
+    from tts_bench.labelling.trace import distinct
 
     suite = _suite(options)
     solutions = Solutions(
@@ -195,11 +195,11 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
 
 
 def _execute(job: Job, display: Any) -> int:
+    from tts_bench.labelling import summary
+    from tts_bench.labelling.job import Result, execute
+    from tts_bench.labelling.manifest import totals
     from tts_bench.progress import Progress
     from tts_bench.runner import cancel_on_sigterm
-    from tts_bench.training.label import summary
-    from tts_bench.training.label.job import Result, execute
-    from tts_bench.training.label.record import totals
 
     async def go() -> Result:
         cancel_on_sigterm()

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tts_bench.labelling.label_file import LabelRow
+from tts_bench.labelling.rollouts import labels_of
 from tts_bench.steps import first_error
-from tts_bench.training.label.label_file import LabelRow
-from tts_bench.training.label.rollouts import labels_of
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "step_labels.py"
 

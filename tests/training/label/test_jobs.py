@@ -13,7 +13,7 @@ import pytest
 
 from tts_bench.commands.label import label
 from tts_bench.errors import UsageError
-from tts_bench.training.label.label_file import LabelRow, read_labels
+from tts_bench.labelling.label_file import LabelRow, read_labels
 
 MIXED = [(0, {}), (1, {0: 1}), (2, {2: -4}), (3, {4: 10}), (4, {1: 3, 3: 2}), (5, {2: 1, 4: -3})]
 FIRST_ERRORS = [-1, 0, 2, 4, 1, 2]

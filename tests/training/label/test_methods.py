@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_bench.errors import UsageError
-from tts_bench.training.label.agreement import compare, consensus
-from tts_bench.training.label.judge import Judge, first_wrong_step
-from tts_bench.training.label.label_file import LabelFile, LabelRow, read_labels, write_labels
-from tts_bench.training.label.rollouts import BinarySearch, MonteCarlo, labels_of
-from tts_bench.training.label.trace import Trace
+from tts_bench.labelling.agreement import compare, consensus
+from tts_bench.labelling.judge import Judge, first_wrong_step
+from tts_bench.labelling.label_file import LabelFile, LabelRow, read_labels, write_labels
+from tts_bench.labelling.rollouts import BinarySearch, MonteCarlo, labels_of
+from tts_bench.labelling.trace import Trace
 from tts_bench.types import Candidate, Problem
 
 

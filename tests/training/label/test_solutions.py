@@ -15,10 +15,10 @@ from tts_bench.commands.label import label
 from tts_bench.dataset.base import Dataset, Item, LoadedDataset
 from tts_bench.dataset.jsonl import JsonlDataset
 from tts_bench.errors import DatasetError, StoreError, UsageError
+from tts_bench.labelling.label_file import read_labels
+from tts_bench.labelling.solutions import Solutions
+from tts_bench.labelling.trace import Trace, complete_steps, distinct
 from tts_bench.store import resolve_run
-from tts_bench.training.label.label_file import read_labels
-from tts_bench.training.label.solutions import Solutions
-from tts_bench.training.label.trace import Trace, complete_steps, distinct
 from tts_bench.types import Problem
 
 

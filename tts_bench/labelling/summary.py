@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tts_bench.training.label.agreement import Agreement
-from tts_bench.training.label.job import Job
-from tts_bench.training.label.trace import Distinct
+from tts_bench.labelling.agreement import Agreement
+from tts_bench.labelling.job import Job
+from tts_bench.labelling.trace import Distinct
 
 MANY_CUT_OFF = 0.05
 """Share of rollouts cut off above which labels are doubtful."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tts_bench.errors import UsageError
-from tts_bench.training.label.label_file import LabelRow
+from tts_bench.labelling.label_file import LabelRow
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
-from tts_bench.training.label.label_file import Labels
-from tts_bench.training.label.probe import Probe
-from tts_bench.training.label.trace import Trace
+from tts_bench.labelling.label_file import Labels
+from tts_bench.labelling.probe import Probe
+from tts_bench.labelling.trace import Trace
 
 
 @dataclass(frozen=True)

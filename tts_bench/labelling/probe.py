@@ -11,9 +11,9 @@ from tts_bench.answers.extract import boxed, extract
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Engine, EngineInfo, first_error
 from tts_bench.errors import TtsBenchError
+from tts_bench.labelling.trace import Trace
 from tts_bench.prompt import Prompt
 from tts_bench.session import Session
-from tts_bench.training.label.trace import Trace
 from tts_bench.types import Candidate, FinishReason, Problem, Sampling, Usage
 from tts_bench.verifier.confidence import ConfidenceVerifier
 

@@ -16,16 +16,16 @@ from tts_bench.engine.base import first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import ReplayMiss, StoreError, TtsBenchError, UsageError
 from tts_bench.generations import GenerationStore
+from tts_bench.labelling.base import Labeller, settings
+from tts_bench.labelling.label_file import LabelFile, LabelRow, Labels
+from tts_bench.labelling.manifest import begin, check_same, now, totals
+from tts_bench.labelling.probe import RIGHT, Desk, Probe
+from tts_bench.labelling.trace import Trace
 from tts_bench.progress import Progress
 from tts_bench.registry import source_hash
 from tts_bench.steps import first_error as first_wrong
 from tts_bench.store import check_space
 from tts_bench.suite import Suite
-from tts_bench.training.label.label_file import LabelFile, LabelRow, Labels
-from tts_bench.training.label.labeller import Labeller, settings
-from tts_bench.training.label.probe import RIGHT, Desk, Probe
-from tts_bench.training.label.record import begin, check_same, now, totals
-from tts_bench.training.label.trace import Trace
 from tts_bench.types import Sampling
 
 

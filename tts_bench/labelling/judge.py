@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tts_bench.errors import TtsBenchError, UsageError
+from tts_bench.labelling.base import Estimate
+from tts_bench.labelling.label_file import Labels
+from tts_bench.labelling.probe import Probe
+from tts_bench.labelling.trace import Trace
 from tts_bench.steps import NO_ERROR
-from tts_bench.training.label.label_file import Labels
-from tts_bench.training.label.labeller import Estimate
-from tts_bench.training.label.probe import Probe
-from tts_bench.training.label.trace import Trace
 from tts_bench.types import Candidate
 
 TEMPLATE = """\

@@ -12,8 +12,8 @@ from typing import Any
 from tts_bench import environment
 from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import UsageError
-from tts_bench.training.label.label_file import FORMAT_VERSION, LabelRow
-from tts_bench.training.label.probe import CUT_OFF, NOT_GRADED, RIGHT
+from tts_bench.labelling.label_file import FORMAT_VERSION, LabelRow
+from tts_bench.labelling.probe import CUT_OFF, NOT_GRADED, RIGHT
 
 _ENGINE = ("engine", "model", "revision", "dtype", "max_model_len")
 """What decides the draws of an engine."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tts_bench.errors import UsageError
-from tts_bench.training.label.label_file import Labels
-from tts_bench.training.label.labeller import Estimate
-from tts_bench.training.label.probe import RIGHT, Probe, all_of
-from tts_bench.training.label.trace import Trace
+from tts_bench.labelling.base import Estimate
+from tts_bench.labelling.label_file import Labels
+from tts_bench.labelling.probe import RIGHT, Probe, all_of
+from tts_bench.labelling.trace import Trace
 
 
 @dataclass(frozen=True)
