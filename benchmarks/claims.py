@@ -24,7 +24,7 @@ from tts_bench.report.coverage import Curve
 from tts_bench.report.format import si, signed_interval
 from tts_bench.report.joint.lines import COSTS, Joint, Line, join
 from tts_bench.report.series import RunSeries, read_series
-from tts_bench.store import resolve_run
+from tts_bench.store.runs import resolve_run
 
 SEARCHES = ("beam_search", "dvts", "rebase", "particle_filter", "mcts")
 WITHOUT_VERIFIER = ("logprob_beam_search", "mcts value=confidence")

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tts_bench.store import RunStore, resolve_run
+from tts_bench.store.runs import RunStore, resolve_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOLLM2 = ROOT / "models" / "SmolLM2-135M-Instruct"

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from tts_bench import environment
+from tts_bench.store import environment
 
 
 def test_versions_hardware_and_commit_are_told():

@@ -14,7 +14,7 @@ from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import EngineError, ReplayMiss, StoreError
-from tts_bench.generations import GenerationStore, read_texts
+from tts_bench.store.generations import GenerationStore, read_texts
 from tts_bench.types import Sampling, Score
 from tts_bench.verifier.base import Scoring
 
@@ -53,7 +53,7 @@ def test_what_put_has_returned_survives_kill_9(tmp_path: Path):
 import asyncio, os, signal
 from pathlib import Path
 from tts_bench.engine.base import Completion
-from tts_bench.generations import GenerationStore
+from tts_bench.store.generations import GenerationStore
 async def go():
     async with GenerationStore(Path({str(tmp_path / "g.sqlite")!r})) as store:
         for i in range(1000):

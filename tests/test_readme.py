@@ -11,7 +11,7 @@ import pytest
 
 from tts_bench.cli import main
 from tts_bench.fields import field_types
-from tts_bench.store import resolve_run
+from tts_bench.store.runs import resolve_run
 from tts_bench.suite import _KEYS
 from tts_bench.types import Sampling
 

@@ -17,7 +17,7 @@ from tts_bench.cli import main
 from tts_bench.errors import UsageError
 from tts_bench.registry import shipped
 from tts_bench.rerun import differences, is_manifest, read_recorded
-from tts_bench.store import RunStore, resolve_run
+from tts_bench.store.runs import RunStore, resolve_run
 
 PLUGINS = Path(__file__).parent / "plugins"
 SUITE = {

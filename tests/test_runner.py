@@ -16,7 +16,7 @@ import yaml
 
 from tts_bench.cli import main
 from tts_bench.report.build import write_report
-from tts_bench.store import RunStore, resolve_run
+from tts_bench.store.runs import RunStore, resolve_run
 
 PLUGIN = Path(__file__).parent / "plugins" / "scripted.py"
 SUITE = {

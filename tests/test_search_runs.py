@@ -12,8 +12,8 @@ import yaml
 
 from tts_bench.cli import main
 from tts_bench.report.content import build_report
-from tts_bench.report.outcomes import distinct_draws
-from tts_bench.store import RunStore, resolve_run
+from tts_bench.store.runs import RunStore, resolve_run
+from tts_bench.store.texts import distinct_draws
 from tts_bench.tree import whole_texts
 
 pytestmark = pytest.mark.usefixtures("undrawn")

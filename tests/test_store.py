@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tts_bench.errors import StoreError
-from tts_bench.store import RunStore, find_run, point_latest, resolve_run, write_atomically
+from tts_bench.store.runs import RunStore, find_run, point_latest, resolve_run, write_atomically
 from tts_bench.types import Attempt, Measurement, Pool, Usage
 
 

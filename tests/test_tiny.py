@@ -17,7 +17,7 @@ from tts_bench.cli import main
 from tts_bench.dataset.arithmetic import Arithmetic
 from tts_bench.report.series import read_series
 from tts_bench.steps import split_steps
-from tts_bench.store import resolve_run
+from tts_bench.store.runs import resolve_run
 from tts_bench.training.arithmetic import Care, check_each_step, reference, write_solution
 
 ROOT = Path(__file__).resolve().parents[1]

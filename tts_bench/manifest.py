@@ -7,11 +7,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from tts_bench import environment
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import StoreError
-from tts_bench.store import FORMAT_VERSION
+from tts_bench.store import environment
+from tts_bench.store.runs import FORMAT_VERSION
 from tts_bench.suite import Suite
 from tts_bench.verifier.base import VerifierInfo
 

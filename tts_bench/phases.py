@@ -19,8 +19,8 @@ from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion, Request, first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import TtsBenchError, UsageError
-from tts_bench.generations import GenerationStore
 from tts_bench.progress import Progress
+from tts_bench.store.generations import GenerationStore
 from tts_bench.strategy import SuiteStrategy
 from tts_bench.suite import Suite
 from tts_bench.types import Attempt, Candidate, Measurement, Problem, Score

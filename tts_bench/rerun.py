@@ -16,7 +16,7 @@ from tts_bench.dataset.base import Item
 from tts_bench.errors import UsageError
 from tts_bench.overrides import Overrides
 from tts_bench.registry import Registry
-from tts_bench.store import FORMAT_VERSION
+from tts_bench.store.runs import FORMAT_VERSION
 from tts_bench.suite import Suite, load_document
 from tts_bench.yamlfile import YamlDocument
 

@@ -20,12 +20,12 @@ from tts_bench.attempt import Bench
 from tts_bench.engine.base import EngineInfo, first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import StoreError, TtsBenchError
-from tts_bench.generations import GenerationStore
 from tts_bench.phases import Drawn, draw_pools
 from tts_bench.plan import Plan, RunOptions, finished
 from tts_bench.progress import Progress
 from tts_bench.rerun import differences
-from tts_bench.store import RunStore, check_space, point_latest, write_atomically
+from tts_bench.store.generations import GenerationStore
+from tts_bench.store.runs import RunStore, check_space, point_latest, write_atomically
 from tts_bench.strategy import SuiteStrategy
 from tts_bench.suite import Suite
 from tts_bench.verifier.base import VerifierInfo

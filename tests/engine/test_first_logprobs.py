@@ -17,7 +17,7 @@ from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.errors import EngineError
-from tts_bench.generations import GenerationStore, read_texts
+from tts_bench.store.generations import GenerationStore, read_texts
 from tts_bench.types import Sampling
 
 ONE = Sampling(max_tokens=1, temperature=0)

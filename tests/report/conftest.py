@@ -14,7 +14,7 @@ import pytest
 
 from tts_bench.cost.flops import ModelShape
 from tts_bench.select import SELECTORS
-from tts_bench.store import RunStore
+from tts_bench.store.runs import RunStore
 from tts_bench.types import Attempt, Measurement, Pool, Usage
 
 SHAPE = ModelShape(

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from tts_bench.errors import StoreError, UnknownName
-from tts_bench.generations import GenerationStore
 from tts_bench.report.build import build_report, write_report
+from tts_bench.store.generations import GenerationStore
 
 TEXTS = ["summary.json", "table.md", "table.csv"]
 NAMES = ["accuracy_vs_flops", "accuracy_vs_tokens", "coverage", "by_level", "by_subject"]

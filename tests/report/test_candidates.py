@@ -7,8 +7,8 @@ import pytest
 
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
-from tts_bench.generations import GenerationStore
 from tts_bench.report.candidates import write_candidates
+from tts_bench.store.generations import GenerationStore
 
 
 def fill(path, texts):

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tts_bench.cli import main
-from tts_bench.store import RunStore, resolve_run
+from tts_bench.store.runs import RunStore, resolve_run
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 SUITE = {

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tts_bench.engine.base import Completion
-from tts_bench.generations import GenerationStore
 from tts_bench.report.build import build_report
 from tts_bench.report.page.write import write_page
-from tts_bench.store import RunStore
+from tts_bench.store.generations import GenerationStore
+from tts_bench.store.runs import RunStore
 from tts_bench.types import SearchTree
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from tts_bench.cli import cli
 from tts_bench.commands.train import train
 from tts_bench.errors import StoreError
-from tts_bench.store import resolve_run
+from tts_bench.store.runs import resolve_run
 from tts_bench.training.collect import collect
 
 

@@ -15,7 +15,7 @@ from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import ReplayMiss, VerifierError
-from tts_bench.generations import GenerationStore
+from tts_bench.store.generations import GenerationStore
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 from tts_bench.verifier.cached import CachedVerifier, pack, score_key, unpack

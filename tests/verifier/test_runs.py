@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tts_bench.cli import main
-from tts_bench.store import resolve_run
+from tts_bench.store.runs import resolve_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -12,7 +12,7 @@ import yaml
 
 from tts_bench.cli import main
 from tts_bench.registry import Registry
-from tts_bench.store import resolve_run
+from tts_bench.store.runs import resolve_run
 from tts_bench.types import Score
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifying.figures import Choices

@@ -40,7 +40,7 @@ def compare(
     from tts_bench.report.compare import compare as compare_runs
     from tts_bench.report.flips import write_flips
     from tts_bench.report.series import read_series
-    from tts_bench.store import resolve_run
+    from tts_bench.store.runs import resolve_run
 
     a, b = (read_series(resolve_run(path)) for path in (run_a, run_b))
     comparison = compare_runs(a, b, a_point=a_point, b_point=b_point, force=force)

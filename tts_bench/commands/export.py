@@ -26,7 +26,7 @@ Examples:
 def export(run_folder: Path, *, to_format: str, to: Path | None, debug: bool) -> int:
     """Write the attempts of RUN_FOLDER in another tool's format; needs no model."""
     from tts_bench.report.lm_eval import write_samples
-    from tts_bench.store import resolve_run
+    from tts_bench.store.runs import resolve_run
 
     for path in write_samples(resolve_run(run_folder), to):
         click.echo(f"wrote     {path}")

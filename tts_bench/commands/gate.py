@@ -51,7 +51,7 @@ def gate(
     from tts_bench.report.baseline import write_baseline as write
     from tts_bench.report.gate import Limits, gate_exactly, gate_statistically
     from tts_bench.report.series import read_series
-    from tts_bench.store import resolve_run, write_atomically
+    from tts_bench.store.runs import resolve_run, write_atomically
 
     run = read_series(resolve_run(run_folder))
     if write_baseline is not None:

@@ -91,7 +91,7 @@ def _suite(path: Path) -> Row:
 
 
 def _run(folder: Path) -> Row:
-    from tts_bench.store import RunStore
+    from tts_bench.store.runs import RunStore
 
     try:
         manifest = RunStore(folder).read_manifest()

@@ -47,7 +47,7 @@ def policy(
     from tts_bench.report import difficulty, optimal, optimal_text
     from tts_bench.report.build import save_figure
     from tts_bench.report.series import read_series
-    from tts_bench.store import resolve_run, write_atomically
+    from tts_bench.store.runs import resolve_run, write_atomically
 
     run = read_series(resolve_run(run_folder))
     if probe < 1:

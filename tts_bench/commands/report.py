@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from tts_bench.report.joint.crossing import Crossing
     from tts_bench.report.joint.lines import Joint
-    from tts_bench.store import RunStore
+    from tts_bench.store.runs import RunStore
 
 _TOGETHER = Path("results/joint")
 
@@ -74,7 +74,7 @@ def report(
     where the curves of one run cross.
     """
     from tts_bench.errors import UsageError
-    from tts_bench.store import resolve_run
+    from tts_bench.store.runs import resolve_run
 
     found = [resolve_run(path) for path in runs]
     for a, b in pairs:

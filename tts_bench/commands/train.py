@@ -93,7 +93,7 @@ def grpo(config: Path, **options: Any) -> int:
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def data(run: Path, output: Path, per_problem: int | None, seed: int, debug: bool) -> int:
     """Write the graded solutions of a finished RUN as data for `train orm`."""
-    from tts_bench.store import resolve_run
+    from tts_bench.store.runs import resolve_run
     from tts_bench.training.collect import collect
 
     done = collect(resolve_run(run), output, per_problem, seed)

@@ -10,7 +10,7 @@ import click
 from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from tts_bench.store import RunStore
+    from tts_bench.store.runs import RunStore
 
 EXIT_FAILED = 1
 
@@ -103,7 +103,7 @@ def verify(verifier: str, data: str, **options: Any) -> int:
 
 def _run(data: str) -> RunStore | None:
     """The run that DATA names, if it names one. Raises UsageError for a folder of neither kind."""
-    from tts_bench.store import resolve_run
+    from tts_bench.store.runs import resolve_run
 
     path = Path(data)
     is_run = (path / "manifest.json").is_file() or (path / "latest").exists()

@@ -10,17 +10,24 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tts_bench import environment, manifest
+from tts_bench import manifest
 from tts_bench.answers.extract import extract
 from tts_bench.answers.grader import Grader
 from tts_bench.cost.flops import ModelShape
 from tts_bench.dataset.base import content_hash
 from tts_bench.engine.base import Completion
 from tts_bench.errors import UsageError
-from tts_bench.generations import GenerationStore
 from tts_bench.importing.pools import RecordedPool, disagreements
 from tts_bench.select import SELECTORS
-from tts_bench.store import FORMAT_VERSION, RunStore, new_run_id, point_latest, write_atomically
+from tts_bench.store import environment
+from tts_bench.store.generations import GenerationStore
+from tts_bench.store.runs import (
+    FORMAT_VERSION,
+    RunStore,
+    new_run_id,
+    point_latest,
+    write_atomically,
+)
 from tts_bench.types import Attempt, FinishReason, Measurement, Pool, Usage
 
 VERDICTS = "recorded_verdicts.jsonl"

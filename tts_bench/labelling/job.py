@@ -15,7 +15,6 @@ from tts_bench.answers.grader import Grader
 from tts_bench.engine.base import first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import ReplayMiss, StoreError, TtsBenchError, UsageError
-from tts_bench.generations import GenerationStore
 from tts_bench.labelling.base import Labeller, settings
 from tts_bench.labelling.label_file import LabelFile, LabelRow, Labels
 from tts_bench.labelling.manifest import begin, check_same, now, totals
@@ -24,7 +23,8 @@ from tts_bench.labelling.trace import Trace
 from tts_bench.progress import Progress
 from tts_bench.registry import source_hash
 from tts_bench.steps import first_error as first_wrong
-from tts_bench.store import check_space
+from tts_bench.store.generations import GenerationStore
+from tts_bench.store.runs import check_space
 from tts_bench.suite import Suite
 from tts_bench.types import Sampling
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tts_bench import environment
 from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import UsageError
 from tts_bench.labelling.label_file import FORMAT_VERSION, LabelRow
 from tts_bench.labelling.probe import CUT_OFF, NOT_GRADED, RIGHT
+from tts_bench.store import environment
 
 _ENGINE = ("engine", "model", "revision", "dtype", "max_model_len")
 """What decides the draws of an engine."""

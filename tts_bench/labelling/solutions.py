@@ -13,10 +13,10 @@ from typing import Any
 from tts_bench.dataset.base import Dataset, Item
 from tts_bench.dataset.rows import Row, read_rows
 from tts_bench.errors import UsageError, did_you_mean
-from tts_bench.generations import read_texts
 from tts_bench.labelling.trace import Trace, complete_steps, is_cut_off
-from tts_bench.report.candidates import generations_of, texts_of
-from tts_bench.store import RunStore, resolve_run
+from tts_bench.store.generations import read_texts
+from tts_bench.store.runs import RunStore, resolve_run
+from tts_bench.store.texts import generations_of, texts_of
 from tts_bench.types import Attempt, Problem
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {

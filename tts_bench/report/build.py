@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from tts_bench.errors import StoreError
 from tts_bench.report import group_plots, plots
 from tts_bench.report.candidates import FILE as CANDIDATES
-from tts_bench.report.candidates import generations_of, write_candidates
+from tts_bench.report.candidates import write_candidates
 from tts_bench.report.content import Report, build_report
 from tts_bench.report.looks import check_look, look, some_look
 from tts_bench.report.page.write import FILE as PAGE
 from tts_bench.report.page.write import write_page
 from tts_bench.report.summary import summary_text
 from tts_bench.report.table import csv_table, markdown_table
-from tts_bench.store import RunStore, write_atomically
+from tts_bench.store.runs import RunStore, write_atomically
+from tts_bench.store.texts import generations_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

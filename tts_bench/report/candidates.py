@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
-from tts_bench.generations import read_texts
-from tts_bench.store import RunStore
-from tts_bench.tree import whole_texts
+from tts_bench.store.generations import read_texts
+from tts_bench.store.runs import RunStore
+from tts_bench.store.texts import texts_of
 from tts_bench.types import Attempt
 
 FILE = "candidates.parquet"
@@ -52,12 +52,6 @@ def write_candidates(run: RunStore, generations: Path | None) -> bool:
     return True
 
 
-def generations_of(run: RunStore) -> Path | None:
-    """The run's generation store, by its manifest."""
-    relative = run.read_manifest().get("generations")
-    return (run.folder / relative).resolve() if relative else None
-
-
 def _schema() -> Any:
     import pyarrow as pa
 
@@ -87,18 +81,6 @@ def _schema() -> Any:
 def _rows(run: RunStore) -> Iterator[dict[str, Any]]:
     for attempt in run.attempts():
         yield from _rows_of(attempt)
-
-
-def texts_of(attempt: Attempt) -> list[str | None]:
-    """Whole texts of the pool's candidates; None where one completion of the store is all."""
-    pool = attempt.pool
-    texts: list[str | None] = list(pool.text) or [None] * len(pool)
-    if attempt.tree is not None:
-        grown = whole_texts(attempt.tree)
-        for place, node in enumerate(pool.node):
-            if node is not None:
-                texts[place] = grown[node]
-    return texts
 
 
 def _rows_of(attempt: Attempt) -> Iterator[dict[str, Any]]:

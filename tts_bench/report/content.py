@@ -17,7 +17,7 @@ from tts_bench.report.coverage import Curve, coverage_notes, make_curves
 from tts_bench.report.outcomes import Outcomes, read_outcomes
 from tts_bench.report.points import Point, frontier, make_points
 from tts_bench.report.scope import Scope, distinguishing, read_scope, settings
-from tts_bench.store import RunStore
+from tts_bench.store.runs import RunStore
 
 _TRUNCATED_NOTE = 0.02
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
-from tts_bench.generations import read_texts
 from tts_bench.prompt import PLACEHOLDER
-from tts_bench.report.candidates import generations_of, texts_of
-from tts_bench.store import RunStore, write_atomically
+from tts_bench.store.generations import read_texts
+from tts_bench.store.runs import RunStore, write_atomically
+from tts_bench.store.texts import generations_of, texts_of
 from tts_bench.types import Attempt
 
 FOLDER = "lm-eval"

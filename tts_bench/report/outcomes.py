@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -10,8 +10,9 @@ from tts_bench.errors import StoreError
 from tts_bench.report.cost import Cost, subset_cost, whole_cost
 from tts_bench.report.scope import Cell, Scope
 from tts_bench.select import SELECTORS
-from tts_bench.store import RunStore
-from tts_bench.types import Attempt, Measurement, Pool, Usage
+from tts_bench.store.runs import RunStore
+from tts_bench.store.texts import distinct_draws
+from tts_bench.types import Attempt, Measurement, Usage
 
 Key = tuple[str, str, int]
 
@@ -108,13 +109,6 @@ def reduce_attempt(attempt: Attempt, cell: Cell, measurement: Measurement | None
         seconds=None if measurement is None else measurement.seconds,
         facts=attempt.facts,
     )
-
-
-def distinct_draws(pool: Pool) -> Sequence[int]:
-    """Indices of the first candidate of each stored completion: copies count once."""
-    if len(pool.generation) < len(pool) or not all(pool.generation):
-        return range(len(pool))
-    return list({key: i for i, key in reversed(list(enumerate(pool.generation)))}.values())
 
 
 def _at_size(

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from tts_bench.errors import StoreError
-from tts_bench.store import RunStore
+from tts_bench.store.runs import RunStore
 
 _FINISHED = ("complete", "failed_attempts")
 

@@ -11,7 +11,7 @@ from tts_bench.report.cost import added
 from tts_bench.report.outcomes import Outcome, Outcomes, read_outcomes
 from tts_bench.report.points import group_by_problem
 from tts_bench.report.scope import Cell, Scope, canonical, read_scope, settings
-from tts_bench.store import RunStore
+from tts_bench.store.runs import RunStore
 
 QUANTITIES = ("accuracy", "tokens", "flops", "seconds")
 """What is compared: shares of 1, tokens written and read, ideal FLOPs, wall time of an attempt."""

@@ -12,10 +12,10 @@ from typing import Any
 from tts_bench.dataset.base import Dataset
 from tts_bench.errors import StoreError
 from tts_bench.fields import build
-from tts_bench.generations import read_texts
 from tts_bench.registry import DATASETS, Registry
-from tts_bench.report.candidates import generations_of, texts_of
-from tts_bench.store import RunStore, write_atomically
+from tts_bench.store.generations import read_texts
+from tts_bench.store.runs import RunStore, write_atomically
+from tts_bench.store.texts import generations_of, texts_of
 from tts_bench.types import Attempt
 from tts_bench.yamlfile import YamlDocument
 

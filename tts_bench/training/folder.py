@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tts_bench import environment
 from tts_bench.errors import StoreError, UsageError
-from tts_bench.store import check_space, write_atomically
+from tts_bench.store import environment
+from tts_bench.store.runs import check_space, write_atomically
 from tts_bench.training.config import TrainingConfig
 
 MANIFEST = "manifest.json"

@@ -23,9 +23,9 @@ from tts_bench.errors import (
     UsageError,
     VerifierError,
 )
-from tts_bench.generations import GenerationStore
 from tts_bench.progress import Progress
 from tts_bench.registry import ENGINES, VERIFIERS, Registry
+from tts_bench.store.generations import GenerationStore
 from tts_bench.suite import load_blocks
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo

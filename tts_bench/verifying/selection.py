@@ -14,12 +14,12 @@ import numpy as np
 from tts_bench.dataset.base import LoadedDataset
 from tts_bench.errors import UsageError
 from tts_bench.estimators import Estimate, mean_interval, pass_at_k
-from tts_bench.generations import read_texts
 from tts_bench.registry import DATASETS, Registry
-from tts_bench.report.outcomes import distinct_draws
 from tts_bench.report.scope import canonical, read_scope
 from tts_bench.select import SELECTORS
-from tts_bench.store import RunStore
+from tts_bench.store.generations import read_texts
+from tts_bench.store.runs import RunStore
+from tts_bench.store.texts import distinct_draws
 from tts_bench.suite import load_blocks
 from tts_bench.types import Attempt, Candidate, Problem
 from tts_bench.verifier.base import Scoring

@@ -18,7 +18,7 @@ from tts_bench.errors import DatasetError, StoreError, UsageError
 from tts_bench.labelling.label_file import read_labels
 from tts_bench.labelling.solutions import Solutions
 from tts_bench.labelling.trace import Trace, complete_steps, distinct
-from tts_bench.store import resolve_run
+from tts_bench.store.runs import resolve_run
 from tts_bench.types import Problem
 
 

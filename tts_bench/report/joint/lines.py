@@ -17,7 +17,7 @@ from tts_bench.report.outcomes import Outcome, read_outcomes
 from tts_bench.report.points import Point, group_by_problem, make_points
 from tts_bench.report.scope import Scope, read_scope
 from tts_bench.report.style import line_name
-from tts_bench.store import RunStore
+from tts_bench.store.runs import RunStore
 
 _SHORT = 24
 """Characters of a name that a label beside a line has room for."""

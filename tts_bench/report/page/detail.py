@@ -8,9 +8,9 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tts_bench.report.candidates import texts_of
 from tts_bench.report.page.tally import FAILED
 from tts_bench.steps import NO_ERROR, find_error_step, split_steps
+from tts_bench.store.texts import texts_of
 from tts_bench.types import Attempt, Pool, SearchTree
 
 _DIGITS = 6

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tts_bench.errors import StoreError
-from tts_bench.generations import read_texts
 from tts_bench.report.candidates import FILE as CANDIDATES
-from tts_bench.report.candidates import generations_of
-from tts_bench.store import RunStore
+from tts_bench.store.generations import read_texts
+from tts_bench.store.runs import RunStore
+from tts_bench.store.texts import generations_of
 
 Texts = Callable[[Iterable[str]], Mapping[str, str]]
 """Gives the texts that are known, by key of the generation store."""

@@ -20,7 +20,7 @@ from tts_bench.report.page.tally import Tally
 from tts_bench.report.page.texts import texts_of_run
 from tts_bench.report.page.votes import Votes
 from tts_bench.report.table import heading
-from tts_bench.store import RunStore
+from tts_bench.store.runs import RunStore
 from tts_bench.types import Attempt
 
 FILE = "report.html"

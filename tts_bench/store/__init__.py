@@ -1,0 +1,1 @@
+"""What a run leaves on disk: attempts, completions and scores, and where it was made."""
