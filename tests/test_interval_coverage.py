@@ -19,10 +19,11 @@ from scipy.stats import betabinom
 from tts_bench.errors import UsageError
 from tts_bench.estimators import Estimate, mean_interval, paired_difference, pass_at_k
 from tts_bench.powerlaw import fit_coverage
-from tts_bench.report import gate, optimal
-from tts_bench.report.saving import saving_at
-from tts_bench.report.scope import Cell
-from tts_bench.report.series import Series
+from tts_bench.report.gate import verdict
+from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.series import Series
+from tts_bench.report.policy import optimal
+from tts_bench.report.policy.saving import saving_at
 from tts_bench.select import SELECTORS
 from tts_bench.significance import detectable_difference, mcnemar_exact
 
@@ -252,7 +253,7 @@ def failed(drop: float, margin: float, seed: int) -> float:
     found = []
     for _ in range(SUITES):
         with contextlib.suppress(UsageError):  # a margin too fine for these very problems
-            check = gate._check_accuracy(*systems(rng, drop), problems, margin)
+            check = verdict._check_accuracy(*systems(rng, drop), problems, margin)
             found.append(check.status == "failed")
     assert len(found) > SUITES / 2
     return float(np.mean(found))

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tts_bench.cli import main
-from tts_bench.report.content import build_report
+from tts_bench.report.points.content import build_report
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.store.texts import distinct_draws
 from tts_bench.tree import whole_texts

@@ -15,7 +15,7 @@ import pytest
 import tts_bench
 from tts_bench.cli import main
 from tts_bench.dataset.arithmetic import Arithmetic
-from tts_bench.report.series import read_series
+from tts_bench.report.points.series import read_series
 from tts_bench.steps import split_steps
 from tts_bench.store.runs import resolve_run
 from tts_bench.training.arithmetic import Care, check_each_step, reference, write_solution

@@ -12,7 +12,7 @@ from tts_bench.cli import main
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, UsageError
 from tts_bench.importing.pools import read_pools
-from tts_bench.report.series import read_series
+from tts_bench.report.points.series import read_series
 from tts_bench.store.runs import resolve_run
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
-from tts_bench.report.candidates import write_candidates
+from tts_bench.report.export.candidates import write_candidates
 from tts_bench.store.generations import GenerationStore
 
 
@@ -107,7 +107,7 @@ def test_a_failure_that_was_repeated_is_written_once(make, tmp_path):
 def test_row_groups_are_written_one_by_one(make, tmp_path, monkeypatch):
     import pyarrow.parquet as pq
 
-    monkeypatch.setattr("tts_bench.report.candidates._ROWS_PER_GROUP", 3)
+    monkeypatch.setattr("tts_bench.report.export.candidates._ROWS_PER_GROUP", 3)
     cell = make.cell("self_consistency", [4], "majority")
     attempts = [make.attempt(cell["id"], name, make.pool(["1"] * 4)) for name in "ab"]
     run = make.run([cell], attempts)

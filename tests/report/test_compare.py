@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tts_bench.errors import UsageError
-from tts_bench.report.compare import compare, find_point
-from tts_bench.report.comparison_text import as_json, flips, terminal
-from tts_bench.report.series import RunSeries, read_series
+from tts_bench.report.compare.paired import compare, find_point
+from tts_bench.report.compare.text import as_json, flips, terminal
+from tts_bench.report.points.series import RunSeries, read_series
 
 
 def run_of(make, name: str, right: str, **manifest) -> RunSeries:
@@ -118,7 +118,7 @@ def test_an_attempt_missing_from_a_finished_run_counts_as_wrong(make):
 
 
 def test_the_texts_of_the_flips_are_written_fenced_in(make, tmp_path):
-    from tts_bench.report.flips import write_flips
+    from tts_bench.report.compare.flips import write_flips
 
     runs = []
     for name, answer in (("a", "1"), ("b", "2")):

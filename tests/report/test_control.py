@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tts_bench.report.content import build_report
-from tts_bench.report.summary import summarize
-from tts_bench.report.table import terminal_table
+from tts_bench.report.points.content import build_report
+from tts_bench.report.tables.render import terminal_table
+from tts_bench.report.tables.summary import summarize
 from tts_bench.types import Pool
 
 

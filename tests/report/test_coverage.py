@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tts_bench.report.content import build_report
+from tts_bench.report.points.content import build_report
 
 
 def curve_values(report):

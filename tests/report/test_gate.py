@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from tts_bench.commands.gate import gate
 from tts_bench.errors import StoreError, UsageError
-from tts_bench.report.baseline import Baseline, make_baseline, read_baseline, write_baseline
-from tts_bench.report.gate import Limits, gate_exactly, gate_statistically
-from tts_bench.report.gate_text import junit, markdown, terminal
-from tts_bench.report.scope import Cell
-from tts_bench.report.series import RunSeries, Series, read_series
+from tts_bench.report.gate.baseline import Baseline, make_baseline, read_baseline, write_baseline
+from tts_bench.report.gate.text import junit, markdown, terminal
+from tts_bench.report.gate.verdict import Limits, gate_exactly, gate_statistically
+from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.series import RunSeries, Series, read_series
 
 DATA = {"name": "toy", "content_hash": "h", "size": 200}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tts_bench.errors import UsageError
-from tts_bench.report.difficulty import Difficulty, by_level, by_oracle, by_prediction, sizes
-from tts_bench.report.optimal import as_json, compute_optimal
-from tts_bench.report.saving import Saving, ends_of, saving_at
-from tts_bench.report.scope import Cell
-from tts_bench.report.series import Series, read_series
+from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.series import Series, read_series
+from tts_bench.report.policy.difficulty import Difficulty, by_level, by_oracle, by_prediction, sizes
+from tts_bench.report.policy.optimal import as_json, compute_optimal
+from tts_bench.report.policy.saving import Saving, ends_of, saving_at
 
 COST = {"one": 1.0, "four": 4.0, "sixteen": 16.0}
 

@@ -19,7 +19,7 @@ from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
 from tts_bench.manifest import describe_problems
 from tts_bench.report.build import build_report
-from tts_bench.report.candidates import write_candidates
+from tts_bench.report.export.candidates import write_candidates
 from tts_bench.report.page import assets
 from tts_bench.report.page.assets import read_assets
 from tts_bench.report.page.overview import embed

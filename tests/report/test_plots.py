@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from tts_bench.errors import UnknownName, UsageError
-from tts_bench.report import group_plots, plots
-from tts_bench.report.content import build_report
-from tts_bench.report.looks import check_look, look
-from tts_bench.report.scope import Cell, mark_swept
-from tts_bench.report.style import line_styles, spread
-from tts_bench.report.summary import summarize
-from tts_bench.report.table import csv_table
+from tts_bench.report.figures import curve_plots, group_plots
+from tts_bench.report.figures.axes import line_styles, spread
+from tts_bench.report.figures.style import check_look, look
+from tts_bench.report.points.content import build_report
+from tts_bench.report.points.scope import Cell, mark_swept
+from tts_bench.report.tables.render import csv_table
+from tts_bench.report.tables.summary import summarize
 
 DRAWERS = {
-    "flops": plots.plot_accuracy_vs_flops,
-    "tokens": plots.plot_accuracy_vs_tokens,
-    "coverage": plots.plot_coverage,
+    "flops": curve_plots.plot_accuracy_vs_flops,
+    "tokens": curve_plots.plot_accuracy_vs_tokens,
+    "coverage": curve_plots.plot_coverage,
     "level": group_plots.plot_by_level,
     "subject": group_plots.plot_by_subject,
 }
@@ -82,8 +82,8 @@ def test_without_flops_there_is_no_flops_figure(make):
     unknown = make.usage(50, (10, 10), known=False)
     attempt = make.attempt(cell["id"], "p", make.pool(["1", "2"]), policy=unknown)
     report = build_report(make.run([cell], [attempt]))
-    assert plots.plot_accuracy_vs_flops(report) is None
-    assert plots.plot_accuracy_vs_tokens(report) is not None
+    assert curve_plots.plot_accuracy_vs_flops(report) is None
+    assert curve_plots.plot_accuracy_vs_tokens(report) is not None
 
 
 def test_without_levels_or_pools_there_is_no_such_figure(make):
@@ -91,7 +91,7 @@ def test_without_levels_or_pools_there_is_no_such_figure(make):
     report = build_report(make.run([cell], [make.attempt(cell["id"], "p", make.pool(["1"]))]))
     assert group_plots.plot_by_level(report) is None
     assert group_plots.plot_by_subject(report) is None
-    assert plots.plot_coverage(report) is None
+    assert curve_plots.plot_coverage(report) is None
 
 
 def test_a_run_in_which_everything_failed_still_has_its_files(make):
@@ -128,7 +128,7 @@ def swept(make, waits=(0, 1, 2)):
 
 def test_a_sweep_over_another_count_than_n_is_one_line(make):
     report = swept(make, (2, 0, 1))
-    (axes,) = plots.plot_accuracy_vs_flops(report).axes
+    (axes,) = curve_plots.plot_accuracy_vs_flops(report).axes
     joined = [bars.lines[0] for bars in axes.containers if bars.get_label() != "greedy"]
     assert [line.get_label() for line in axes.containers] == [
         "greedy",
@@ -170,7 +170,7 @@ def test_max_tokens_is_a_size_and_temperature_is_none():
 
 
 def test_rings_mark_the_frontier_and_nothing_else(report):
-    (axes,) = plots.plot_accuracy_vs_flops(report).axes
+    (axes,) = curve_plots.plot_accuracy_vs_flops(report).axes
     rings = [line for line in axes.lines if line.get_markerfacecolor() == "none"]
     ringed = {
         (x, round(y / 100, 9))
@@ -236,8 +236,8 @@ def test_a_look_of_a_style_sheet_is_used_and_ends(report, tmp_path):
     sheet = tmp_path / "venue.mplstyle"
     sheet.write_text("figure.figsize: 4, 3\nfont.size: 8\n")
     with look(str(sheet)):
-        assert list(plots.plot_coverage(report).get_size_inches()) == [4.0, 3.0]
-    assert list(plots.plot_coverage(report).get_size_inches()) == [8.6, 5.0]
+        assert list(curve_plots.plot_coverage(report).get_size_inches()) == [4.0, 3.0]
+    assert list(curve_plots.plot_coverage(report).get_size_inches()) == [8.6, 5.0]
 
 
 def test_an_unknown_look_has_a_suggestion_and_a_bad_sheet_a_reason(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tts_bench.errors import StoreError
-from tts_bench.report.content import build_report
+from tts_bench.report.points.content import build_report
 from tts_bench.types import Usage
 
 

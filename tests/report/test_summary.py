@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tts_bench.report.content import build_report
-from tts_bench.report.summary import summarize, summary_text
+from tts_bench.report.points.content import build_report
+from tts_bench.report.tables.summary import summarize, summary_text
 
 
 def strict(text):

@@ -6,9 +6,9 @@ import json
 import pandas as pd
 import pytest
 
-from tts_bench.report.content import build_report
-from tts_bench.report.summary import summarize
-from tts_bench.report.table import csv_table, markdown_table, terminal_table
+from tts_bench.report.points.content import build_report
+from tts_bench.report.tables.render import csv_table, markdown_table, terminal_table
+from tts_bench.report.tables.summary import summarize
 
 
 @pytest.fixture(scope="module")

@@ -36,22 +36,22 @@ def compare(
     debug: bool,
 ) -> int:
     """Compare RUN_A with RUN_B, paired by problem: accuracy, tokens, FLOPs and seconds."""
-    from tts_bench.report import comparison_text
-    from tts_bench.report.compare import compare as compare_runs
-    from tts_bench.report.flips import write_flips
-    from tts_bench.report.series import read_series
+    from tts_bench.report.compare import text
+    from tts_bench.report.compare.flips import write_flips
+    from tts_bench.report.compare.paired import compare as compare_runs
+    from tts_bench.report.points.series import read_series
     from tts_bench.store.runs import resolve_run
 
     a, b = (read_series(resolve_run(path)) for path in (run_a, run_b))
     comparison = compare_runs(a, b, a_point=a_point, b_point=b_point, force=force)
     if as_json:
-        click.echo(json.dumps(comparison_text.as_json(comparison), indent=2))
+        click.echo(json.dumps(text.as_json(comparison), indent=2))
     else:
         click.echo(f"A         {a.run.folder}\nB         {b.run.folder}")
-        click.echo(comparison_text.terminal(comparison))
+        click.echo(text.terminal(comparison))
     if flips and not as_json:
         for pair in comparison.pairs:
-            click.echo(f"\n{pair.a.name}\n{comparison_text.flips(pair)}")
+            click.echo(f"\n{pair.a.name}\n{text.flips(pair)}")
     if texts is not None:
         write_flips(texts, a, b, comparison)
         click.echo(f"wrote     {texts}", err=as_json)

@@ -25,7 +25,7 @@ Examples:
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def export(run_folder: Path, *, to_format: str, to: Path | None, debug: bool) -> int:
     """Write the attempts of RUN_FOLDER in another tool's format; needs no model."""
-    from tts_bench.report.lm_eval import write_samples
+    from tts_bench.report.export.lm_eval import write_samples
     from tts_bench.store.runs import resolve_run
 
     for path in write_samples(resolve_run(run_folder), to):

@@ -46,11 +46,11 @@ def gate(
     debug: bool,
 ) -> int:
     """Hold RUN_FOLDER against a baseline; exit 3 where it is worse."""
-    from tts_bench.report import gate_text
-    from tts_bench.report.baseline import make_baseline, read_baseline
-    from tts_bench.report.baseline import write_baseline as write
-    from tts_bench.report.gate import Limits, gate_exactly, gate_statistically
-    from tts_bench.report.series import read_series
+    from tts_bench.report.gate import text as gate_text
+    from tts_bench.report.gate.baseline import make_baseline, read_baseline
+    from tts_bench.report.gate.baseline import write_baseline as write
+    from tts_bench.report.gate.verdict import Limits, gate_exactly, gate_statistically
+    from tts_bench.report.points.series import read_series
     from tts_bench.store.runs import resolve_run, write_atomically
 
     run = read_series(resolve_run(run_folder))

@@ -51,7 +51,7 @@ def import_pools(
     from tts_bench.importing.run import Source
     from tts_bench.importing.run import import_pools as make_run
     from tts_bench.report.build import build_report, write_report
-    from tts_bench.report.table import terminal_table
+    from tts_bench.report.tables.render import terminal_table
 
     rows, commit = _rows(source, config, split, revision)
     pools = read_pools(rows, _mapping(maps), aggregate, source)  # type: ignore[arg-type]

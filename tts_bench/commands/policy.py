@@ -44,9 +44,9 @@ def policy(
     """Find the best strategy of RUN_FOLDER for each difficulty and budget, cross-fitted."""
     import yaml
 
-    from tts_bench.report import difficulty, optimal, optimal_text
     from tts_bench.report.build import save_figure
-    from tts_bench.report.series import read_series
+    from tts_bench.report.points.series import read_series
+    from tts_bench.report.policy import difficulty, optimal, text
     from tts_bench.store.runs import resolve_run, write_atomically
 
     run = read_series(resolve_run(run_folder))
@@ -60,18 +60,16 @@ def policy(
     found = optimal.compute_optimal(run.series, bins, baseline)
     name = f"compute_optimal_by_{by}"
     title = f"{run.scope.suite}: compute-optimal by {by}"
-    drawn = optimal_text.figure(
-        found, title, f"{run.scope.extent} · bands: 95 % confidence intervals"
-    )
+    drawn = text.figure(found, title, f"{run.scope.extent} · bands: 95 % confidence intervals")
     save_figure(drawn, run.run.folder / f"{name}.png")
     whole = json.dumps(optimal.as_json(found), indent=2) + "\n"
     write_atomically(run.run.folder / f"{name}.json", whole)
-    click.echo(whole if as_json else optimal_text.terminal(found))
+    click.echo(whole if as_json else text.terminal(found))
     for suffix in ("png", "json"):
         click.echo(f"wrote     {run.run.folder / name}.{suffix}", err=as_json)
     if write is not None:
         try:
-            content = optimal_text.policy_file(found, f"{run.scope.suite}/{run.scope.run}")
+            content = text.policy_file(found, f"{run.scope.suite}/{run.scope.run}")
         except ValueError as error:
             raise UsageError(f"--write {write}: {error}") from None
         write_atomically(write, yaml.safe_dump(content, sort_keys=False))

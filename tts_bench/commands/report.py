@@ -90,8 +90,8 @@ def report(
         if crossings:
             _write_crossings(crossings, cost or "flops", output or found[0].folder)
         return 0
+    from tts_bench.report.figures.style import check_look
     from tts_bench.report.joint.lines import join
-    from tts_bench.report.looks import check_look
 
     check_look(style)
     joint = join(found, strategy, labels, force)
@@ -102,8 +102,8 @@ def report(
 def report_run(run: RunStore, *, style: str = "default", output: Path | None = None) -> None:
     """Print the table of one run, and write its files."""
     from tts_bench.report.build import build_report, write_report
-    from tts_bench.report.looks import check_look
-    from tts_bench.report.table import terminal_table
+    from tts_bench.report.figures.style import check_look
+    from tts_bench.report.tables.render import terminal_table
 
     check_look(style)
     built = build_report(run)

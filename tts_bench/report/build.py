@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_bench.errors import StoreError
-from tts_bench.report import group_plots, plots
-from tts_bench.report.candidates import FILE as CANDIDATES
-from tts_bench.report.candidates import write_candidates
-from tts_bench.report.content import Report, build_report
-from tts_bench.report.looks import check_look, look, some_look
+from tts_bench.report.export.candidates import FILE as CANDIDATES
+from tts_bench.report.export.candidates import write_candidates
+from tts_bench.report.figures import curve_plots, group_plots
+from tts_bench.report.figures.style import check_look, look, some_look
 from tts_bench.report.page.write import FILE as PAGE
 from tts_bench.report.page.write import write_page
-from tts_bench.report.summary import summary_text
-from tts_bench.report.table import csv_table, markdown_table
+from tts_bench.report.points.content import Report, build_report
+from tts_bench.report.tables.render import csv_table, markdown_table
+from tts_bench.report.tables.summary import summary_text
 from tts_bench.store.runs import RunStore, write_atomically
 from tts_bench.store.texts import generations_of
 
@@ -32,9 +32,9 @@ _TEXTS: dict[str, Callable[[Report], str]] = {
     "table.csv": csv_table,
 }
 _FIGURES: dict[str, Callable[[Report], Figure | None]] = {
-    "accuracy_vs_flops": plots.plot_accuracy_vs_flops,
-    "accuracy_vs_tokens": plots.plot_accuracy_vs_tokens,
-    "coverage": plots.plot_coverage,
+    "accuracy_vs_flops": curve_plots.plot_accuracy_vs_flops,
+    "accuracy_vs_tokens": curve_plots.plot_accuracy_vs_tokens,
+    "coverage": curve_plots.plot_coverage,
     "by_level": group_plots.plot_by_level,
     "by_subject": group_plots.plot_by_subject,
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tts_bench.errors import StoreError
 from tts_bench.estimators import Estimate
-from tts_bench.report.style import (
+from tts_bench.report.figures.axes import (
     COVERAGE_COLOUR,
     Label,
     label_ends,

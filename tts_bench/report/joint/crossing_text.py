@@ -9,7 +9,7 @@ from typing import Any
 from tts_bench.curves import Reach
 from tts_bench.report.format import percent, si, signed_interval
 from tts_bench.report.joint.crossing import Crossing
-from tts_bench.report.table import as_csv, markdown_rows
+from tts_bench.report.tables.render import as_csv, markdown_rows
 
 _HEADS = (
     "curve",

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tts_bench.report.joint.lines import Cost, Joint, Line
-from tts_bench.report.plots import RINGED, by_cost, draw_lines, ends_of
-from tts_bench.report.style import (
+from tts_bench.report.figures.axes import (
     COLOURS,
     LineStyle,
     label_ends,
@@ -16,6 +14,8 @@ from tts_bench.report.style import (
     new_axes,
     percent_limits,
 )
+from tts_bench.report.figures.curve_plots import RINGED, by_cost, draw_lines, ends_of
+from tts_bench.report.joint.lines import Cost, Joint, Line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

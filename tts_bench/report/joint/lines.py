@@ -11,12 +11,12 @@ import numpy as np
 
 from tts_bench.curves import CostCurve
 from tts_bench.errors import UnknownName, UsageError
-from tts_bench.report.compare import check_comparable
-from tts_bench.report.cost import added
-from tts_bench.report.outcomes import Outcome, read_outcomes
-from tts_bench.report.points import Point, group_by_problem, make_points
-from tts_bench.report.scope import Scope, read_scope
-from tts_bench.report.style import line_name
+from tts_bench.report.compare.paired import check_comparable
+from tts_bench.report.figures.axes import line_name
+from tts_bench.report.points.cost import added
+from tts_bench.report.points.outcomes import Outcome, read_outcomes
+from tts_bench.report.points.point import Point, group_by_problem, make_points
+from tts_bench.report.points.scope import Scope, read_scope
 from tts_bench.store.runs import RunStore
 
 _SHORT = 24

@@ -8,9 +8,9 @@ from typing import Any
 from tts_bench.curves import pareto
 from tts_bench.report.format import count, interval, si
 from tts_bench.report.joint.lines import Cost, Joint, Line
-from tts_bench.report.points import Point, frontier
-from tts_bench.report.rows import Row
-from tts_bench.report.table import as_csv, markdown_rows, record
+from tts_bench.report.points.point import Point, frontier
+from tts_bench.report.tables.render import as_csv, markdown_rows, record
+from tts_bench.report.tables.rows import Row
 
 _HEADS = (
     "run",

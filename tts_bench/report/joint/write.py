@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tts_bench.report.build import new_folder, save_figure
+from tts_bench.report.figures.style import check_look, look
 from tts_bench.report.joint.crossing import Crossing
 from tts_bench.report.joint.crossing_text import crossings_csv, crossings_markdown
 from tts_bench.report.joint.figure import plot_runs
 from tts_bench.report.joint.lines import COSTS, Cost, Joint
 from tts_bench.report.joint.table import joint_csv, joint_markdown
-from tts_bench.report.looks import check_look, look
 from tts_bench.store.runs import write_atomically
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
-from tts_bench.report.scope import Scope
+from tts_bench.report.points.scope import Scope
 from tts_bench.store.runs import RunStore
 from tts_bench.types import Attempt
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tts_bench.report.scope import Scope
+from tts_bench.report.points.scope import Scope
 from tts_bench.types import Attempt
 
 FAILED = ("error", "budget")

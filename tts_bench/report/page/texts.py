@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tts_bench.errors import StoreError
-from tts_bench.report.candidates import FILE as CANDIDATES
+from tts_bench.report.export.candidates import FILE as CANDIDATES
 from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import generations_of

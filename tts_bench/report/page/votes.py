@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 from tts_bench.estimators import Estimate, mean_interval
-from tts_bench.report.content import Report
-from tts_bench.report.coverage import Curve
 from tts_bench.report.page.tally import FAILED
-from tts_bench.report.scope import Cell, canonical
+from tts_bench.report.points.content import Report
+from tts_bench.report.points.coverage import Curve
+from tts_bench.report.points.scope import Cell, canonical
 from tts_bench.select import SELECTORS
 from tts_bench.types import Attempt
 

@@ -11,7 +11,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tts_bench.errors import StoreError
-from tts_bench.report.content import Report
 from tts_bench.report.page.assets import read_assets
 from tts_bench.report.page.detail import describe_problem, pack
 from tts_bench.report.page.overview import describe, embed
@@ -19,7 +18,8 @@ from tts_bench.report.page.spool import Spool, spool_attempts
 from tts_bench.report.page.tally import Tally
 from tts_bench.report.page.texts import texts_of_run
 from tts_bench.report.page.votes import Votes
-from tts_bench.report.table import heading
+from tts_bench.report.points.content import Report
+from tts_bench.report.tables.render import heading
 from tts_bench.store.runs import RunStore
 from tts_bench.types import Attempt
 

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from tts_bench.errors import UsageError
-from tts_bench.report.cost import added, subset_cost
-from tts_bench.report.coverage import make_curves
-from tts_bench.report.series import RunSeries
+from tts_bench.report.points.cost import added, subset_cost
+from tts_bench.report.points.coverage import make_curves
+from tts_bench.report.points.series import RunSeries
 
 By = Literal["level", "oracle", "predicted"]
 BINS = 5

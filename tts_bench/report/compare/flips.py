@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tts_bench.report.compare import Compared, Comparison
-from tts_bench.report.series import RunSeries, Series
+from tts_bench.report.compare.paired import Compared, Comparison
+from tts_bench.report.points.series import RunSeries, Series
 from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import write_atomically
 from tts_bench.store.texts import generations_of, texts_of

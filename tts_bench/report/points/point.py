@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from tts_bench.curves import pareto
 from tts_bench.estimators import Estimate, mean_interval, paired_difference
-from tts_bench.report.cost import Cost, added, mean_cost, mean_of_means
-from tts_bench.report.outcomes import Outcome, Outcomes
-from tts_bench.report.scope import Cell, Scope
+from tts_bench.report.points.cost import Cost, added, mean_cost, mean_of_means
+from tts_bench.report.points.outcomes import Outcome, Outcomes
+from tts_bench.report.points.scope import Cell, Scope
 
 BASELINE = "greedy"
 """The strategy against which every other one is compared, where a run has it."""

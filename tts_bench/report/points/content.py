@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tts_bench.report.breakdown import Breakdown, make_breakdowns
-from tts_bench.report.control import (
+from tts_bench.report.points.breakdown import Breakdown, make_breakdowns
+from tts_bench.report.points.control import (
     Control,
     Elasticity,
     control_notes,
     make_controls,
     make_elasticities,
 )
-from tts_bench.report.coverage import Curve, coverage_notes, make_curves
-from tts_bench.report.outcomes import Outcomes, read_outcomes
-from tts_bench.report.points import Point, frontier, make_points
-from tts_bench.report.scope import Scope, distinguishing, read_scope, settings
+from tts_bench.report.points.coverage import Curve, coverage_notes, make_curves
+from tts_bench.report.points.outcomes import Outcomes, read_outcomes
+from tts_bench.report.points.point import Point, frontier, make_points
+from tts_bench.report.points.scope import Scope, distinguishing, read_scope, settings
 from tts_bench.store.runs import RunStore
 
 _TRUNCATED_NOTE = 0.02

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tts_bench.estimators import Estimate
-from tts_bench.report.content import Report
-from tts_bench.report.cost import Cost
-from tts_bench.report.coverage import Curve
-from tts_bench.report.points import Point
-from tts_bench.report.scope import distinguishing, settings, varying
+from tts_bench.report.points.content import Report
+from tts_bench.report.points.cost import Cost
+from tts_bench.report.points.coverage import Curve
+from tts_bench.report.points.point import Point
+from tts_bench.report.points.scope import distinguishing, settings, varying
 
 
 @dataclass(frozen=True, slots=True)

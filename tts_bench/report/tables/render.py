@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tts_bench.report.content import Report
 from tts_bench.report.format import clip, count, interval, percent, si, signed_interval
-from tts_bench.report.points import Point
-from tts_bench.report.rows import Row, make_rows
-from tts_bench.report.scope import canonical, settings
+from tts_bench.report.points.content import Report
+from tts_bench.report.points.point import Point
+from tts_bench.report.points.scope import canonical, settings
+from tts_bench.report.tables.rows import Row, make_rows
 
 WIDTH = 120
 """Columns of a terminal that the text form fits."""

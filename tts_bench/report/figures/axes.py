@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tts_bench.report.figures.style import is_dark, some_look
 from tts_bench.report.format import si
-from tts_bench.report.looks import is_dark, some_look
-from tts_bench.report.points import BASELINE
-from tts_bench.report.scope import Cell, distinguishing, settings
+from tts_bench.report.points.point import BASELINE
+from tts_bench.report.points.scope import Cell, distinguishing, settings
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tts_bench.report.breakdown import Breakdown, Group, Slice, largest
-from tts_bench.report.content import Report
-from tts_bench.report.plots import ends_of, errorbar, subtitle_of
-from tts_bench.report.scope import distinguishing, settings
-from tts_bench.report.style import (
+from tts_bench.report.figures.axes import (
     COVERAGE_COLOUR,
     LineStyle,
     label_size,
@@ -18,6 +14,10 @@ from tts_bench.report.style import (
     new_axes,
     percent_limits,
 )
+from tts_bench.report.figures.curve_plots import ends_of, errorbar, subtitle_of
+from tts_bench.report.points.breakdown import Breakdown, Group, Slice, largest
+from tts_bench.report.points.content import Report
+from tts_bench.report.points.scope import distinguishing, settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tts_bench.estimators import Estimate
-from tts_bench.report.compare import COSTS, Compared, Comparison
+from tts_bench.report.compare.paired import COSTS, Compared, Comparison
 from tts_bench.report.format import signed_interval
 
 _HEADS = ("point", "probs", "A %", "B %", "A - B [95% CI]", "p", "p Holm", "A/B tokens", "FLOPs")

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from tts_bench.errors import UsageError
 from tts_bench.estimators import Estimate, paired_difference
-from tts_bench.report.baseline import Baseline, records
-from tts_bench.report.compare import compare_points
-from tts_bench.report.series import RunSeries, Series
+from tts_bench.report.compare.paired import compare_points
+from tts_bench.report.gate.baseline import Baseline, records
+from tts_bench.report.points.series import RunSeries, Series
 from tts_bench.significance import detectable_difference
 
 CONFIDENCE = 0.95

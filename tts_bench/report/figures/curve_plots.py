@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 from tts_bench.curves import pareto
 from tts_bench.estimators import Estimate
-from tts_bench.report.content import Report
-from tts_bench.report.coverage import CoverageAt, Curve
-from tts_bench.report.points import Point
-from tts_bench.report.rows import curve_names
-from tts_bench.report.style import (
+from tts_bench.report.figures.axes import (
     COVERAGE_COLOUR,
     Label,
     LineStyle,
@@ -23,6 +19,10 @@ from tts_bench.report.style import (
     percent_limits,
     visible,
 )
+from tts_bench.report.points.content import Report
+from tts_bench.report.points.coverage import CoverageAt, Curve
+from tts_bench.report.points.point import Point
+from tts_bench.report.tables.rows import curve_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

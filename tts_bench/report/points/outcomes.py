@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from tts_bench.errors import StoreError
-from tts_bench.report.cost import Cost, subset_cost, whole_cost
-from tts_bench.report.scope import Cell, Scope
+from tts_bench.report.points.cost import Cost, subset_cost, whole_cost
+from tts_bench.report.points.scope import Cell, Scope
 from tts_bench.select import SELECTORS
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import distinct_draws

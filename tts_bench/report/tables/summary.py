@@ -10,11 +10,11 @@ from typing import Any
 
 from tts_bench.estimators import Estimate
 from tts_bench.powerlaw import CoverageFit
-from tts_bench.report.breakdown import Breakdown, Slice
-from tts_bench.report.content import Report
-from tts_bench.report.coverage import CoverageAt, Curve
-from tts_bench.report.points import Point
-from tts_bench.report.scope import Cell
+from tts_bench.report.points.breakdown import Breakdown, Slice
+from tts_bench.report.points.content import Report
+from tts_bench.report.points.coverage import CoverageAt, Curve
+from tts_bench.report.points.point import Point
+from tts_bench.report.points.scope import Cell
 
 FORMAT_VERSION = 1
 

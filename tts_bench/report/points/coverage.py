@@ -16,9 +16,9 @@ from tts_bench.powerlaw import (
     fit_coverage,
     log_linear_range,
 )
-from tts_bench.report.cost import Cost, mean_cost
-from tts_bench.report.outcomes import Outcome, Outcomes
-from tts_bench.report.scope import Cell, Scope, canonical
+from tts_bench.report.points.cost import Cost, mean_cost
+from tts_bench.report.points.outcomes import Outcome, Outcomes
+from tts_bench.report.points.scope import Cell, Scope, canonical
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from tts_bench.errors import UsageError
 from tts_bench.estimators import Estimate, mean_interval
-from tts_bench.report.difficulty import Difficulty
-from tts_bench.report.saving import Saving, ends_of, saving_at
-from tts_bench.report.series import Series
+from tts_bench.report.points.series import Series
+from tts_bench.report.policy.difficulty import Difficulty
+from tts_bench.report.policy.saving import Saving, ends_of, saving_at
 
 Floats = NDArray[np.float64]
 _BUDGETS = 12

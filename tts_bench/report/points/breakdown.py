@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tts_bench.estimators import Estimate, mean_interval
-from tts_bench.report.coverage import Curve
-from tts_bench.report.points import Point
-from tts_bench.report.scope import Cell, Scope
+from tts_bench.report.points.coverage import Curve
+from tts_bench.report.points.point import Point
+from tts_bench.report.points.scope import Cell, Scope
 
 Group = int | str
 

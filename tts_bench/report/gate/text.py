@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from tts_bench.report.gate import Check, Verdict
+from tts_bench.report.gate.verdict import Check, Verdict
 
 _SHOWN = 20
 """Failed attempts that a text lists; JUnit has them all."""

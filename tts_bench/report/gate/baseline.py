@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
-from tts_bench.report.scope import Cell
-from tts_bench.report.series import RunSeries, Series, read_series
+from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.series import RunSeries, Series, read_series
 from tts_bench.store.runs import RunStore, resolve_run, write_atomically
 from tts_bench.types import Attempt
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tts_bench.report.cost import added
-from tts_bench.report.outcomes import Outcome, Outcomes, read_outcomes
-from tts_bench.report.points import group_by_problem
-from tts_bench.report.scope import Cell, Scope, canonical, read_scope, settings
+from tts_bench.report.points.cost import added
+from tts_bench.report.points.outcomes import Outcome, Outcomes, read_outcomes
+from tts_bench.report.points.point import group_by_problem
+from tts_bench.report.points.scope import Cell, Scope, canonical, read_scope, settings
 from tts_bench.store.runs import RunStore
 
 QUANTITIES = ("accuracy", "tokens", "flops", "seconds")

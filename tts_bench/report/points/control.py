@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from tts_bench.report.outcomes import Outcome, Outcomes
-from tts_bench.report.points import Point
-from tts_bench.report.scope import Cell, Scope, canonical, settings
+from tts_bench.report.points.outcomes import Outcome, Outcomes
+from tts_bench.report.points.point import Point
+from tts_bench.report.points.scope import Cell, Scope, canonical, settings
 from tts_bench.scaling import Run, control, elasticities, performance, scaling
 
 THINKING = {"waits", "min_thinking_tokens", "max_thinking_tokens"}

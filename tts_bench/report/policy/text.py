@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tts_bench.report.figures.axes import Label, label_ends, log_scale, new_axes, percent_limits
 from tts_bench.report.format import interval, si
-from tts_bench.report.optimal import Optimal, OptimalPoint
-from tts_bench.report.style import Label, label_ends, log_scale, new_axes, percent_limits
+from tts_bench.report.policy.optimal import Optimal, OptimalPoint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,1 @@
+"""Two runs, or two points of a run, problem by problem."""

@@ -1,0 +1,1 @@
+"""Whether a run is as good and as cheap as its baseline."""

@@ -1,0 +1,1 @@
+"""A run's attempts as points of accuracy and cost."""

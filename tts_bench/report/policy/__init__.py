@@ -1,0 +1,1 @@
+"""Compute-optimal choices by difficulty, and the policy file they give."""

@@ -1,0 +1,1 @@
+"""A run's tables: text, Markdown, CSV and summary.json."""
