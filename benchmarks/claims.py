@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tts_bench.curves import CostCurve, cost_range, gap_at
-from tts_bench.estimators import Estimate
 from tts_bench.report.build import build_report
 from tts_bench.report.compare.paired import compare_points, find_point
 from tts_bench.report.format import si, signed_interval
 from tts_bench.report.joint.lines import COSTS, Joint, Line, join
 from tts_bench.report.points.coverage import Curve
 from tts_bench.report.points.series import RunSeries, read_series
+from tts_bench.stats.crossings import CostCurve, cost_range, gap_at
+from tts_bench.stats.estimators import Estimate
 from tts_bench.store.runs import resolve_run
 
 SEARCHES = ("beam_search", "dvts", "rebase", "particle_filter", "mcts")

@@ -36,10 +36,10 @@ from overhead import (  # type: ignore[import-not-found]  # the script beside th
 from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.vllm_library import prepare_environment
-from tts_bench.plan import RunOptions, make_plan
 from tts_bench.progress import Progress
 from tts_bench.registry import Registry
-from tts_bench.runner import execute
+from tts_bench.run.plan import RunOptions, make_plan
+from tts_bench.run.runner import execute
 from tts_bench.suite import Suite, load_suite
 
 SUITE = """

@@ -23,7 +23,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tts_bench.estimators import clustered_stderr
 from tts_bench.labelling.job import Job
 from tts_bench.labelling.job import execute as execute_job
 from tts_bench.labelling.label_file import LabelRow, Labels
@@ -32,10 +31,11 @@ from tts_bench.labelling.probe import RIGHT
 from tts_bench.labelling.rollouts import BinarySearch, MonteCarlo, labels_of
 from tts_bench.labelling.solutions import Solutions
 from tts_bench.labelling.trace import Trace, distinct
-from tts_bench.plan import RunOptions, make_plan
 from tts_bench.progress import Progress
 from tts_bench.registry import Registry
-from tts_bench.runner import execute as execute_run
+from tts_bench.run.plan import RunOptions, make_plan
+from tts_bench.run.runner import execute as execute_run
+from tts_bench.stats.estimators import clustered_stderr
 from tts_bench.steps import find_error_step, first_error
 from tts_bench.suite import Suite, load_suite
 from tts_bench.training.arithmetic import check_steps

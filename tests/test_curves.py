@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from tts_bench.curves import CostCurve, gap_at, pareto, reach, shared_costs
-from tts_bench.estimators import paired_difference
+from tts_bench.stats.crossings import CostCurve, gap_at, pareto, reach, shared_costs
+from tts_bench.stats.estimators import paired_difference
 
 
 def curve(costs, accuracies, problems=4):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_bench.estimators import (
+from tts_bench.stats.estimators import (
     clustered_stderr,
     mean_interval,
     paired_difference,

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from reward_models import make
 
-from tts_bench import forecast
 from tts_bench.engine.memory import gpu_memory
 from tts_bench.engine.weights import weight_bytes
 from tts_bench.errors import ModelError
-from tts_bench.plan import RunOptions, make_plan
 from tts_bench.registry import Registry
+from tts_bench.run import forecast
+from tts_bench.run.plan import RunOptions, make_plan
 from tts_bench.suite import load_suite
 
 SUITE = """

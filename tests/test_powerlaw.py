@@ -13,8 +13,8 @@ import pytest
 from scipy.optimize import curve_fit
 from scipy.special import betaln
 
-from tts_bench.estimators import pass_at_k
-from tts_bench.powerlaw import (
+from tts_bench.stats.estimators import pass_at_k
+from tts_bench.stats.powerlaw import (
     REACH,
     TOLERANCE,
     CoverageFit,

@@ -16,7 +16,7 @@ import yaml
 from tts_bench.cli import main
 from tts_bench.errors import UsageError
 from tts_bench.registry import shipped
-from tts_bench.rerun import differences, is_manifest, read_recorded
+from tts_bench.run.rerun import differences, is_manifest, read_recorded
 from tts_bench.store.runs import RunStore, resolve_run
 
 PLUGINS = Path(__file__).parent / "plugins"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tts_bench.scaling import Run, control, elasticities, performance, scaling
+from tts_bench.stats.control import Run, control, elasticities, performance, scaling
 
 RUNS = [
     Run(1000, 0.50, 0, 1000),

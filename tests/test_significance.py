@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tts_bench.significance import detectable_difference, holm, mcnemar_exact, sign_flip_p
+from tts_bench.stats.significance import detectable_difference, holm, mcnemar_exact, sign_flip_p
 
 
 def test_mcnemar_needs_six_one_sided_flips() -> None:

@@ -22,8 +22,8 @@ from tts_bench import __version__
 from tts_bench.errors import SuiteError, TtsBenchError, UsageError
 
 if TYPE_CHECKING:
-    from tts_bench.plan import Plan
-    from tts_bench.rerun import Recorded
+    from tts_bench.run.plan import Plan
+    from tts_bench.run.rerun import Recorded
     from tts_bench.suite import Suite
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -170,10 +170,10 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
 
     The manifest.json of a run in place of SUITE repeats that run in a new folder.
     """
-    from tts_bench import rerun, runner
     from tts_bench.commands.report import report_run
-    from tts_bench.plan import RunOptions, make_plan
     from tts_bench.progress import Progress
+    from tts_bench.run import rerun, runner
+    from tts_bench.run.plan import RunOptions, make_plan
 
     for other in ("fresh", "phases"):
         if options[other] and options["replay"]:
@@ -194,7 +194,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     )
     plan = make_plan(loaded, choices)
     if dry_run:
-        from tts_bench.forecast import forecast
+        from tts_bench.run.forecast import forecast
 
         click.echo(forecast(plan))
         return 0
@@ -231,7 +231,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
 @_suite_options
 def validate(suite: str, **options: Any) -> int:
     """Check SUITE, its strategies and its data set; load no model."""
-    from tts_bench.plan import RunOptions, make_plan
+    from tts_bench.run.plan import RunOptions, make_plan
 
     loaded = _load(suite, options)
     plan = make_plan(loaded, RunOptions(options["output_path"], options["limit"]))
@@ -252,7 +252,7 @@ def _say_what_is_there(how: str, plan: Plan) -> None:
 def _load(suite: str, options: dict[str, Any], again: Recorded | None = None) -> Suite:
     from tts_bench.overrides import Overrides
     from tts_bench.registry import Registry
-    from tts_bench.rerun import load_recorded
+    from tts_bench.run.rerun import load_recorded
     from tts_bench.suite import find_suite, load_suite
 
     overrides = Overrides(

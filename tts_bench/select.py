@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tts_bench.subsets import (
+from tts_bench.stats.subsets import (
     NO_ANSWER,
     TIE,
     Expectation,

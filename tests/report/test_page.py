@@ -17,13 +17,13 @@ import pytest
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
-from tts_bench.manifest import describe_problems
 from tts_bench.report.build import build_report
 from tts_bench.report.export.candidates import write_candidates
 from tts_bench.report.page import assets
 from tts_bench.report.page.assets import read_assets
 from tts_bench.report.page.overview import embed
 from tts_bench.report.page.write import write_page
+from tts_bench.run.manifest import describe_problems
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.runs import RunStore
 from tts_bench.types import Problem, SearchTree

@@ -18,7 +18,6 @@ from typing import get_args
 import pytest
 from scripted_attempts import Attempt as ScriptedAttempt
 
-from tts_bench.attempt import Bench
 from tts_bench.cells import Cell
 from tts_bench.cost.ledger import Budget
 from tts_bench.dataset.base import Item
@@ -28,6 +27,7 @@ from tts_bench.errors import BudgetExhausted, EngineError
 from tts_bench.fields import field_types
 from tts_bench.prompt import Prompt
 from tts_bench.registry import STRATEGIES, Registry
+from tts_bench.run.attempt import Bench
 from tts_bench.strategy import SuiteStrategy
 from tts_bench.types import Problem, Sampling, Solution
 from tts_bench.verifier.base import VerifierInfo

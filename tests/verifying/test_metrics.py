@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu
 
-from tts_bench.verifying.metrics import (
+from tts_bench.stats.ranking import (
     Passing,
     auc,
     auc_of,

@@ -199,7 +199,7 @@ def _execute(job: Job, display: Any) -> int:
     from tts_bench.labelling.job import Result, execute
     from tts_bench.labelling.manifest import totals
     from tts_bench.progress import Progress
-    from tts_bench.runner import cancel_on_sigterm
+    from tts_bench.run.runner import cancel_on_sigterm
 
     async def go() -> Result:
         cancel_on_sigterm()

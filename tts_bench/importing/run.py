@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tts_bench import manifest
 from tts_bench.answers.extract import extract
 from tts_bench.answers.grader import Grader
 from tts_bench.cost.flops import ModelShape
@@ -18,6 +17,7 @@ from tts_bench.dataset.base import content_hash
 from tts_bench.engine.base import Completion
 from tts_bench.errors import UsageError
 from tts_bench.importing.pools import RecordedPool, disagreements
+from tts_bench.run import manifest
 from tts_bench.select import SELECTORS
 from tts_bench.store import environment
 from tts_bench.store.generations import GenerationStore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tts_bench.estimators import Estimate
+from tts_bench.stats.estimators import Estimate
 
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 _NOTHING = "-"

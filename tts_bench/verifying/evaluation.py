@@ -9,6 +9,7 @@ import numpy as np
 
 from tts_bench.dataset.step_labels import LabelledSolution
 from tts_bench.errors import UsageError
+from tts_bench.stats.ranking import Floats, Indices, Passing, Statistic
 from tts_bench.steps import find_error_step
 from tts_bench.types import Score
 from tts_bench.verifying.figures import (
@@ -18,7 +19,6 @@ from tts_bench.verifying.figures import (
     add_auc,
     add_calibration,
 )
-from tts_bench.verifying.metrics import Floats, Indices, Passing, Statistic
 
 
 @dataclass(frozen=True, slots=True)

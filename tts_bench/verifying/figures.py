@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tts_bench.errors import UsageError
-from tts_bench.estimators import Estimate
-from tts_bench.verifying import metrics
-from tts_bench.verifying.metrics import Bin, Flags, Floats, Indices, Statistic
+from tts_bench.stats import ranking
+from tts_bench.stats.estimators import Estimate
+from tts_bench.stats.ranking import Bin, Flags, Floats, Indices, Statistic
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Choices:
     """Share of the problems on which the threshold is fitted."""
     drop: float = 0.5
     """A step is taken for the first error where its score falls below this share of the last."""
-    bins: int = metrics.DEFAULT_BINS
+    bins: int = ranking.DEFAULT_BINS
     resamples: int = 1000
     seed: int = 0
     """Of the held-out part and of the bootstrap."""
@@ -95,11 +95,11 @@ class Problems:
             return statistic(every)
 
         choices = self._choices
-        return metrics.estimate(on_chosen, len(chosen), choices.resamples, choices.seed)
+        return ranking.estimate(on_chosen, len(chosen), choices.resamples, choices.seed)
 
     def share(self, values: ArrayLike, members: Flags) -> Estimate | None:
         """The mean over some rows, estimated over the problems that these belong to."""
-        return self.estimate(metrics.mean_of(values, self.of, members), np.unique(self.of[members]))
+        return self.estimate(ranking.mean_of(values, self.of, members), np.unique(self.of[members]))
 
 
 def add_auc(
@@ -120,16 +120,16 @@ def add_auc(
         kind = "right" if right.all() else "wrong"
         done.notes.append(f"every labelled {what} is {kind}: there is no AUC")
         return
-    pooled = problems.estimate(metrics.auc_of(scores, right, problems.of))
+    pooled = problems.estimate(ranking.auc_of(scores, right, problems.of))
     done.add(f"{what} AUC", pooled, f"{right.sum()} right, {(~right).sum()} wrong")
     for kind, groups in within.items():
-        values = metrics.auc_within(scores, right, groups)
+        values = ranking.auc_within(scores, right, groups)
         if not values:
             done.add(f"  within a {kind}", None, f"no {kind} has both right and wrong ones")
             continue
         first = {int(group): row for row, group in reversed(list(enumerate(groups)))}
         owner = problems.of[[first[group] for group in values]]
-        found = problems.estimate(metrics.mean_of(list(values.values()), owner), np.unique(owner))
+        found = problems.estimate(ranking.mean_of(list(values.values()), owner), np.unique(owner))
         done.add(f"  within a {kind}", found, f"mean of {len(values)}")
 
 
@@ -143,11 +143,11 @@ def add_calibration(
         span = f"from {scores.min():.4g} to {scores.max():.4g}"
         done.notes.append(f"{what} scores reach {span}: they are no probabilities to calibrate")
         return
-    place = metrics.bin_of(scores, bins)
+    place = ranking.bin_of(scores, bins)
     shares = [problems.share(right, place == i) for i in np.unique(place)]
-    found = zip(metrics.reliability(scores, right, bins=bins), shares, strict=True)
+    found = zip(ranking.reliability(scores, right, bins=bins), shares, strict=True)
     done.bins[what] = [(one, share) for one, share in found if share is not None]
-    error = problems.estimate(metrics.calibration_of(scores, right, problems.of, bins))
+    error = problems.estimate(ranking.calibration_of(scores, right, problems.of, bins))
     done.add(f"{what} ECE", error, f"{bins} equal bins")
-    loss = problems.estimate(metrics.brier_of(scores, right, problems.of))
+    loss = problems.estimate(ranking.brier_of(scores, right, problems.of))
     done.add(f"{what} Brier", loss, f"{right.mean():.1%} are right")

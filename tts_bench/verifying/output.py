@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
-from tts_bench.estimators import Estimate
 from tts_bench.report.format import count, si
+from tts_bench.stats.estimators import Estimate
 from tts_bench.store.runs import write_atomically
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifying import plots

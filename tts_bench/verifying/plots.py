@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_bench.errors import StoreError
-from tts_bench.estimators import Estimate
 from tts_bench.report.figures.axes import (
     COVERAGE_COLOUR,
     Label,
@@ -17,7 +16,8 @@ from tts_bench.report.figures.axes import (
     new_axes,
     percent_limits,
 )
-from tts_bench.verifying.metrics import Bin
+from tts_bench.stats.estimators import Estimate
+from tts_bench.stats.ranking import Bin
 from tts_bench.verifying.selection import LINES, At
 
 if TYPE_CHECKING:

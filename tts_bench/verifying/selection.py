@@ -13,10 +13,10 @@ import numpy as np
 
 from tts_bench.dataset.base import LoadedDataset
 from tts_bench.errors import UsageError
-from tts_bench.estimators import Estimate, mean_interval, pass_at_k
 from tts_bench.registry import DATASETS, Registry
 from tts_bench.report.points.scope import canonical, read_scope
 from tts_bench.select import SELECTORS
+from tts_bench.stats.estimators import Estimate, mean_interval, pass_at_k
 from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import distinct_draws

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tts_bench.errors import UsageError, did_you_mean
-from tts_bench.estimators import Estimate, mean_interval, paired_difference, ratio_of_means
 from tts_bench.report.points.scope import Scope, canonical
 from tts_bench.report.points.series import QUANTITIES, RunSeries, Series
-from tts_bench.significance import holm, mcnemar_exact, sign_flip_p
+from tts_bench.stats.estimators import Estimate, mean_interval, paired_difference, ratio_of_means
+from tts_bench.stats.significance import holm, mcnemar_exact, sign_flip_p
 
 Points = dict[tuple[Any, ...], Series]
 COSTS = tuple(name for name in QUANTITIES if name != "accuracy")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from tts_bench.estimators import Estimate
 from tts_bench.report.compare.paired import COSTS, Compared, Comparison
 from tts_bench.report.format import signed_interval
+from tts_bench.stats.estimators import Estimate
 
 _HEADS = ("point", "probs", "A %", "B %", "A - B [95% CI]", "p", "p Holm", "A/B tokens", "FLOPs")
 

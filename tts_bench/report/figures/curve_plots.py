@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tts_bench.curves import pareto
-from tts_bench.estimators import Estimate
 from tts_bench.report.figures.axes import (
     COVERAGE_COLOUR,
     Label,
@@ -23,6 +21,8 @@ from tts_bench.report.points.content import Report
 from tts_bench.report.points.coverage import CoverageAt, Curve
 from tts_bench.report.points.point import Point
 from tts_bench.report.tables.rows import curve_names
+from tts_bench.stats.crossings import pareto
+from tts_bench.stats.estimators import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

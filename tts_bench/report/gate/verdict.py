@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tts_bench.errors import UsageError
-from tts_bench.estimators import Estimate, paired_difference
 from tts_bench.report.compare.paired import compare_points
 from tts_bench.report.gate.baseline import Baseline, records
 from tts_bench.report.points.series import RunSeries, Series
-from tts_bench.significance import detectable_difference
+from tts_bench.stats.estimators import Estimate, paired_difference
+from tts_bench.stats.significance import detectable_difference
 
 CONFIDENCE = 0.95
 """Of the one-sided bound on the difference."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from tts_bench.curves import CostCurve, Reach, cost_range, gap_at, reach, shared_costs
 from tts_bench.errors import UsageError
-from tts_bench.estimators import Estimate
 from tts_bench.report.joint.lines import Cost, Joint, Line
+from tts_bench.stats.crossings import CostCurve, Reach, cost_range, gap_at, reach, shared_costs
+from tts_bench.stats.estimators import Estimate
 
 
 @dataclass(frozen=True, slots=True)

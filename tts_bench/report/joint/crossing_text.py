@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tts_bench.curves import Reach
 from tts_bench.report.format import percent, si, signed_interval
 from tts_bench.report.joint.crossing import Crossing
 from tts_bench.report.tables.render import as_csv, markdown_rows
+from tts_bench.stats.crossings import Reach
 
 _HEADS = (
     "curve",

@@ -9,7 +9,6 @@ from itertools import combinations
 
 import numpy as np
 
-from tts_bench.curves import CostCurve
 from tts_bench.errors import UnknownName, UsageError
 from tts_bench.report.compare.paired import check_comparable
 from tts_bench.report.figures.axes import line_name
@@ -17,6 +16,7 @@ from tts_bench.report.points.cost import added
 from tts_bench.report.points.outcomes import Outcome, read_outcomes
 from tts_bench.report.points.point import Point, group_by_problem, make_points
 from tts_bench.report.points.scope import Scope, read_scope
+from tts_bench.stats.crossings import CostCurve
 from tts_bench.store.runs import RunStore
 
 _SHORT = 24

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tts_bench.curves import pareto
 from tts_bench.report.format import count, interval, si
 from tts_bench.report.joint.lines import Cost, Joint, Line
 from tts_bench.report.points.point import Point, frontier
 from tts_bench.report.tables.render import as_csv, markdown_rows, record
 from tts_bench.report.tables.rows import Row
+from tts_bench.stats.crossings import pareto
 
 _HEADS = (
     "run",

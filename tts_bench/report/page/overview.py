@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tts_bench.estimators import Estimate
 from tts_bench.report.figures.axes import COVERAGE_COLOUR, line_styles
 from tts_bench.report.page.tally import Counts
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.scope import Cell, distinguishing, settings
 from tts_bench.report.tables.rows import curve_names
 from tts_bench.report.tables.summary import summarize
+from tts_bench.stats.estimators import Estimate
 
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tts_bench.estimators import Estimate, mean_interval
 from tts_bench.report.points.coverage import Curve
 from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import Cell, Scope
+from tts_bench.stats.estimators import Estimate, mean_interval
 
 Group = int | str
 

@@ -15,7 +15,7 @@ from typing import Any
 from tts_bench.report.points.outcomes import Outcome, Outcomes
 from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import Cell, Scope, canonical, settings
-from tts_bench.scaling import Run, control, elasticities, performance, scaling
+from tts_bench.stats.control import Run, control, elasticities, performance, scaling
 
 THINKING = {"waits", "min_thinking_tokens", "max_thinking_tokens"}
 """Parameters that say how long is thought; cells that differ in these alone are one method."""

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tts_bench.estimators import Estimate, mean_interval, pass_at_k
-from tts_bench.powerlaw import (
+from tts_bench.report.points.cost import Cost, mean_cost
+from tts_bench.report.points.outcomes import Outcome, Outcomes
+from tts_bench.report.points.scope import Cell, Scope, canonical
+from tts_bench.stats.estimators import Estimate, mean_interval, pass_at_k
+from tts_bench.stats.powerlaw import (
     CoverageFit,
     Extrapolation,
     LogLinear,
@@ -16,9 +19,6 @@ from tts_bench.powerlaw import (
     fit_coverage,
     log_linear_range,
 )
-from tts_bench.report.points.cost import Cost, mean_cost
-from tts_bench.report.points.outcomes import Outcome, Outcomes
-from tts_bench.report.points.scope import Cell, Scope, canonical
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tts_bench.curves import pareto
-from tts_bench.estimators import Estimate, mean_interval, paired_difference
 from tts_bench.report.points.cost import Cost, added, mean_cost, mean_of_means
 from tts_bench.report.points.outcomes import Outcome, Outcomes
 from tts_bench.report.points.scope import Cell, Scope
+from tts_bench.stats.crossings import pareto
+from tts_bench.stats.estimators import Estimate, mean_interval, paired_difference
 
 BASELINE = "greedy"
 """The strategy against which every other one is compared, where a run has it."""

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tts_bench.errors import UsageError
-from tts_bench.estimators import Estimate, mean_interval
 from tts_bench.report.points.series import Series
 from tts_bench.report.policy.difficulty import Difficulty
 from tts_bench.report.policy.saving import Saving, ends_of, saving_at
+from tts_bench.stats.estimators import Estimate, mean_interval
 
 Floats = NDArray[np.float64]
 _BUDGETS = 12

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tts_bench.estimators import Estimate
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.cost import Cost
 from tts_bench.report.points.coverage import Curve
 from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import distinguishing, settings, varying
+from tts_bench.stats.estimators import Estimate
 
 
 @dataclass(frozen=True, slots=True)

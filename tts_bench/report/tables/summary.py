@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from tts_bench.estimators import Estimate
-from tts_bench.powerlaw import CoverageFit
 from tts_bench.report.points.breakdown import Breakdown, Slice
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.coverage import CoverageAt, Curve
 from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import Cell
+from tts_bench.stats.estimators import Estimate
+from tts_bench.stats.powerlaw import CoverageFit
 
 FORMAT_VERSION = 1
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tts_bench.cells import Cell
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.errors import UsageError
-from tts_bench.phases import check_phases
-from tts_bench.rerun import Recorded
+from tts_bench.run.phases import check_phases
+from tts_bench.run.rerun import Recorded
 from tts_bench.store.runs import RunStore, find_run, new_run_id
 from tts_bench.suite import Suite
 

@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_bench.estimators import Estimate, paired_difference
+from tts_bench.stats.estimators import Estimate, paired_difference
 
 Array = NDArray[np.float64]
 _SAME = 1e-9

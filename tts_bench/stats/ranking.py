@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tts_bench.estimators import Estimate, mean_interval
+from tts_bench.stats.estimators import Estimate, mean_interval
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]

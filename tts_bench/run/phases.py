@@ -13,13 +13,13 @@ import contextvars
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tts_bench.attempt import Bench
 from tts_bench.cells import Cell
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion, Request, first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import TtsBenchError, UsageError
 from tts_bench.progress import Progress
+from tts_bench.run.attempt import Bench
 from tts_bench.store.generations import GenerationStore
 from tts_bench.strategy import SuiteStrategy
 from tts_bench.suite import Suite

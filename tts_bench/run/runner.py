@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tts_bench import manifest
-from tts_bench.allocation import Job, allocated
 from tts_bench.answers.grader import Grader
-from tts_bench.attempt import Bench
 from tts_bench.engine.base import EngineInfo, first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import StoreError, TtsBenchError
-from tts_bench.phases import Drawn, draw_pools
-from tts_bench.plan import Plan, RunOptions, finished
 from tts_bench.progress import Progress
-from tts_bench.rerun import differences
+from tts_bench.run import manifest
+from tts_bench.run.allocation import Job, allocated
+from tts_bench.run.attempt import Bench
+from tts_bench.run.phases import Drawn, draw_pools
+from tts_bench.run.plan import Plan, RunOptions, finished
+from tts_bench.run.rerun import differences
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.runs import RunStore, check_space, point_latest, write_atomically
 from tts_bench.strategy import SuiteStrategy
