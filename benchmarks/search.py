@@ -37,10 +37,10 @@ from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.vllm_library import prepare_environment
 from tts_bench.progress import Progress
-from tts_bench.registry import Registry
 from tts_bench.run.plan import RunOptions, make_plan
 from tts_bench.run.runner import execute
-from tts_bench.suite import Suite, load_suite
+from tts_bench.suite.load import Suite, load_suite
+from tts_bench.suite.registry import Registry
 
 SUITE = """
 dataset: {{name: arithmetic, problems: {problems}}}

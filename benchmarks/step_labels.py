@@ -32,12 +32,12 @@ from tts_bench.labelling.rollouts import BinarySearch, MonteCarlo, labels_of
 from tts_bench.labelling.solutions import Solutions
 from tts_bench.labelling.trace import Trace, distinct
 from tts_bench.progress import Progress
-from tts_bench.registry import Registry
 from tts_bench.run.plan import RunOptions, make_plan
 from tts_bench.run.runner import execute as execute_run
 from tts_bench.stats.estimators import clustered_stderr
 from tts_bench.steps import find_error_step, first_error
-from tts_bench.suite import Suite, load_suite
+from tts_bench.suite.load import Suite, load_suite
+from tts_bench.suite.registry import Registry
 from tts_bench.training.arithmetic import check_steps
 from tts_bench.types import Problem
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from scipy import integrate, stats
 
-from tts_bench.adaptive import (
+from tts_bench.strategy.stopping import (
     expected_gain,
     first_agreed,
     first_sure,

@@ -213,7 +213,7 @@ def test_strategies_import_only_the_facade():
         "import tts_bench; tts_bench.Strategy, tts_bench.SampleAndSelect, tts_bench.Session",
         "import sys; sys.argv = ['tts-bench', '--help']; from tts_bench.cli import main\n"
         "try: main()\nexcept SystemExit: pass",
-        "import tts_bench.suite, tts_bench.registry",
+        "import tts_bench.suite.load, tts_bench.suite.registry",
     ],
 )
 def test_nothing_heavy_is_imported(code: str):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tts_bench.errors import SuiteError
-from tts_bench.overrides import Overrides
-from tts_bench.registry import Registry
-from tts_bench.suite import load_suite
+from tts_bench.suite.load import load_suite
+from tts_bench.suite.overrides import Overrides
+from tts_bench.suite.registry import Registry
 
 GOOD = """\
 dataset: {name: arithmetic, problems: 5}

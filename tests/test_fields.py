@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import pytest
 
 from tts_bench.errors import UsageError
-from tts_bench.fields import build, check, field_types, sweep
-from tts_bench.yamlfile import YamlDocument
+from tts_bench.suite.fields import build, check, field_types, sweep
+from tts_bench.suite.yaml_document import YamlDocument
 
 if TYPE_CHECKING:
     from decimal import Decimal

@@ -10,10 +10,10 @@ from reward_models import make
 from tts_bench.engine.memory import gpu_memory
 from tts_bench.engine.weights import weight_bytes
 from tts_bench.errors import ModelError
-from tts_bench.registry import Registry
 from tts_bench.run import forecast
 from tts_bench.run.plan import RunOptions, make_plan
-from tts_bench.suite import load_suite
+from tts_bench.suite.load import load_suite
+from tts_bench.suite.registry import Registry
 
 SUITE = """
 dataset: {name: arithmetic, problems: 1}

@@ -22,10 +22,10 @@ from tts_bench.report.points.scope import Cell
 from tts_bench.report.points.series import Series
 from tts_bench.report.policy import optimal
 from tts_bench.report.policy.saving import saving_at
-from tts_bench.select import SELECTORS
 from tts_bench.stats.estimators import Estimate, mean_interval, paired_difference, pass_at_k
 from tts_bench.stats.powerlaw import fit_coverage
 from tts_bench.stats.significance import detectable_difference, mcnemar_exact
+from tts_bench.strategy.select import SELECTORS
 
 SUITES = 1000
 

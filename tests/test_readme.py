@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tts_bench.cli import main
-from tts_bench.fields import field_types
 from tts_bench.store.runs import resolve_run
-from tts_bench.suite import _KEYS
+from tts_bench.suite.fields import field_types
+from tts_bench.suite.load import _KEYS
 from tts_bench.types import Sampling
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tts_bench.errors import UnknownName, UsageError
-from tts_bench.registry import (
+from tts_bench.suite.registry import (
     DATASETS,
     ENGINES,
     KINDS,

@@ -15,9 +15,9 @@ import yaml
 
 from tts_bench.cli import main
 from tts_bench.errors import UsageError
-from tts_bench.registry import shipped
 from tts_bench.run.rerun import differences, is_manifest, read_recorded
 from tts_bench.store.runs import RunStore, resolve_run
+from tts_bench.suite.registry import shipped
 
 PLUGINS = Path(__file__).parent / "plugins"
 SUITE = {

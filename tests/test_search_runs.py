@@ -14,7 +14,7 @@ from tts_bench.cli import main
 from tts_bench.report.points.content import build_report
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.store.texts import distinct_draws
-from tts_bench.tree import whole_texts
+from tts_bench.strategy.tree import whole_texts
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tts_bench.select import (
+from tts_bench.strategy.select import (
     SELECTORS,
     best,
     expected_best,

@@ -10,7 +10,7 @@ from tts_bench.engine.base import Completion
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.engine.tokenizer import added_text, decode
 from tts_bench.errors import BudgetExhausted
-from tts_bench.session import Session, draw_seed
+from tts_bench.strategy.session import Session, draw_seed
 from tts_bench.types import Problem, Sampling
 from tts_bench.verifier.confidence import ConfidenceVerifier
 

@@ -9,7 +9,7 @@ from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import VerifierError
-from tts_bench.session import Session
+from tts_bench.strategy.session import Session
 from tts_bench.types import Problem, Sampling
 
 SHAPE = ModelShape(layers=2, hidden=8, heads=2, kv_heads=1, head_dim=4, intermediate=16, vocab=32)

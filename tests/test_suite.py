@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tts_bench.errors import SuiteError, UsageError
-from tts_bench.overrides import Overrides
-from tts_bench.registry import Registry, shipped
-from tts_bench.suite import find_suite, load_suite
+from tts_bench.suite.load import find_suite, load_suite
+from tts_bench.suite.overrides import Overrides
+from tts_bench.suite.registry import Registry, shipped
 
 GOOD = """\
 dataset: {name: arithmetic, problems: 5}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tts_bench.tree import columns, distinct, top, whole_texts
+from tts_bench.strategy.tree import columns, distinct, top, whole_texts
 from tts_bench.types import Candidate, Node, Score, SearchTree
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tts_bench.errors import SuiteError
-from tts_bench.yamlfile import MAX_VALUES, parse_address, parse_value, parse_yaml
+from tts_bench.suite.yaml_document import MAX_VALUES, parse_address, parse_value, parse_yaml
 
 
 def test_every_value_knows_its_line():

@@ -10,17 +10,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tts_bench.adaptive import first_agreed, first_sure, leading_share, share_out
     from tts_bench.dataset.base import Dataset, Item, LoadedDataset
     from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
     from tts_bench.engine.scripted import ScriptedEngine
     from tts_bench.errors import TtsBenchError, UsageError
-    from tts_bench.policyfile import load_policy
-    from tts_bench.search import Search, StepSearch
-    from tts_bench.select import best, majority, weighted
-    from tts_bench.session import Session
-    from tts_bench.strategy import SampleAndSelect, Strategy, SuiteStrategy, answer_classes
-    from tts_bench.tree import distinct, top
+    from tts_bench.strategy.base import SampleAndSelect, Strategy, SuiteStrategy, answer_classes
+    from tts_bench.strategy.select import best, majority, weighted
+    from tts_bench.strategy.session import Session
+    from tts_bench.strategy.step_search import Search, StepSearch
+    from tts_bench.strategy.stopping import first_agreed, first_sure, leading_share, share_out
+    from tts_bench.strategy.tree import distinct, top
+    from tts_bench.suite.policy_file import load_policy
     from tts_bench.types import Attempt, Candidate, Node, Problem, Sampling, Score, Solution
     from tts_bench.verifier.base import Scoring, Verifier
 
@@ -38,31 +38,31 @@ _HOME = {
     "Node": "types",
     "Problem": "types",
     "Request": "engine.base",
-    "SampleAndSelect": "strategy",
+    "SampleAndSelect": "strategy.base",
     "Sampling": "types",
     "Score": "types",
     "Scoring": "verifier.base",
     "ScriptedEngine": "engine.scripted",
-    "Search": "search",
-    "Session": "session",
+    "Search": "strategy.step_search",
+    "Session": "strategy.session",
     "Solution": "types",
-    "StepSearch": "search",
-    "Strategy": "strategy",
-    "SuiteStrategy": "strategy",
+    "StepSearch": "strategy.step_search",
+    "Strategy": "strategy.base",
+    "SuiteStrategy": "strategy.base",
     "TtsBenchError": "errors",
     "UsageError": "errors",
     "Verifier": "verifier.base",
-    "answer_classes": "strategy",
-    "best": "select",
-    "distinct": "tree",
-    "first_agreed": "adaptive",
-    "first_sure": "adaptive",
-    "leading_share": "adaptive",
-    "load_policy": "policyfile",
-    "majority": "select",
-    "share_out": "adaptive",
-    "top": "tree",
-    "weighted": "select",
+    "answer_classes": "strategy.base",
+    "best": "strategy.select",
+    "distinct": "strategy.tree",
+    "first_agreed": "strategy.stopping",
+    "first_sure": "strategy.stopping",
+    "leading_share": "strategy.stopping",
+    "load_policy": "suite.policy_file",
+    "majority": "strategy.select",
+    "share_out": "strategy.stopping",
+    "top": "strategy.tree",
+    "weighted": "strategy.select",
 }
 
 __all__ = [

@@ -24,7 +24,7 @@ from tts_bench.errors import SuiteError, TtsBenchError, UsageError
 if TYPE_CHECKING:
     from tts_bench.run.plan import Plan
     from tts_bench.run.rerun import Recorded
-    from tts_bench.suite import Suite
+    from tts_bench.suite.load import Suite
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -250,10 +250,10 @@ def _say_what_is_there(how: str, plan: Plan) -> None:
 
 
 def _load(suite: str, options: dict[str, Any], again: Recorded | None = None) -> Suite:
-    from tts_bench.overrides import Overrides
-    from tts_bench.registry import Registry
     from tts_bench.run.rerun import load_recorded
-    from tts_bench.suite import find_suite, load_suite
+    from tts_bench.suite.load import find_suite, load_suite
+    from tts_bench.suite.overrides import Overrides
+    from tts_bench.suite.registry import Registry
 
     overrides = Overrides(
         sets=options["sets"],

@@ -16,9 +16,9 @@ from tts_bench.engine.tokenizer import StopStrings, names_special
 from tts_bench.engine.tokenizer import reopen as reopen_tokens
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.prompt import Dialogue, Prompt
-from tts_bench.registry import STRATEGIES, Registry
-from tts_bench.session import Session
 from tts_bench.store.generations import GenerationStore
+from tts_bench.strategy.session import Session
+from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.types import Candidate, Problem, Sampling
 from tts_bench.verifier.confidence import ConfidenceVerifier
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tts_bench.cost.flops import ModelShape
-from tts_bench.select import SELECTORS
 from tts_bench.store.runs import RunStore
+from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt, Measurement, Pool, Usage
 
 SHAPE = ModelShape(

@@ -10,11 +10,11 @@ import yaml
 from scripted_attempts import Attempt
 
 from tts_bench.errors import SuiteError, UsageError
-from tts_bench.policyfile import load_policy
 from tts_bench.report.points.series import read_series
 from tts_bench.report.policy.difficulty import by_level, by_prediction
 from tts_bench.report.policy.optimal import compute_optimal
 from tts_bench.report.policy.text import policy_file, terminal
+from tts_bench.suite.policy_file import load_policy
 from tts_bench.types import Problem
 
 LEVELS = {

@@ -18,17 +18,17 @@ from typing import get_args
 import pytest
 from scripted_attempts import Attempt as ScriptedAttempt
 
-from tts_bench.cells import Cell
 from tts_bench.cost.ledger import Budget
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import BudgetExhausted, EngineError
-from tts_bench.fields import field_types
 from tts_bench.prompt import Prompt
-from tts_bench.registry import STRATEGIES, Registry
 from tts_bench.run.attempt import Bench
-from tts_bench.strategy import SuiteStrategy
+from tts_bench.strategy.base import SuiteStrategy
+from tts_bench.suite.cells import Cell
+from tts_bench.suite.fields import field_types
+from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.types import Problem, Sampling, Solution
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier.confidence import ConfidenceVerifier

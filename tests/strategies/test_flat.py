@@ -9,8 +9,8 @@ import pytest
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Completion
 from tts_bench.engine.scripted import ScriptedEngine
-from tts_bench.registry import STRATEGIES, Registry
-from tts_bench.session import Session
+from tts_bench.strategy.session import Session
+from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.types import Problem, Sampling
 from tts_bench.verifier.confidence import ConfidenceVerifier
 

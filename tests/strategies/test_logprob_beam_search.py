@@ -8,7 +8,7 @@ import pytest
 from search_worlds import World, answer, load
 
 from tts_bench.engine.base import Completion
-from tts_bench.fields import field_types
+from tts_bench.suite.fields import field_types
 
 
 def written(text: str, mean: float, stop: str | None = None) -> Completion:

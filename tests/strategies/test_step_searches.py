@@ -8,7 +8,7 @@ import pytest
 from search_worlds import PROBLEM, World, load, texts
 
 from tts_bench.engine.base import Request
-from tts_bench.tree import columns, whole_texts
+from tts_bench.strategy.tree import columns, whole_texts
 
 NAMES = ["beam_search", "dvts", "rebase", "particle_filter", "mcts", "logprob_beam_search"]
 VARIANTS = [

@@ -10,8 +10,8 @@ from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Request
 from tts_bench.engine.scripted import Script, ScriptedEngine
 from tts_bench.prompt import Dialogue, Prompt
-from tts_bench.registry import STRATEGIES, Registry
-from tts_bench.session import Session
+from tts_bench.strategy.session import Session
+from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.types import Problem, Sampling, Solution
 from tts_bench.verifier.base import Verifier
 from tts_bench.verifier.confidence import ConfidenceVerifier

@@ -13,8 +13,8 @@ from typing import Any
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.scripted import Script, ScriptedEngine
-from tts_bench.registry import STRATEGIES, Registry
-from tts_bench.session import Session
+from tts_bench.strategy.session import Session
+from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.types import Candidate, Problem, Sampling, Score, Solution
 from tts_bench.verifier.confidence import ConfidenceVerifier
 

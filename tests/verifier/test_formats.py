@@ -10,8 +10,8 @@ import transformers
 from reward_models import make
 
 from tts_bench.errors import ModelError, SuiteError, UnknownName, VerifierError
-from tts_bench.registry import Registry
-from tts_bench.suite import load_suite
+from tts_bench.suite.load import load_suite
+from tts_bench.suite.registry import Registry
 from tts_bench.verifier.backend import probability
 from tts_bench.verifier.formats import BY_MODEL, FORMATS, Format, find_format, find_outcome_format
 from tts_bench.verifier.rendering import Renderer

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from tts_bench.cli import main
-from tts_bench.registry import Registry
 from tts_bench.store.runs import resolve_run
+from tts_bench.suite.registry import Registry
 from tts_bench.types import Score
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifying.figures import Choices

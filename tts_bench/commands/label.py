@@ -15,7 +15,7 @@ from tts_bench.errors import UsageError
 if TYPE_CHECKING:
     from tts_bench.labelling.base import Labeller
     from tts_bench.labelling.job import Job
-    from tts_bench.suite import Suite
+    from tts_bench.suite.load import Suite
 
 _EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
 _PATH = click.Path(path_type=Path)
@@ -227,9 +227,9 @@ def _execute(job: Job, display: Any) -> int:
 
 
 def _suite(options: Mapping[str, Any]) -> Suite:
-    from tts_bench.overrides import Overrides
-    from tts_bench.registry import Registry
-    from tts_bench.suite import find_suite, load_suite
+    from tts_bench.suite.load import find_suite, load_suite
+    from tts_bench.suite.overrides import Overrides
+    from tts_bench.suite.registry import Registry
 
     overrides = Overrides(
         sets=options["sets"], model=options["model"], concurrency=options["concurrency"]

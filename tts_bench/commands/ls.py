@@ -13,7 +13,7 @@ import click
 from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from tts_bench.registry import Kind, Registry
+    from tts_bench.suite.registry import Kind, Registry
 
 Row = dict[str, Any]
 
@@ -34,7 +34,7 @@ def ls(kind: str, as_json: bool, include_path: tuple[Path, ...], output_path: Pa
 
 def find_rows(kind: str, include: Sequence[Path], output_path: Path) -> list[Row]:
     """One row for each thing of that kind; a broken plug-in is a row with its error."""
-    from tts_bench.registry import KINDS, Registry, shipped
+    from tts_bench.suite.registry import KINDS, Registry, shipped
 
     if kind == "suites":
         return [_suite(path) for path in sorted(shipped("suites").glob("*.yaml"))]
@@ -59,7 +59,7 @@ def as_text(found: list[Row]) -> str:
 
 
 def _plugin(registry: Registry, kind: Kind, name: str) -> Row:
-    from tts_bench.fields import field_types, parameters
+    from tts_bench.suite.fields import field_types, parameters
 
     try:
         cls = registry.load(kind, name)
@@ -80,7 +80,7 @@ def _plugin(registry: Registry, kind: Kind, name: str) -> Row:
 
 
 def _suite(path: Path) -> Row:
-    from tts_bench.yamlfile import read_yaml
+    from tts_bench.suite.yaml_document import read_yaml
 
     try:
         data = read_yaml(path, path.name).data

@@ -62,8 +62,8 @@ def verify(verifier: str, data: str, **options: Any) -> int:
 
     from tts_bench.dataset.step_labels import StepLabels
     from tts_bench.progress import Progress
-    from tts_bench.registry import Registry
-    from tts_bench.suite import find_suite
+    from tts_bench.suite.load import find_suite
+    from tts_bench.suite.registry import Registry
     from tts_bench.verifying.figures import Choices
     from tts_bench.verifying.output import as_json, table, write
     from tts_bench.verifying.scoring import read_setting

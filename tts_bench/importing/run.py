@@ -18,7 +18,6 @@ from tts_bench.engine.base import Completion
 from tts_bench.errors import UsageError
 from tts_bench.importing.pools import RecordedPool, disagreements
 from tts_bench.run import manifest
-from tts_bench.select import SELECTORS
 from tts_bench.store import environment
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.runs import (
@@ -28,6 +27,7 @@ from tts_bench.store.runs import (
     point_latest,
     write_atomically,
 )
+from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt, FinishReason, Measurement, Pool, Usage
 
 VERDICTS = "recorded_verdicts.jsonl"

@@ -21,11 +21,11 @@ from tts_bench.labelling.manifest import begin, check_same, now, totals
 from tts_bench.labelling.probe import RIGHT, Desk, Probe
 from tts_bench.labelling.trace import Trace
 from tts_bench.progress import Progress
-from tts_bench.registry import source_hash
 from tts_bench.steps import first_error as first_wrong
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.runs import check_space
-from tts_bench.suite import Suite
+from tts_bench.suite.load import Suite
+from tts_bench.suite.registry import source_hash
 from tts_bench.types import Sampling
 
 

@@ -13,7 +13,7 @@ from tts_bench.engine.base import Engine, EngineInfo, first_error
 from tts_bench.errors import TtsBenchError
 from tts_bench.labelling.trace import Trace
 from tts_bench.prompt import Prompt
-from tts_bench.session import Session
+from tts_bench.strategy.session import Session
 from tts_bench.types import Candidate, FinishReason, Problem, Sampling, Usage
 from tts_bench.verifier.confidence import ConfidenceVerifier
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tts_bench.cells import Cell
 from tts_bench.dataset.base import Item
 from tts_bench.errors import UsageError
 from tts_bench.run.attempt import Bench
-from tts_bench.strategy import SuiteStrategy
+from tts_bench.strategy.base import SuiteStrategy
+from tts_bench.suite.cells import Cell
 from tts_bench.types import Solution
 
 Job = tuple[Cell, Item, int]

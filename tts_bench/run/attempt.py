@@ -7,16 +7,16 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tts_bench.cells import Cell
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Engine
 from tts_bench.errors import BudgetExhausted, ReplayMiss, UsageError
 from tts_bench.prompt import Dialogue, Prompt
-from tts_bench.session import Canonicalize, Session
-from tts_bench.strategy import SuiteStrategy, answer_classes
-from tts_bench.tree import columns
+from tts_bench.strategy.base import SuiteStrategy, answer_classes
+from tts_bench.strategy.session import Canonicalize, Session
+from tts_bench.strategy.tree import columns
+from tts_bench.suite.cells import Cell
 from tts_bench.types import Attempt, Measurement, Pool, Solution, Status
 from tts_bench.verifier.base import Verifier, VerifierInfo
 

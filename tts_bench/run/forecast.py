@@ -12,7 +12,7 @@ from tts_bench.engine.weights import check_model_exists, weight_bytes
 from tts_bench.errors import StoreError
 from tts_bench.run.plan import Plan
 from tts_bench.store.runs import RunStore
-from tts_bench.suite import Suite
+from tts_bench.suite.load import Suite
 from tts_bench.types import Sampling
 from tts_bench.verifier.reward_model import RewardModel
 

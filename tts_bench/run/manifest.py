@@ -12,7 +12,7 @@ from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import StoreError
 from tts_bench.store import environment
 from tts_bench.store.runs import FORMAT_VERSION
-from tts_bench.suite import Suite
+from tts_bench.suite.load import Suite
 from tts_bench.verifier.base import VerifierInfo
 
 _SESSION = ("argv", "started", "ended", "status", "throughput", "environment")

@@ -13,7 +13,6 @@ import contextvars
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tts_bench.cells import Cell
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion, Request, first_error
 from tts_bench.engine.cached import CachedEngine
@@ -21,8 +20,9 @@ from tts_bench.errors import TtsBenchError, UsageError
 from tts_bench.progress import Progress
 from tts_bench.run.attempt import Bench
 from tts_bench.store.generations import GenerationStore
-from tts_bench.strategy import SuiteStrategy
-from tts_bench.suite import Suite
+from tts_bench.strategy.base import SuiteStrategy
+from tts_bench.suite.cells import Cell
+from tts_bench.suite.load import Suite
 from tts_bench.types import Attempt, Candidate, Measurement, Problem, Score
 from tts_bench.verifier.asking import AskingVerifier
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tts_bench.cells import Cell
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.errors import UsageError
 from tts_bench.run.phases import check_phases
 from tts_bench.run.rerun import Recorded
 from tts_bench.store.runs import RunStore, find_run, new_run_id
-from tts_bench.suite import Suite
+from tts_bench.suite.cells import Cell
+from tts_bench.suite.load import Suite
 
 AttemptKey = tuple[str, str, int]
 

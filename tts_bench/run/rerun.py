@@ -14,11 +14,11 @@ import yaml
 
 from tts_bench.dataset.base import Item
 from tts_bench.errors import UsageError
-from tts_bench.overrides import Overrides
-from tts_bench.registry import Registry
 from tts_bench.store.runs import FORMAT_VERSION
-from tts_bench.suite import Suite, load_document
-from tts_bench.yamlfile import YamlDocument
+from tts_bench.suite.load import Suite, load_document
+from tts_bench.suite.overrides import Overrides
+from tts_bench.suite.registry import Registry
+from tts_bench.suite.yaml_document import YamlDocument
 
 _MODEL = ("engine", "model", "revision", "dtype", "max_model_len")
 

@@ -26,8 +26,8 @@ from tts_bench.run.plan import Plan, RunOptions, finished
 from tts_bench.run.rerun import differences
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.runs import RunStore, check_space, point_latest, write_atomically
-from tts_bench.strategy import SuiteStrategy
-from tts_bench.suite import Suite
+from tts_bench.strategy.base import SuiteStrategy
+from tts_bench.suite.load import Suite
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier.cached import CachedVerifier
 

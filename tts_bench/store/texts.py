@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tts_bench.store.runs import RunStore
-from tts_bench.tree import whole_texts
+from tts_bench.strategy.tree import whole_texts
 from tts_bench.types import Attempt, Pool
 
 

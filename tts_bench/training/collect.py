@@ -11,13 +11,13 @@ from typing import Any
 
 from tts_bench.dataset.base import Dataset
 from tts_bench.errors import StoreError
-from tts_bench.fields import build
-from tts_bench.registry import DATASETS, Registry
 from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore, write_atomically
 from tts_bench.store.texts import generations_of, texts_of
+from tts_bench.suite.fields import build
+from tts_bench.suite.registry import DATASETS, Registry
+from tts_bench.suite.yaml_document import YamlDocument
 from tts_bench.types import Attempt
-from tts_bench.yamlfile import YamlDocument
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tts_bench.errors import SuiteError, UsageError
-from tts_bench.fields import build, check
-from tts_bench.overrides import set_values
-from tts_bench.plugins import build_plugin
 from tts_bench.prompt import Prompt
-from tts_bench.registry import DATASETS, Registry
+from tts_bench.suite.fields import build, check
+from tts_bench.suite.overrides import set_values
+from tts_bench.suite.plugins import build_plugin
+from tts_bench.suite.registry import DATASETS, Registry
+from tts_bench.suite.yaml_document import YamlDocument, read_yaml
 from tts_bench.training.config import (
     Architecture,
     DataConfig,
@@ -20,7 +21,6 @@ from tts_bench.training.config import (
     Stage,
     TrainingConfig,
 )
-from tts_bench.yamlfile import YamlDocument, read_yaml
 
 C = TypeVar("C", bound=TrainingConfig)
 

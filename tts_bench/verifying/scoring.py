@@ -24,13 +24,13 @@ from tts_bench.errors import (
     VerifierError,
 )
 from tts_bench.progress import Progress
-from tts_bench.registry import ENGINES, VERIFIERS, Registry
 from tts_bench.store.generations import GenerationStore
-from tts_bench.suite import load_blocks
+from tts_bench.suite.load import load_blocks
+from tts_bench.suite.registry import ENGINES, VERIFIERS, Registry
+from tts_bench.suite.yaml_document import read_yaml
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 from tts_bench.verifier.cached import CachedVerifier
-from tts_bench.yamlfile import read_yaml
 
 Outcome = Scoring | str
 """A scoring, or why there is none."""

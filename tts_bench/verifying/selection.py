@@ -13,19 +13,19 @@ import numpy as np
 
 from tts_bench.dataset.base import LoadedDataset
 from tts_bench.errors import UsageError
-from tts_bench.registry import DATASETS, Registry
 from tts_bench.report.points.scope import canonical, read_scope
-from tts_bench.select import SELECTORS
 from tts_bench.stats.estimators import Estimate, mean_interval, pass_at_k
 from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import distinct_draws
-from tts_bench.suite import load_blocks
+from tts_bench.strategy.select import SELECTORS
+from tts_bench.suite.load import load_blocks
+from tts_bench.suite.registry import DATASETS, Registry
+from tts_bench.suite.yaml_document import YamlDocument
 from tts_bench.types import Attempt, Candidate, Problem
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifying.figures import Choices, Evaluation, Problems, add_auc, add_calibration
 from tts_bench.verifying.writing import given
-from tts_bench.yamlfile import YamlDocument
 
 T = TypeVar("T")
 

@@ -10,8 +10,8 @@ from typing import Any
 from tts_bench.dataset.step_labels import LabelledSolution, StepLabels
 from tts_bench.errors import UsageError
 from tts_bench.progress import Progress
-from tts_bench.registry import Registry
 from tts_bench.store.runs import RunStore
+from tts_bench.suite.registry import Registry
 from tts_bench.types import Score
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.confidence import ConfidenceVerifier

@@ -8,8 +8,8 @@ from tts_bench.report.page.tally import FAILED
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.coverage import Curve
 from tts_bench.report.points.scope import Cell, canonical
-from tts_bench.select import SELECTORS
 from tts_bench.stats.estimators import Estimate, mean_interval
+from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt
 
 _VOTE = SELECTORS["majority"]

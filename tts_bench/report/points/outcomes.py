@@ -9,9 +9,9 @@ from zlib import crc32
 from tts_bench.errors import StoreError
 from tts_bench.report.points.cost import Cost, subset_cost, whole_cost
 from tts_bench.report.points.scope import Cell, Scope
-from tts_bench.select import SELECTORS
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import distinct_draws
+from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt, Measurement, Usage
 
 Key = tuple[str, str, int]

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from tts_bench.answers.extract import boxed
 from tts_bench.errors import BudgetExhausted
-from tts_bench.select import SELECTORS
-from tts_bench.session import Session
-from tts_bench.strategy import Strategy, answer_classes
+from tts_bench.strategy.base import Strategy, answer_classes
+from tts_bench.strategy.select import SELECTORS
+from tts_bench.strategy.session import Session
 from tts_bench.types import Candidate, Node, Problem, Sampling, Score, Solution
 
 

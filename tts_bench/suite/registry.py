@@ -21,11 +21,11 @@ from typing import Any
 from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import UnknownName, UsageError, did_you_mean
-from tts_bench.select import SELECTORS
-from tts_bench.strategy import SampleAndSelect, Strategy
+from tts_bench.strategy.base import SampleAndSelect, Strategy
+from tts_bench.strategy.select import SELECTORS
 from tts_bench.verifier.base import Verifier
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)

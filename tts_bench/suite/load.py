@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tts_bench.cells import Cell, expand
 from tts_bench.cost.ledger import Budget
 from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import SuiteError, UsageError, did_you_mean
-from tts_bench.fields import build, check, unknown_key
-from tts_bench.overrides import Overrides, set_values
-from tts_bench.plugins import build_plugin, load_class
 from tts_bench.prompt import Prompt
-from tts_bench.registry import (
+from tts_bench.suite.cells import Cell, expand
+from tts_bench.suite.fields import build, check, unknown_key
+from tts_bench.suite.overrides import Overrides, set_values
+from tts_bench.suite.plugins import build_plugin, load_class
+from tts_bench.suite.registry import (
     DATASETS,
     ENGINES,
     STRATEGIES,
@@ -34,9 +34,9 @@ from tts_bench.registry import (
     shipped,
     source_hash,
 )
+from tts_bench.suite.yaml_document import YamlDocument, read_yaml
 from tts_bench.types import Sampling
 from tts_bench.verifier.base import Verifier
-from tts_bench.yamlfile import YamlDocument, read_yaml
 
 DEFAULT_CONCURRENCY = 512
 SEED_LIMIT = 2**63

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from tts_bench.errors import UsageError, did_you_mean
-from tts_bench.yamlfile import Address, YamlDocument
+from tts_bench.suite.yaml_document import Address, YamlDocument
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tts_bench.errors import BudgetExhausted
-from tts_bench.select import SELECTORS
-from tts_bench.session import Session
+from tts_bench.strategy.select import SELECTORS
+from tts_bench.strategy.session import Session
 from tts_bench.types import Candidate, Problem, Sampling, Score, Solution
 
 
@@ -61,7 +61,7 @@ class SampleAndSelect(Strategy):
     """Candidates drawn."""
 
     selector: ClassVar[str]
-    """Name of a rule of `tts_bench.select`: best, majority, weighted or first."""
+    """Name of a rule of `tts_bench.strategy.select`: best, majority, weighted or first."""
 
     def __post_init__(self) -> None:
         if self.n < 1:

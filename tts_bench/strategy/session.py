@@ -18,8 +18,8 @@ from typing import Any
 from tts_bench.answers.extract import boxed, extract
 from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
-from tts_bench.place import Place
 from tts_bench.prompt import Dialogue, Prompt
+from tts_bench.strategy.prefix import Place
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
 from tts_bench.verifier.base import Verifier
 

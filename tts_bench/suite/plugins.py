@@ -6,9 +6,9 @@ from typing import Any, get_args
 
 from tts_bench.engine.base import Engine
 from tts_bench.errors import UsageError
-from tts_bench.fields import build, field_types
-from tts_bench.registry import ENGINES, Kind, Registry
-from tts_bench.yamlfile import Address, YamlDocument
+from tts_bench.suite.fields import build, field_types
+from tts_bench.suite.registry import ENGINES, Kind, Registry
+from tts_bench.suite.yaml_document import Address, YamlDocument
 
 
 def build_plugin(

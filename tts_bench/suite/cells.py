@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tts_bench.fields import combinations, field_types, instantiate, sweep, unknown_key
-from tts_bench.registry import draws_one_pool
-from tts_bench.strategy import Strategy
+from tts_bench.strategy.base import Strategy
+from tts_bench.suite.fields import combinations, field_types, instantiate, sweep, unknown_key
+from tts_bench.suite.registry import draws_one_pool
+from tts_bench.suite.yaml_document import Address, YamlDocument
 from tts_bench.types import Sampling
-from tts_bench.yamlfile import Address, YamlDocument
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tts_bench.errors import SuiteError, UsageError
-from tts_bench.fields import build, field_types
-from tts_bench.registry import STRATEGIES, Registry
-from tts_bench.strategy import Strategy
+from tts_bench.strategy.base import Strategy
+from tts_bench.suite.fields import build, field_types
+from tts_bench.suite.registry import STRATEGIES, Registry
+from tts_bench.suite.yaml_document import YamlDocument, read_yaml
 from tts_bench.types import Problem
-from tts_bench.yamlfile import YamlDocument, read_yaml
 
 
 @dataclass(frozen=True)

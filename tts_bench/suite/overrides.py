@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tts_bench.yamlfile import YamlDocument, parse_address, parse_value
+from tts_bench.suite.yaml_document import YamlDocument, parse_address, parse_value
 
 
 @dataclass(frozen=True)
