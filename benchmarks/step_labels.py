@@ -38,7 +38,7 @@ from tts_bench.stats.estimators import clustered_stderr
 from tts_bench.steps import find_error_step, first_error
 from tts_bench.suite.load import Suite, load_suite
 from tts_bench.suite.registry import Registry
-from tts_bench.training.arithmetic import check_steps
+from tts_bench.tiny.worked_arithmetic import check_steps
 from tts_bench.types import Problem
 
 SUITE = """

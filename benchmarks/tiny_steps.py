@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tts_bench.dataset.arithmetic import Arithmetic
 from tts_bench.steps import split_steps
-from tts_bench.training.arithmetic import Care, check_steps, write_solution
+from tts_bench.tiny.worked_arithmetic import Care, check_steps, write_solution
 
 SEED = 987654
 """Of the problems. No training draws from it, but the easiest levels are small: some of their

@@ -18,7 +18,7 @@ from tts_bench.dataset.arithmetic import Arithmetic
 from tts_bench.report.points.series import read_series
 from tts_bench.steps import split_steps
 from tts_bench.store.runs import resolve_run
-from tts_bench.training.arithmetic import Care, check_each_step, reference, write_solution
+from tts_bench.tiny.worked_arithmetic import Care, check_each_step, reference, write_solution
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Path(tts_bench.__file__).parent / "tiny"

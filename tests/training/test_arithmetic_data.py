@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from tts_bench.dataset.rows import read_rows
-from tts_bench.training import arithmetic_data as data
-from tts_bench.training.arithmetic import check_steps
+from tts_bench.tiny import data
+from tts_bench.tiny.worked_arithmetic import check_steps
 
 SLIP = "<think>42 - 17 = 35\n\nWait, check: 42 - 17 = 25\n\n</think>\\boxed{25}"
 

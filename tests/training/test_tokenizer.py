@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts_bench.engine.tokenizer import encode_chat
-from tts_bench.training.tokenizer import build_tokenizer, write_tokenizer
+from tts_bench.tiny.tokenizer import build_tokenizer, write_tokenizer
 
 BUILT = build_tokenizer()
 

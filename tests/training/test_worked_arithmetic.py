@@ -6,7 +6,7 @@ import pytest
 
 from tts_bench.dataset.arithmetic import LEVELS, Arithmetic, draw_problem
 from tts_bench.steps import split_steps
-from tts_bench.training.arithmetic import CAREFUL, Care, check_steps, write_solution
+from tts_bench.tiny.worked_arithmetic import CAREFUL, Care, check_steps, write_solution
 
 PROBLEM = "Compute 6 * 8 - 19 + 2 * 5."
 RIGHT = "<think>6 * 8 = 48\n\n48 - 19 = 29\n\n2 * 5 = 10\n\n29 + 10 = 39\n\n</think>\\boxed{39}"

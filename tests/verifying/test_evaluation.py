@@ -6,8 +6,8 @@ from scipy.stats import mannwhitneyu
 from tts_bench.dataset.step_labels import LabelledSolution
 from tts_bench.errors import UsageError
 from tts_bench.types import Score
-from tts_bench.verifying.evaluation import Judged, evaluate
-from tts_bench.verifying.figures import Choices
+from tts_bench.verifier_eval.evaluation import Judged, evaluate
+from tts_bench.verifier_eval.measures import Choices
 
 
 def judged(problem, scores, labels, correct=None, value=None, group=""):

@@ -15,8 +15,8 @@ from tts_bench.store.runs import resolve_run
 from tts_bench.suite.registry import Registry
 from tts_bench.types import Score
 from tts_bench.verifier.base import Scoring
-from tts_bench.verifying.figures import Choices
-from tts_bench.verifying.selection import read_pools, scored, select
+from tts_bench.verifier_eval.measures import Choices
+from tts_bench.verifier_eval.selection import read_pools, scored, select
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 SUITE = {

@@ -8,7 +8,7 @@ from tts_bench.dataset.step_labels import LabelledSolution
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import UsageError
 from tts_bench.steps import split_steps
-from tts_bench.verifying.writing import write
+from tts_bench.verifier_eval.rendering import write
 
 
 def solution(*steps: str) -> LabelledSolution:

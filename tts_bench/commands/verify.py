@@ -64,10 +64,10 @@ def verify(verifier: str, data: str, **options: Any) -> int:
     from tts_bench.progress import Progress
     from tts_bench.suite.load import find_suite
     from tts_bench.suite.registry import Registry
-    from tts_bench.verifying.figures import Choices
-    from tts_bench.verifying.output import as_json, table, write
-    from tts_bench.verifying.scoring import read_setting
-    from tts_bench.verifying.verify import Job, verify_labels, verify_run
+    from tts_bench.verifier_eval.evaluate import Job, verify_labels, verify_run
+    from tts_bench.verifier_eval.measures import Choices
+    from tts_bench.verifier_eval.output import as_json, table, write
+    from tts_bench.verifier_eval.scoring import read_setting
 
     path, registry, run = find_suite(verifier), Registry(), _run(data)
     folder = options["output"] or Path("results") / "verify" / f"{path.stem}-{_stem(data, run)}"

@@ -24,8 +24,8 @@ from tts_bench.suite.registry import DATASETS, Registry
 from tts_bench.suite.yaml_document import YamlDocument
 from tts_bench.types import Attempt, Candidate, Problem
 from tts_bench.verifier.base import Scoring
-from tts_bench.verifying.figures import Choices, Evaluation, Problems, add_auc, add_calibration
-from tts_bench.verifying.writing import given
+from tts_bench.verifier_eval.measures import Choices, Evaluation, Problems, add_auc, add_calibration
+from tts_bench.verifier_eval.rendering import given
 
 T = TypeVar("T")
 

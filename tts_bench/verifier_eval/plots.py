@@ -18,7 +18,7 @@ from tts_bench.report.figures.axes import (
 )
 from tts_bench.stats.estimators import Estimate
 from tts_bench.stats.ranking import Bin
-from tts_bench.verifying.selection import LINES, At
+from tts_bench.verifier_eval.selection import LINES, At
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,12 +15,12 @@ from tts_bench.suite.registry import Registry
 from tts_bench.types import Score
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.confidence import ConfidenceVerifier
-from tts_bench.verifying.evaluation import Judged, evaluate
-from tts_bench.verifying.figures import Choices
-from tts_bench.verifying.output import Result
-from tts_bench.verifying.scoring import Outcome, Setting, scorer
-from tts_bench.verifying.selection import read_pools, scored, select
-from tts_bench.verifying.writing import write
+from tts_bench.verifier_eval.evaluation import Judged, evaluate
+from tts_bench.verifier_eval.measures import Choices
+from tts_bench.verifier_eval.output import Result
+from tts_bench.verifier_eval.rendering import write
+from tts_bench.verifier_eval.scoring import Outcome, Setting, scorer
+from tts_bench.verifier_eval.selection import read_pools, scored, select
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Writes what the tiny models are trained with: generated problems with worked solutions.
 
-    python -m tts_bench.training.arithmetic_data FOLDER
-    python -m tts_bench.training.arithmetic_data FOLDER --samples FILE
+    python -m tts_bench.tiny.data FOLDER
+    python -m tts_bench.tiny.data FOLDER --samples FILE
 
 The tokenizer is written beside the files. Every file follows from its name and its settings
 alone. With `--samples`, the solutions of a policy (as `tts-bench train data` writes them) are
@@ -23,7 +23,8 @@ import click
 from tts_bench.dataset.arithmetic import LEVELS, Arithmetic, Difficulty, draw_problem
 from tts_bench.steps import split_steps
 from tts_bench.store.runs import write_atomically
-from tts_bench.training.arithmetic import (
+from tts_bench.tiny.tokenizer import write_tokenizer
+from tts_bench.tiny.worked_arithmetic import (
     CAREFUL,
     DELIMITER,
     Care,
@@ -31,7 +32,6 @@ from tts_bench.training.arithmetic import (
     reference,
     write_solution,
 )
-from tts_bench.training.tokenizer import write_tokenizer
 
 EVALUATION_SEEDS = range(4)
 EVALUATION_PROBLEMS = 200

@@ -12,13 +12,7 @@ from tts_bench.errors import UsageError
 from tts_bench.stats.ranking import Floats, Indices, Passing, Statistic
 from tts_bench.steps import find_error_step
 from tts_bench.types import Score
-from tts_bench.verifying.figures import (
-    Choices,
-    Evaluation,
-    Problems,
-    add_auc,
-    add_calibration,
-)
+from tts_bench.verifier_eval.measures import Choices, Evaluation, Problems, add_auc, add_calibration
 
 
 @dataclass(frozen=True, slots=True)

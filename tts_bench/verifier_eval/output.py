@@ -14,10 +14,10 @@ from tts_bench.report.format import count, si
 from tts_bench.stats.estimators import Estimate
 from tts_bench.store.runs import write_atomically
 from tts_bench.verifier.base import VerifierInfo
-from tts_bench.verifying import plots
-from tts_bench.verifying.figures import Choices, Evaluation, Figure
-from tts_bench.verifying.scoring import Setting, Spent
-from tts_bench.verifying.selection import LINES, At
+from tts_bench.verifier_eval import plots
+from tts_bench.verifier_eval.measures import Choices, Evaluation, Figure
+from tts_bench.verifier_eval.scoring import Setting, Spent
+from tts_bench.verifier_eval.selection import LINES, At
 
 FORMAT_VERSION = 1
 

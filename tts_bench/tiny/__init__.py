@@ -1,0 +1,1 @@
+"""The shipped models, the data they were trained with and its recipe."""
