@@ -1,0 +1,1 @@
+"""The port of policy models, and its adapters."""

@@ -1,0 +1,1 @@
+"""Recorded completions as a run."""

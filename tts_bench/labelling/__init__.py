@@ -1,0 +1,1 @@
+"""Step labels of solutions: by rollouts, search or a judge."""

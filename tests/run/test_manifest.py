@@ -12,7 +12,7 @@ import yaml
 from tts_bench.cli import main
 from tts_bench.store.runs import resolve_run
 
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parents[1] / "plugins"
 SUITE = {
     "dataset": {"name": "arithmetic", "problems": 3},
     "engine": {"name": f"{PLUGINS / 'scripted.py'}:Arithmetic"},

@@ -18,7 +18,7 @@ from tts_bench.cli import main
 from tts_bench.report.build import write_report
 from tts_bench.store.runs import RunStore, resolve_run
 
-PLUGIN = Path(__file__).parent / "plugins" / "scripted.py"
+PLUGIN = Path(__file__).parents[1] / "plugins" / "scripted.py"
 SUITE = {
     "dataset": {"name": "arithmetic", "problems": 12},
     "engine": {"name": f"{PLUGIN}:Arithmetic"},

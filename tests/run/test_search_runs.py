@@ -18,7 +18,7 @@ from tts_bench.strategy.tree import whole_texts
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-PLUGIN = Path(__file__).parent / "plugins" / "scripted.py"
+PLUGIN = Path(__file__).parents[1] / "plugins" / "scripted.py"
 PROLONGED = """
 from dataclasses import dataclass
 from tts_bench import Problem, Session, Solution, Strategy

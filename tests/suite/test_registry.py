@@ -144,7 +144,7 @@ def test_a_folder_that_is_included_twice_offers_its_names_once(tmp_path: Path):
 
 
 def test_a_class_of_another_kind_is_refused():
-    plugin = Path(__file__).parent / "plugins" / "scripted.py"
+    plugin = Path(__file__).parents[1] / "plugins" / "scripted.py"
     with pytest.raises(UsageError, match="no subclass of Dataset there"):
         Registry().load(DATASETS, f"{plugin}:Arithmetic")
 

@@ -20,7 +20,7 @@ from tts_bench.steps import split_steps
 from tts_bench.store.runs import resolve_run
 from tts_bench.tiny.worked_arithmetic import Care, check_each_step, reference, write_solution
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TINY = Path(tts_bench.__file__).parent / "tiny"
 REFERENCE = ROOT / "results" / "reference" / "ci"
 

@@ -13,7 +13,7 @@ from tts_bench.labelling.label_file import LabelRow
 from tts_bench.labelling.rollouts import labels_of
 from tts_bench.steps import first_error
 
-SCRIPT = Path(__file__).parents[3] / "benchmarks" / "step_labels.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "step_labels.py"
 
 
 @pytest.fixture(scope="module")

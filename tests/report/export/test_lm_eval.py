@@ -14,7 +14,7 @@ import yaml
 from tts_bench.cli import main
 from tts_bench.store.runs import RunStore, resolve_run
 
-PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 SUITE = {
     "dataset": {"name": "arithmetic", "problems": 3},
     "engine": {"name": f"{PLUGINS / 'scripted.py'}:Arithmetic"},

@@ -17,7 +17,7 @@ import yaml
 
 from tts_bench.store.runs import RunStore, resolve_run
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SMOLLM2 = ROOT / "models" / "SmolLM2-135M-Instruct"
 
 needs_vllm = [

@@ -15,7 +15,7 @@ from tts_bench.store.runs import resolve_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-PLUGIN = Path(__file__).parent / "plugins" / "placed.py"
+PLUGIN = Path(__file__).parents[1] / "plugins" / "placed.py"
 FLAT = [
     "greedy",
     {"strategy": "best_of_n", "n": [2, 6]},

@@ -19,7 +19,7 @@ from tts_bench.run.rerun import differences, is_manifest, read_recorded
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.suite.registry import shipped
 
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parents[1] / "plugins"
 SUITE = {
     "dataset": {"name": "arithmetic", "problems": 5},
     "engine": {"name": f"{PLUGINS / 'scripted.py'}:Arithmetic"},

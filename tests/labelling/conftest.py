@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-PLUGIN = Path(__file__).parents[2] / "plugins" / "adder.py"
+PLUGIN = Path(__file__).parents[1] / "plugins" / "adder.py"
 ADDER = SimpleNamespace(**runpy.run_path(str(PLUGIN)))
 PROBLEMS = 6
 

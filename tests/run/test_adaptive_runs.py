@@ -17,7 +17,7 @@ from tts_bench.store.runs import resolve_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-PLUGIN = Path(__file__).parent / "plugins" / "scripted.py"
+PLUGIN = Path(__file__).parents[1] / "plugins" / "scripted.py"
 SUITE_WIDE = ["greedy", {"strategy": "compute_optimal", "n": [2, 6], "probe": 3, "max_n": 12}]
 CONVERSING = [
     {"strategy": "budget_forcing", "waits": [0, 1, 2], "end_of_thinking": None},
