@@ -57,8 +57,8 @@ class Warm(Engine):
         self.requests.append(request)
         return await self.inner.generate(request)
 
-    def recipe(self) -> str:
-        return self.inner.recipe()
+    def settings_key(self) -> str:
+        return self.inner.settings_key()
 
     def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
         return self.inner.encode(text, add_special_tokens)

@@ -23,7 +23,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from tts_bench.labelling.job import Job
+from tts_bench.labelling.job import LabellingJob
 from tts_bench.labelling.job import execute as execute_job
 from tts_bench.labelling.label_file import LabelRow, Labels
 from tts_bench.labelling.manifest import totals
@@ -81,7 +81,7 @@ async def make_labels(suite: Suite, arguments: argparse.Namespace) -> list[Label
     options = RunOptions(output_path=folder)
     run = (await execute_run(make_plan(suite, options), options, Progress())).run
     found = distinct(Solutions(run.folder, suite.dataset, {}).read())
-    job = Job(
+    job = LabellingJob(
         suite=suite,
         labeller=MonteCarlo(max(arguments.rollouts)),
         traces=found.traces,

@@ -30,8 +30,8 @@ from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Verifier
 from tts_bench.verifier.formats import Format
-from tts_bench.verifier.marker import CausalPRMVerifier
 from tts_bench.verifier.prm import ProcessRewardModel
+from tts_bench.verifier.prm_causal import CausalPRMVerifier
 
 PROBLEM = Problem("p", "What is the sum of 17 and 25? " * 4)
 FORM = Format("pieces", "tokens", prompt="{problem}\n")

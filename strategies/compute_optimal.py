@@ -4,13 +4,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tts_bench import (
+    AllocatingStrategy,
     Candidate,
     Problem,
     Sampling,
     Session,
     Solution,
     Strategy,
-    SuiteStrategy,
     answer_classes,
     best,
     leading_share,
@@ -21,7 +21,7 @@ from tts_bench import (
 
 
 @dataclass(frozen=True)
-class ComputeOptimal(SuiteStrategy):
+class ComputeOptimal(AllocatingStrategy):
     """Draw for each problem as long as one more draw promises more than for any other.
 
     Every problem is probed; the rest of `n` draws per problem, over the whole suite, goes where

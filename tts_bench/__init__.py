@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
     from tts_bench.engine.scripted import ScriptedEngine
     from tts_bench.errors import TtsBenchError, UsageError
-    from tts_bench.strategy.base import SampleAndSelect, Strategy, SuiteStrategy, answer_classes
+    from tts_bench.strategy.base import (
+        AllocatingStrategy,
+        SampleAndSelect,
+        Strategy,
+        answer_classes,
+    )
     from tts_bench.strategy.select import best, majority, weighted
     from tts_bench.strategy.session import Session
     from tts_bench.strategy.step_search import Search, StepSearch
@@ -48,7 +53,7 @@ _HOME = {
     "Solution": "types",
     "StepSearch": "strategy.step_search",
     "Strategy": "strategy.base",
-    "SuiteStrategy": "strategy.base",
+    "AllocatingStrategy": "strategy.base",
     "TtsBenchError": "errors",
     "UsageError": "errors",
     "Verifier": "verifier.base",
@@ -66,6 +71,7 @@ _HOME = {
 }
 
 __all__ = [
+    "AllocatingStrategy",
     "Attempt",
     "Candidate",
     "Completion",
@@ -87,7 +93,6 @@ __all__ = [
     "Solution",
     "StepSearch",
     "Strategy",
-    "SuiteStrategy",
     "TtsBenchError",
     "UsageError",
     "Verifier",

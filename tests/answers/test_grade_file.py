@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tts_bench.answers.grade_file import Verdict, find_answer, grade_file, summary
+from tts_bench.answers.grade_file import GradedAnswer, find_answer, grade_file, summary
 from tts_bench.answers.grader import Grader
 from tts_bench.errors import UsageError
 
@@ -19,8 +19,8 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def _grade(path: Path, response_field: str = "pred") -> list[Verdict]:
-    async def main() -> list[Verdict]:
+def _grade(path: Path, response_field: str = "pred") -> list[GradedAnswer]:
+    async def main() -> list[GradedAnswer]:
         async with Grader(workers=1, timeout=60) as grader:
             return await grade_file(path, "gold", response_field, grader)
 
@@ -58,12 +58,12 @@ def test_every_line_gets_its_verdict_in_order(tmp_path: Path) -> None:
         {"gold": "7", "pred": "8"},
     ]
     assert _grade(_write(tmp_path / "a.jsonl", rows)) == [
-        Verdict("0.5", True, False),
-        Verdict(r"2\sqrt{2}", True, False),
-        Verdict("42", True, False),
-        Verdict(None, False, False),
-        Verdict(None, False, False),
-        Verdict("8", False, False),
+        GradedAnswer("0.5", True, False),
+        GradedAnswer(r"2\sqrt{2}", True, False),
+        GradedAnswer("42", True, False),
+        GradedAnswer(None, False, False),
+        GradedAnswer(None, False, False),
+        GradedAnswer("8", False, False),
     ]
 
 
@@ -107,8 +107,8 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_summary_counts_and_gives_the_wilson_interval() -> None:
-    verdicts = [Verdict("1", True, False)] * 6 + [Verdict(None, False, False)] * 3
-    verdicts.append(Verdict("2", False, True))
+    verdicts = [GradedAnswer("1", True, False)] * 6 + [GradedAnswer(None, False, False)] * 3
+    verdicts.append(GradedAnswer("2", False, True))
     found = summary(verdicts)
     assert {key: found[key] for key in ("n", "correct", "no_answer", "timed_out")} == {
         "n": 10, "correct": 6, "no_answer": 3, "timed_out": 1,

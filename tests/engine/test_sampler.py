@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from tts_bench.engine.draw import Knobs, draw, noise, truncate
+from tts_bench.engine.sampler import SamplingMetadata, draw, noise, truncate
 from tts_bench.types import Sampling
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ def draws(logits: torch.Tensor, sampling: Sampling, count: int) -> tuple[list[in
     for seed in range(count):
         noise(seed, CPU).fill(exponentials[seed])
     rows = logits.expand(count, -1)
-    tokens, logprobs = draw(rows, Knobs([sampling] * count, CPU), exponentials)
+    tokens, logprobs = draw(rows, SamplingMetadata([sampling] * count, CPU), exponentials)
     return tokens.tolist(), logprobs.tolist()
 
 
@@ -77,9 +77,13 @@ def test_rows_with_different_settings_do_not_touch_each_other() -> None:
     exponentials = torch.empty(7, 50, dtype=torch.float64)
     for row in range(7):
         noise(row, CPU).fill(exponentials[row])
-    together = draw(logits, Knobs(samplings, CPU), exponentials)[0].tolist()
+    together = draw(logits, SamplingMetadata(samplings, CPU), exponentials)[0].tolist()
     alone = [
-        int(draw(logits[i : i + 1], Knobs([samplings[i]], CPU), exponentials[i : i + 1])[0])
+        int(
+            draw(logits[i : i + 1], SamplingMetadata([samplings[i]], CPU), exponentials[i : i + 1])[
+                0
+            ]
+        )
         for i in range(7)
     ]
     assert together == alone

@@ -15,7 +15,7 @@ import pytest
 
 from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.vllm import VLLMEngine
-from tts_bench.engine.vllm_worker import Loaded, VLLMWorker
+from tts_bench.engine.vllm_worker import LoadedVLLM, VLLMWorker
 from tts_bench.errors import EngineError, ModelError
 from tts_bench.types import Sampling
 
@@ -270,7 +270,7 @@ class StubEngine:
 
 def stub_worker(stub: StubEngine) -> VLLMWorker:
     info = EngineInfo("stub", "stub", "0", "float32", 8, None)
-    return VLLMWorker(lambda: Loaded(stub, info))  # type: ignore[arg-type]
+    return VLLMWorker(lambda: LoadedVLLM(stub, info))  # type: ignore[arg-type]
 
 
 def test_when_the_engine_dies_requests_in_flight_and_later_ones_fail_with_the_cause() -> None:

@@ -64,7 +64,7 @@ class Adder(Engine):
         slips = {i: 1 for i in range(len(rest) - 1) if rng.random() < self.slip}
         return "".join(add_up(rest, slips))
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         return f"adder {self.slip} {self.luck}"
 
     async def start(self) -> EngineInfo:

@@ -34,7 +34,7 @@ class Written(Verifier):
 
     async def start(self, policy: Engine) -> VerifierInfo:
         info = EngineInfo("scripted 1", "some/prm", "abc", "float32", 4096, SHAPE)
-        return VerifierInfo(self.recipe(), info)
+        return VerifierInfo(self.settings_key(), info)
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         return [self._score(one) for one in candidates]
@@ -60,7 +60,7 @@ class AsksPolicy(Verifier):
     engine: Engine | None = None
 
     async def start(self, policy: Engine) -> VerifierInfo:
-        return VerifierInfo(self.recipe(), policy.info)
+        return VerifierInfo(self.settings_key(), policy.info)
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         return [Scoring(Score(0.5)) for _ in candidates]

@@ -72,7 +72,9 @@ class Scorer(Verifier):
 
     async def start(self, policy: Engine) -> VerifierInfo:
         note("verifier starts")
-        return VerifierInfo(self.recipe(), EngineInfo("placed", "scorer", "1", "", 4096, None))
+        return VerifierInfo(
+            self.settings_key(), EngineInfo("placed", "scorer", "1", "", 4096, None)
+        )
 
     async def close(self) -> None:
         note("verifier closes")

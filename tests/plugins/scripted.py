@@ -47,7 +47,7 @@ class Arithmetic(Engine):
         object.__setattr__(self, "_inner", ScriptedEngine(solve, max_model_len=self.max_model_len))
         object.__setattr__(self, "_count", [0])
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         return "arithmetic"
 
     async def start(self) -> EngineInfo:
@@ -98,5 +98,5 @@ class Stepwise(Arithmetic):
         super().__post_init__()
         object.__setattr__(self, "_inner", ScriptedEngine(reason, max_model_len=self.max_model_len))
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         return "stepwise"

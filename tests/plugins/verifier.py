@@ -24,7 +24,7 @@ class Length(Verifier):
     async def start(self, policy: Engine) -> VerifierInfo:
         revision = os.environ.get("VERIFIER_REVISION", "first")
         info = EngineInfo("scripted 1", self.model, revision, "float32", 4096, SHAPE)
-        return VerifierInfo(self.recipe(), info)
+        return VerifierInfo(self.settings_key(), info)
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         return [

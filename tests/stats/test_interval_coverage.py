@@ -18,7 +18,7 @@ from scipy.stats import betabinom
 
 from tts_bench.errors import UsageError
 from tts_bench.report.gate import verdict
-from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.scope import CellRecord
 from tts_bench.report.points.series import Series
 from tts_bench.report.policy import optimal
 from tts_bench.report.policy.saving import saving_at
@@ -243,7 +243,7 @@ def systems(rng: np.random.Generator, drop: float) -> tuple[Series, Series]:
     skills = drop + rng.beta(2, 2, PROBLEMS) * (1 - drop)
     drawn = (rng.random(PROBLEMS) < rates for rates in (skills - drop, skills))
     run, base = ({f"p{i}": float(one) for i, one in enumerate(right)} for right in drawn)
-    cell = Cell("s", "s", {}, {})
+    cell = CellRecord("s", "s", {}, {})
     return Series(cell, None, {"accuracy": run}), Series(cell, None, {"accuracy": base})
 
 

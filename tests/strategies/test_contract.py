@@ -24,8 +24,8 @@ from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import BudgetExhausted, EngineError
 from tts_bench.prompt import Prompt
-from tts_bench.run.attempt import Bench
-from tts_bench.strategy.base import SuiteStrategy
+from tts_bench.run.attempt import AttemptContext
+from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.suite.cells import Cell
 from tts_bench.suite.fields import field_types
 from tts_bench.suite.registry import STRATEGIES, Registry
@@ -193,11 +193,11 @@ def graded(name: str, script) -> str:
         name, name, REGISTRY.load(STRATEGIES, name)(**REQUIRED.get(name, {})), Sampling(60), {}
     )
     problem = PROBLEMS[0]
-    bench = Bench(
+    context = AttemptContext(
         engine=Varied(script),
         shape=None,
         verifier=ConfidenceVerifier(),
-        opinion=VerifierInfo("confidence"),
+        verifier_info=VerifierInfo("confidence"),
         grader=NoGrader(),
         canonicalize=canonical,
         budget=Budget(),
@@ -207,7 +207,7 @@ def graded(name: str, script) -> str:
 
     async def make() -> str:
         ids = tuple(map(ord, problem.text))
-        made, _ = await asyncio.wait_for(bench.attempt(cell, item, ids, 0), SECONDS)
+        made, _ = await asyncio.wait_for(context.attempt(cell, item, ids, 0), SECONDS)
         if made.status == "error":
             assert made.error == "EngineError: scripted failure"
             assert not made.correct
@@ -249,7 +249,7 @@ def test_it_says_how_much_it_may_spend_and_keeps_to_it(name):
 
 def test_one_that_shares_out_a_budget_gives_every_problem_its_part(name):
     cls = REGISTRY.load(STRATEGIES, name)
-    if not issubclass(cls, SuiteStrategy):
+    if not issubclass(cls, AllocatingStrategy):
         pytest.skip("each problem stands for itself")
     trials = [attempt(name, problem=problem) for problem in PROBLEMS[:12]]
     probes = [asyncio.run(one.strategy.probe_problem(one.problem, one.session)) for one in trials]

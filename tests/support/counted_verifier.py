@@ -46,7 +46,7 @@ class CountedVerifier(Verifier):
         self.failure: BaseException | None = None
         self.lose = 0
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         return self.name
 
     async def start(self, policy: Engine) -> VerifierInfo:

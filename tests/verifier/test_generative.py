@@ -308,7 +308,7 @@ def test_without_an_engine_of_its_own_it_asks_the_policy_and_leaves_it_open():
     own = GenerativeVerifier(engine=engine, **PLAIN)
     scored(own, [])
     assert closed == [True]
-    assert engine.recipe() in own.recipe()
+    assert engine.settings_key() in own.settings_key()
 
 
 @pytest.mark.slow

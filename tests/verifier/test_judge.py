@@ -189,10 +189,10 @@ def test_equal_runs_are_equal_in_any_order():
 
 def test_the_recipe_holds_rubric_scale_and_engine():
     recipes = {
-        JudgeVerifier().recipe(),
-        JudgeVerifier(scale="1-5").recipe(),
-        JudgeVerifier(prompt="{problem} {solution}").recipe(),
-        JudgeVerifier(engine=noting(lambda *_: "")[0]).recipe(),
+        JudgeVerifier().settings_key(),
+        JudgeVerifier(scale="1-5").settings_key(),
+        JudgeVerifier(prompt="{problem} {solution}").settings_key(),
+        JudgeVerifier(engine=noting(lambda *_: "")[0]).settings_key(),
     }
     assert len(recipes) == 4
 

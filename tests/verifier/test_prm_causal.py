@@ -21,7 +21,7 @@ from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.cached import pack, unpack
 from tts_bench.verifier.formats import Format
-from tts_bench.verifier.marker import CausalPRMVerifier
+from tts_bench.verifier.prm_causal import CausalPRMVerifier
 
 PROBLEM = Problem("p", "1 plus 2")
 FORM = Format("pieces", "tokens", prompt="{problem}\n")

@@ -19,7 +19,7 @@ _BARE_WORDS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GradedAnswer:
     """What was found in one response, and whether it equals the reference.
 
     `correct` is False where there is no answer and where grading timed out.
@@ -38,7 +38,7 @@ class _Row:
 
 async def grade_file(
     path: Path, reference_field: str, response_field: str, grader: Grader
-) -> list[Verdict]:
+) -> list[GradedAnswer]:
     """One verdict for each line of a JSONL file, in order; empty lines are skipped.
 
     Raises UsageError, with file and line, where the file cannot be read, is empty, or a line is
@@ -48,9 +48,9 @@ async def grade_file(
     return list(await asyncio.gather(*(_grade(row, grader) for row in rows)))
 
 
-async def _grade(row: _Row, grader: Grader) -> Verdict:
+async def _grade(row: _Row, grader: Grader) -> GradedAnswer:
     [correct] = await grader.grade(row.reference, [row.answer])
-    return Verdict(row.answer, correct=correct is True, timed_out=correct is None)
+    return GradedAnswer(row.answer, correct=correct is True, timed_out=correct is None)
 
 
 def find_answer(response: str) -> str | None:
@@ -122,7 +122,7 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value).strip()
 
 
-def summary(verdicts: Sequence[Verdict]) -> dict[str, int | float | tuple[float, float]]:
+def summary(verdicts: Sequence[GradedAnswer]) -> dict[str, int | float | tuple[float, float]]:
     """Counts and accuracy with its Wilson 95 % interval (Wilson 1927, JASA 22:209).
 
     No answer and a timeout count as wrong. Raises ValueError where there is no verdict.

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from tts_bench.answers import formulas
 from tts_bench.answers.equality import canonical, canonical_quick, equal, equal_quick
@@ -41,6 +41,12 @@ class Question(NamedTuple):
 
 Reply = bool | str | None
 """None: the question timed out."""
+
+
+class Grading(Protocol):
+    """What others need of a grader: a verdict for each answer, None if it timed out."""
+
+    async def grade(self, reference: str, answers: list[str | None]) -> list[bool | None]: ...
 
 
 class Grader:

@@ -48,7 +48,7 @@ def import_pools(
     import re
 
     from tts_bench.importing.pools import read_pools
-    from tts_bench.importing.run import Source
+    from tts_bench.importing.run import PoolSource
     from tts_bench.importing.run import import_pools as make_run
     from tts_bench.report.build import build_report, write_report
     from tts_bench.report.tables.render import terminal_table
@@ -59,7 +59,7 @@ def import_pools(
     done = asyncio.run(
         make_run(
             pools,
-            Source(plain, source, commit),
+            PoolSource(plain, source, commit),
             output_path,
             None if sizes is None else [_number(part) for part in sizes.split(",")],
             argv=["tts-bench", *sys.argv[1:]],

@@ -14,7 +14,7 @@ from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from tts_bench.labelling.base import Labeller
-    from tts_bench.labelling.job import Job
+    from tts_bench.labelling.job import LabellingJob
     from tts_bench.suite.load import Suite
 
 _EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
@@ -163,7 +163,7 @@ def compare(first: Path, second: Path, debug: bool) -> int:
 
 def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
     from tts_bench.labelling import summary
-    from tts_bench.labelling.job import Job
+    from tts_bench.labelling.job import LabellingJob
     from tts_bench.labelling.solutions import Solutions
     from tts_bench.labelling.trace import distinct
 
@@ -176,7 +176,7 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
         needs_reference=labeller.needs_reference,
     )
     found = distinct(solutions.read(options["limit"]))
-    job = Job(
+    job = LabellingJob(
         suite=suite,
         labeller=labeller,
         traces=found.traces,
@@ -194,14 +194,14 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
     return _execute(job, options["display"])
 
 
-def _execute(job: Job, display: Any) -> int:
+def _execute(job: LabellingJob, display: Any) -> int:
     from tts_bench.labelling import summary
-    from tts_bench.labelling.job import Result, execute
+    from tts_bench.labelling.job import LabellingResult, execute
     from tts_bench.labelling.manifest import totals
     from tts_bench.progress import Progress
     from tts_bench.run.runner import cancel_on_sigterm
 
-    async def go() -> Result:
+    async def go() -> LabellingResult:
         cancel_on_sigterm()
         return await execute(job, Progress(display, unit="solution"))
 

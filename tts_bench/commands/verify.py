@@ -64,7 +64,7 @@ def verify(verifier: str, data: str, **options: Any) -> int:
     from tts_bench.progress import Progress
     from tts_bench.suite.load import find_suite
     from tts_bench.suite.registry import Registry
-    from tts_bench.verifier_eval.evaluate import Job, verify_labels, verify_run
+    from tts_bench.verifier_eval.evaluate import EvaluationJob, verify_labels, verify_run
     from tts_bench.verifier_eval.measures import Choices
     from tts_bench.verifier_eval.output import as_json, table, write
     from tts_bench.verifier_eval.scoring import read_setting
@@ -72,7 +72,7 @@ def verify(verifier: str, data: str, **options: Any) -> int:
     path, registry, run = find_suite(verifier), Registry(), _run(data)
     folder = options["output"] or Path("results") / "verify" / f"{path.stem}-{_stem(data, run)}"
     chosen = ("threshold", "fit_share", "drop", "bins", "resamples", "seed")
-    job = Job(
+    job = EvaluationJob(
         setting=read_setting(path, registry, options["sets"]),
         generations=folder.parent / "generations.sqlite",
         choices=Choices(**{name: options[name] for name in chosen}),

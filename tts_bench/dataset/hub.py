@@ -12,7 +12,7 @@ from tts_bench.dataset.rows import read_rows
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class HubSource:
     """Where a known set lies, and how its columns are to be read."""
 
     name: str
@@ -33,7 +33,7 @@ class KnownDataset(Dataset):
     override those of the set.
     """
 
-    source: ClassVar[Source]
+    source: ClassVar[HubSource]
 
     path: str | None = None
     split: str | None = None
@@ -60,7 +60,7 @@ class KnownDataset(Dataset):
 class Math500(KnownDataset):
     """MATH-500: competition problems of levels 1 to 5 in 7 subjects (Lightman et al. 2023)."""
 
-    source = Source(
+    source = HubSource(
         name="math500",
         hub_id="HuggingFaceH4/MATH-500",
         split="test",
@@ -73,7 +73,7 @@ class Math500(KnownDataset):
 class Aime24(KnownDataset):
     """AIME 2024, parts I and II: 30 problems with integer answers from 0 to 999."""
 
-    source = Source(
+    source = HubSource(
         name="aime24",
         hub_id="HuggingFaceH4/aime_2024",
         split="train",
@@ -87,7 +87,7 @@ class Aime24(KnownDataset):
 class Aime25(KnownDataset):
     """AIME 2025, parts I and II: 30 problems with integer answers from 0 to 999."""
 
-    source = Source(
+    source = HubSource(
         name="aime25",
         hub_id="math-ai/aime25",
         split="test",
@@ -101,7 +101,7 @@ class Aime25(KnownDataset):
 class Amc23(KnownDataset):
     """AMC 12 of 2023: 40 problems, reworded to have integer answers."""
 
-    source = Source(
+    source = HubSource(
         name="amc23",
         hub_id="math-ai/amc23",
         split="test",
@@ -115,7 +115,7 @@ class Amc23(KnownDataset):
 class Gsm8k(KnownDataset):
     """GSM8K: 1319 grade-school word problems with integer answers (Cobbe et al. 2021)."""
 
-    source = Source(
+    source = HubSource(
         name="gsm8k",
         hub_id="openai/gsm8k",
         config="main",

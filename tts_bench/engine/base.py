@@ -99,7 +99,7 @@ class Engine(abc.ABC):
     speed_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how fast tokens come, but not which."""
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         """The settings that decide which tokens come, known before anything is loaded."""
         fields: dict[str, Any] = asdict(self) if is_dataclass(self) else {}
         kept = {name: value for name, value in fields.items() if name not in self.speed_only}

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.decode import Decoder
-from tts_bench.engine.draw import Knobs, Noise, draw, noise
+from tts_bench.engine.sampler import Noise, SamplingMetadata, draw, noise
 from tts_bench.engine.tokenizer import StopStrings, added_text, names_special
 from tts_bench.errors import EngineError
 from tts_bench.types import FinishReason
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PendingRequest:
     """A request and where its completion is awaited."""
 
     request: Request
@@ -28,10 +28,10 @@ class Job:
 
 
 @dataclass(slots=True)
-class Row:
+class DecodingRow:
     """A request while it is decoded."""
 
-    job: Job
+    job: PendingRequest
     noise: Noise
     stops: StopStrings
     cached: int
@@ -53,21 +53,21 @@ class Batch:
     ) -> None:
         self.decoder, self.tokenizer, self.end_ids = decoder, tokenizer, end_ids
         self.max_model_len = max_model_len
-        self.rows: list[Row] = []
+        self.rows: list[DecodingRow] = []
         # Noise is made on the CPU or a CUDA device; others (MPS has no float64) draw on the CPU.
         kind = decoder.device.type
         self.draw_device = decoder.device if kind == "cuda" else torch.device("cpu")
-        self._knobs: Knobs | None = None
+        self._metadata: SamplingMetadata | None = None
         self._exponentials = torch.empty(0, 0, dtype=torch.float64)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def join(self, jobs: Sequence[Job]) -> None:
+    def join(self, jobs: Sequence[PendingRequest]) -> None:
         """Add requests; a prompt that is decoded already, or comes twice, is not computed again."""
         at = {row.job.request.prompt_ids: i for i, row in enumerate(self.rows)}
-        fresh: dict[tuple[int, ...], Job] = {}
-        shared: dict[tuple[int, ...], list[Job]] = {}
+        fresh: dict[tuple[int, ...], PendingRequest] = {}
+        shared: dict[tuple[int, ...], list[PendingRequest]] = {}
         for job in jobs:
             prompt = job.request.prompt_ids
             if prompt in at or prompt in fresh:
@@ -81,16 +81,16 @@ class Batch:
             computed = len(prompt) - 1
             self.decoder.rows.fork(at[prompt], computed, len(same))
             self.rows += [self._row(job, cached=computed) for job in same]
-        self._knobs = None
+        self._metadata = None
 
     def step(self) -> None:
         """Draw one token for every row; rows that end by it leave, and their futures are set."""
         logits = self.decoder.step([row.last_token for row in self.rows]).to(self.draw_device)
-        if self._knobs is None:
+        if self._metadata is None:
             samplings = [row.job.request.sampling for row in self.rows]
-            self._knobs = Knobs(samplings, self.draw_device)
+            self._metadata = SamplingMetadata(samplings, self.draw_device)
         self._note_first(logits)
-        tokens, logprobs = draw(logits, self._knobs, self._noise(logits))
+        tokens, logprobs = draw(logits, self._metadata, self._noise(logits))
         for row, token, logprob in zip(self.rows, tokens.tolist(), logprobs.tolist(), strict=True):
             row.token_ids.append(token)
             row.logprob += logprob
@@ -105,25 +105,25 @@ class Batch:
             if self.rows[index].job.future.cancelled():
                 self._remove(index)
 
-    def clear(self) -> list[Job]:
+    def clear(self) -> list[PendingRequest]:
         """Remove all rows, free their memory and return their jobs."""
         jobs = [row.job for row in self.rows]
-        self.rows, self._knobs = [], None
+        self.rows, self._metadata = [], None
         self.decoder.rows.clear()
         return jobs
 
-    def _row(self, job: Job, cached: int) -> Row:
+    def _row(self, job: PendingRequest, cached: int) -> DecodingRow:
         request = job.request
         strings = request.sampling.stop
         special = bool(strings) and names_special(self.tokenizer, strings)
         stops = StopStrings(self.tokenizer, strings, special)
-        return Row(job, noise(request.seed, self.draw_device), stops, cached)
+        return DecodingRow(job, noise(request.seed, self.draw_device), stops, cached)
 
     def _remove(self, index: int) -> None:
         self.decoder.rows.remove(index)
         self.rows[index] = self.rows[-1]
         self.rows.pop()
-        self._knobs = None
+        self._metadata = None
 
     def _noise(self, like: Tensor) -> Tensor:
         rows, vocabulary = like.shape
@@ -141,7 +141,7 @@ class Batch:
             if not row.token_ids and (ids := row.job.request.logprob_ids):
                 row.first_logprobs = tuple(logits[i].double().log_softmax(-1)[list(ids)].tolist())
 
-    def _outcome(self, row: Row) -> Completion | EngineError | None:
+    def _outcome(self, row: DecodingRow) -> Completion | EngineError | None:
         """The completion, or what went wrong, or None where the row goes on."""
         request, count = row.job.request, len(row.token_ids)
         if not all(map(math.isfinite, (row.logprob, *row.first_logprobs))):
@@ -156,7 +156,7 @@ class Batch:
             return self._completion(row, "length", None)
         return None
 
-    def _completion(self, row: Row, reason: FinishReason, stop: str | None) -> Completion:
+    def _completion(self, row: DecodingRow, reason: FinishReason, stop: str | None) -> Completion:
         return Completion(
             token_ids=tuple(row.token_ids),
             text=added_text(self.tokenizer, row.job.request.prompt_ids, row.token_ids),

@@ -20,7 +20,7 @@ from tts_bench.errors import EngineError, ReplayMiss
 _INFO = "engine|"
 
 
-class Store(Protocol):
+class CompletionStore(Protocol):
     """What is needed of a generation store."""
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Completion]: ...
@@ -38,7 +38,7 @@ class CachedEngine(Engine):
     """
 
     def __init__(
-        self, engine: Engine, store: Store, *, replay: bool = False, salt: str = ""
+        self, engine: Engine, store: CompletionStore, *, replay: bool = False, salt: str = ""
     ) -> None:
         self._engine = engine
         self._store = store
@@ -55,9 +55,9 @@ class CachedEngine(Engine):
         self.generated_tokens = 0
         """Tokens that the engine has generated, not counting those from the store."""
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         """The inner engine's."""
-        return self._engine.recipe()
+        return self._engine.settings_key()
 
     async def start(self) -> EngineInfo:
         """Start the inner engine; under `replay`, only recall what it once said of itself."""
@@ -65,7 +65,7 @@ class CachedEngine(Engine):
             info = await self._recall_info()
         else:
             info = await self._engine.start()
-            await self._store.put_facts(_INFO, {self._engine.recipe(): asdict(info)})
+            await self._store.put_facts(_INFO, {self._engine.settings_key(): asdict(info)})
         self._info = info
         self._identity = f"{info.identity}|{self._salt}" if self._salt else info.identity
         self._texts = await self._store.get_facts(self._encodings)
@@ -183,7 +183,7 @@ class CachedEngine(Engine):
             task.exception()  # marks it as seen: whoever waited may be gone
 
     async def _recall_info(self) -> EngineInfo:
-        recipe = self._engine.recipe()
+        recipe = self._engine.settings_key()
         info = (await self._store.get_facts(_INFO)).get(recipe)
         if info is None:
             raise ReplayMiss(f"nothing was ever recorded with {brief(recipe)}")

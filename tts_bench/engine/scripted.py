@@ -51,7 +51,7 @@ class ScriptedEngine(Engine):
     async def close(self) -> None:
         """Nothing to free."""
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         """The script's name stands for it."""
         return f"scripted {getattr(self.script, '__name__', 'script')}"
 

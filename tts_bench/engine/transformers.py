@@ -34,7 +34,7 @@ DEVIATION = {"float32": 0.02, "float16": 0.2, "bfloat16": 0.2}
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedTransformer:
     """What is known once the model is in memory."""
 
     info: EngineInfo
@@ -84,7 +84,7 @@ class TransformersEngine(Engine):
 
     async def close(self) -> None:
         """Free the model; requests still in flight fail with EngineError."""
-        worker: Worker[Loaded] | None = self.__dict__.pop("_worker", None)
+        worker: Worker[LoadedTransformer] | None = self.__dict__.pop("_worker", None)
         if worker is not None:
             await asyncio.to_thread(worker.close)
 
@@ -119,15 +119,15 @@ class TransformersEngine(Engine):
         return tokens.reopen(self._loaded.tokenizer, prompt_ids, token_ids, markers, whole)
 
     @functools.cached_property
-    def _worker(self) -> Worker[Loaded]:
+    def _worker(self) -> Worker[LoadedTransformer]:
         """The running state; a cached property is no field, so settings stay settings."""
         from tts_bench.engine.worker import Worker
 
         return Worker(self._load, self.max_batch_size)
 
     @property
-    def _loaded(self) -> Loaded:
-        worker: Worker[Loaded] | None = self.__dict__.get("_worker")
+    def _loaded(self) -> LoadedTransformer:
+        worker: Worker[LoadedTransformer] | None = self.__dict__.get("_worker")
         if worker is None or not worker.loaded.done():
             raise EngineError("the engine is not started")
         return worker.loaded.result()
@@ -143,7 +143,7 @@ class TransformersEngine(Engine):
         if "_worker" in self.__dict__:
             raise EngineError("the engine is started already")
 
-    def _load(self) -> tuple[Batch, Loaded]:
+    def _load(self) -> tuple[Batch, LoadedTransformer]:
         """Everything that runs before the first request; called in the worker's thread."""
         import torch
         import transformers
@@ -178,7 +178,7 @@ class TransformersEngine(Engine):
         callers = transformers.AutoTokenizer.from_pretrained(place, **source)
         vocabulary = model.get_input_embeddings().num_embeddings
         batch = Batch(decoder, tokenizer, ends, max_model_len)
-        return batch, Loaded(info, callers, vocabulary)
+        return batch, LoadedTransformer(info, callers, vocabulary)
 
     def _checked(self, decoder_class: Any, model: Any, dtype: str) -> Any:
         """The decoder, once it is seen to compute what the model's own forward pass does."""

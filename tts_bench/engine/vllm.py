@@ -25,7 +25,7 @@ from tts_bench.engine.vllm_library import (
     prepare_environment,
     start_error,
 )
-from tts_bench.engine.vllm_worker import Dialogue, Loaded, VLLMWorker
+from tts_bench.engine.vllm_worker import LoadedVLLM, RequestCodec, VLLMWorker
 from tts_bench.engine.weights import (
     check_model_exists,
     local_path,
@@ -104,7 +104,7 @@ class VLLMEngine(Engine):
         self.__dict__["_worker"] = worker
         return info
 
-    def new_worker(self, dialogue: Dialogue | None = None) -> VLLMWorker:
+    def new_worker(self, dialogue: RequestCodec | None = None) -> VLLMWorker:
         """A worker, still to be started, that loads vLLM with these settings.
 
         Raises MissingExtra where vLLM is not installed.
@@ -160,7 +160,7 @@ class VLLMEngine(Engine):
             raise EngineError("engine 'vllm' is not started, or closed")
         return worker
 
-    def _load(self) -> Loaded:
+    def _load(self) -> LoadedVLLM:
         """Runs in the engine's thread. Raises ModelError for whatever goes wrong."""
         check_model_exists(self.model)
         # What vLLM's import says of torch's deprecations and of a missing triton helps no user.
@@ -169,7 +169,7 @@ class VLLMEngine(Engine):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
                 engine = build_engine(self._engine_args())
-            return Loaded(engine, self._info(engine.model_config))
+            return LoadedVLLM(engine, self._info(engine.model_config))
         except Exception as error:
             raise start_error(self.model, error) from error
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedVLLM:
     """A vLLM engine and what it says of itself."""
 
     engine: LLMEngine
@@ -41,14 +41,14 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Job:
+class _Asked:
     id: str
     request: Request
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Completion]
 
 
-_Outcome: TypeAlias = tuple[_Job, Completion | EngineError]
+_Outcome: TypeAlias = tuple[_Asked, Completion | EngineError]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class _Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Dialogue:
+class RequestCodec:
     """What is asked of an engine: completions, or what a pooling model reads."""
 
     parameters: Callable[[Any, Any], Any]
@@ -69,11 +69,13 @@ class Dialogue:
 class VLLMWorker:
     """Loads an engine in a thread of its own and serves it until `close`, or until it dies."""
 
-    def __init__(self, load: Callable[[], Loaded], dialogue: Dialogue | None = None) -> None:
+    def __init__(
+        self, load: Callable[[], LoadedVLLM], dialogue: RequestCodec | None = None
+    ) -> None:
         self._load = load
-        self._dialogue = dialogue or Dialogue(sampling_params, completion)
-        self._inbox: queue.SimpleQueue[_Job | _Cancel | None] = queue.SimpleQueue()
-        self._jobs: dict[str, _Job] = {}
+        self._dialogue = dialogue or RequestCodec(sampling_params, completion)
+        self._inbox: queue.SimpleQueue[_Asked | _Cancel | None] = queue.SimpleQueue()
+        self._jobs: dict[str, _Asked] = {}
         self._ids = itertools.count()
         self._lock = threading.Lock()
         self._end: str | None = None
@@ -105,7 +107,7 @@ class VLLMWorker:
     async def ask(self, request: Any) -> Any:
         """One answer of the dialogue to a request that has `prompt_ids`; see `generate`."""
         loop = asyncio.get_running_loop()
-        job = _Job(str(next(self._ids)), request, loop, loop.create_future())
+        job = _Asked(str(next(self._ids)), request, loop, loop.create_future())
         with self._lock:
             if self._end is not None:
                 raise EngineError(self._end)
@@ -161,7 +163,7 @@ class VLLMWorker:
         try:
             item = self._inbox.get(block=not self._jobs)
             while item is not None:
-                if isinstance(item, _Job):
+                if isinstance(item, _Asked):
                     self._admit(engine, item, tokenizer)
                 elif self._jobs.pop(item.id, None) is not None:
                     engine.abort_request([item.id])
@@ -170,7 +172,7 @@ class VLLMWorker:
             return True
         return False
 
-    def _admit(self, engine: LLMEngine, job: _Job, tokenizer: Any) -> None:
+    def _admit(self, engine: LLMEngine, job: _Asked, tokenizer: Any) -> None:
         from vllm.inputs import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -201,7 +203,7 @@ class VLLMWorker:
             self._end = end
             while not self._inbox.empty():
                 item = self._inbox.get()
-                if isinstance(item, _Job):
+                if isinstance(item, _Asked):
                     self._jobs[item.id] = item
         _settle_all([(job, EngineError(end)) for job in self._jobs.values()])
         self._jobs.clear()

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import torch
 
 from tts_bench.engine.base import Completion, Request
-from tts_bench.engine.batch import Batch, Job, deliver
+from tts_bench.engine.batch import Batch, PendingRequest, deliver
 from tts_bench.engine.weights import first_line, is_out_of_memory
 from tts_bench.errors import EngineError
 
@@ -26,8 +26,8 @@ class Worker(Generic[Loaded]):
     def __init__(self, load: Callable[[], tuple[Batch, Loaded]], max_batch_size: int) -> None:
         self._load = load
         self._limit = max_batch_size
-        self._inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._waiting: deque[Job] = deque()
+        self._inbox: queue.SimpleQueue[PendingRequest | None] = queue.SimpleQueue()
+        self._waiting: deque[PendingRequest] = deque()
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="tts-bench-model", daemon=True)
@@ -39,7 +39,7 @@ class Worker(Generic[Loaded]):
 
     def submit(self, request: Request) -> Future[Completion]:
         """Hand a request over; cancelling the future frees its row. EngineError if closed."""
-        job = Job(request, Future())
+        job = PendingRequest(request, Future())
         with self._lock:
             if self._closed:
                 raise EngineError("the engine is closed")
@@ -89,15 +89,15 @@ class Worker(Generic[Loaded]):
             block = False
         return True
 
-    def _next_jobs(self, rows: int) -> list[Job]:
-        jobs: list[Job] = []
+    def _next_jobs(self, rows: int) -> list[PendingRequest]:
+        jobs: list[PendingRequest] = []
         while self._waiting and rows + len(jobs) < self._limit:
             job = self._waiting.popleft()
             if not job.future.cancelled():
                 jobs.append(job)
         return jobs
 
-    def _recover(self, batch: Batch, joining: list[Job], error: Exception) -> None:
+    def _recover(self, batch: Batch, joining: list[PendingRequest], error: Exception) -> None:
         """Fail the batch's requests; where memory ran out, begin them anew with half the rows."""
         jobs = {id(job): job for job in [*batch.clear(), *joining] if not job.future.done()}
         error.__traceback__ = None  # its frames hold the pass's tensors

@@ -53,7 +53,7 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class Source:
+class PoolSource:
     """Where the completions come from, for the manifest."""
 
     name: str
@@ -65,7 +65,7 @@ class Source:
 
 async def import_pools(
     pools: Sequence[RecordedPool],
-    source: Source,
+    source: PoolSource,
     output_path: Path,
     sizes: Sequence[int] | None = None,
     argv: Sequence[str] = (),
@@ -115,7 +115,7 @@ def _sizes(sizes: Sequence[int] | None, n: int) -> tuple[int, ...]:
     return tuple(sorted({*sizes, n}))
 
 
-def _digest(pools: Sequence[RecordedPool], source: Source, at: Sequence[int]) -> str:
+def _digest(pools: Sequence[RecordedPool], source: PoolSource, at: Sequence[int]) -> str:
     text = json.dumps([asdict(pool) for pool in pools] + [source.path, list(at)], default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -209,7 +209,7 @@ def _cost_note(pools: Sequence[RecordedPool]) -> str:
 
 def _manifest(
     pools: Sequence[RecordedPool],
-    source: Source,
+    source: PoolSource,
     cells: Sequence[Mapping[str, Any]],
     digest: str,
     run: RunStore,

@@ -12,7 +12,7 @@ from tts_bench.labelling.trace import Trace
 
 
 @dataclass(frozen=True)
-class Estimate:
+class LabellingBound:
     """An upper bound of what labelling takes, known before a model is loaded."""
 
     completions: int
@@ -33,7 +33,7 @@ class Labeller(Protocol):
         """Whether several draws of one prompt are meant to differ."""
         ...
 
-    def estimate(self, traces: Sequence[Trace]) -> Estimate:
+    def estimate(self, traces: Sequence[Trace]) -> LabellingBound:
         """The most completions that the traces can take."""
         ...
 

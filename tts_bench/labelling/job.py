@@ -30,7 +30,7 @@ from tts_bench.types import Sampling
 
 
 @dataclass(frozen=True)
-class Job:
+class LabellingJob:
     """What to label, how, and where the labels go. The suite gives engine, prompt and sampling."""
 
     suite: Suite
@@ -89,7 +89,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Result:
+class LabellingResult:
     """How a job ended: the lines of its traces, and how many traces failed."""
 
     rows: tuple[LabelRow, ...]
@@ -98,7 +98,7 @@ class Result:
     """Tokens that this session really generated; what was stored already cost nothing."""
 
 
-async def execute(job: Job, progress: Progress) -> Result:
+async def execute(job: LabellingJob, progress: Progress) -> LabellingResult:
     """Label what has no labels yet.
 
     Traces that fail are noted beside the labels and tried again by the next session. Raises
@@ -118,13 +118,13 @@ async def execute(job: Job, progress: Progress) -> Result:
             await session.run(missing, len(wanted) - len(missing), earlier)
             failed, generated = session.failed, session.generated_tokens
         rows = tuple(row for row in file.rows() if row.id in wanted)
-    return Result(rows, failed, generated)
+    return LabellingResult(rows, failed, generated)
 
 
 class _Session:
     """One session of a job: a model, and the traces that are still missing."""
 
-    def __init__(self, job: Job, file: LabelFile, progress: Progress) -> None:
+    def __init__(self, job: LabellingJob, file: LabelFile, progress: Progress) -> None:
         self._job = job
         self._file = file
         self._progress = progress

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tts_bench.errors import TtsBenchError, UsageError
-from tts_bench.labelling.base import Estimate
+from tts_bench.labelling.base import LabellingBound
 from tts_bench.labelling.label_file import Labels
 from tts_bench.labelling.probe import Probe
 from tts_bench.labelling.trace import Trace
@@ -70,11 +70,11 @@ class Judge:
     def draws_repeatedly(self) -> bool:
         return False
 
-    def estimate(self, traces: Sequence[Trace]) -> Estimate:
+    def estimate(self, traces: Sequence[Trace]) -> LabellingBound:
         """As if every reply but the last could not be read."""
         most = len(traces) * self.tries
         how = f"one reply for each of {len(traces):,} solutions, at most {self.tries}"
-        return Estimate(most, most, how)
+        return LabellingBound(most, most, how)
 
     async def label(self, probe: Probe) -> Labels:
         """Ask until a verdict can be read. Raises TtsBenchError where none can."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from tts_bench.answers.extract import boxed, extract
+from tts_bench.answers.grader import Grading
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Engine, EngineInfo, first_error
 from tts_bench.errors import TtsBenchError
@@ -20,12 +21,6 @@ from tts_bench.verifier.confidence import ConfidenceVerifier
 RIGHT, WRONG, CUT_OFF, NOT_GRADED = "1", "0", "-", "?"
 
 T = TypeVar("T")
-
-
-class Grading(Protocol):
-    """What is needed of the grader: a verdict for each answer, None where it timed out."""
-
-    async def grade(self, reference: str, answers: list[str | None]) -> list[bool | None]: ...
 
 
 @dataclass(frozen=True)

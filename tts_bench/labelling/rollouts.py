@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tts_bench.errors import UsageError
-from tts_bench.labelling.base import Estimate
+from tts_bench.labelling.base import LabellingBound
 from tts_bench.labelling.label_file import Labels
 from tts_bench.labelling.probe import RIGHT, Probe, all_of
 from tts_bench.labelling.trace import Trace
@@ -50,7 +50,7 @@ class MonteCarlo(_Rollouts):
 
     name: ClassVar[str] = "mc"
 
-    def estimate(self, traces: Sequence[Trace]) -> Estimate:
+    def estimate(self, traces: Sequence[Trace]) -> LabellingBound:
         """Every unsettled step of every trace."""
         steps = sum(trace.unsettled for trace in traces)
         prefixes = {  # by their hashes: the texts of a large file would fill the memory
@@ -59,7 +59,7 @@ class MonteCarlo(_Rollouts):
             for i in range(trace.unsettled)
         }
         how = f"{self.rollouts} rollouts behind each of {steps:,} steps"
-        return Estimate(steps * self.rollouts, len(prefixes) * self.rollouts, how)
+        return LabellingBound(steps * self.rollouts, len(prefixes) * self.rollouts, how)
 
     async def label(self, probe: Probe) -> Labels:
         """All steps at once; nothing is spent where the longest prefix does not fit."""
@@ -104,11 +104,11 @@ class BinarySearch(_Rollouts):
 
     name: ClassVar[str] = "omega"
 
-    def estimate(self, traces: Sequence[Trace]) -> Estimate:
+    def estimate(self, traces: Sequence[Trace]) -> LabellingBound:
         """As if every solution were wrong; those that are right cost nothing."""
         probes = sum(trace.unsettled.bit_length() for trace in traces)
         how = f"{self.rollouts} rollouts at each of at most {probes:,} probes"
-        return Estimate(probes * self.rollouts, probes * self.rollouts, how)
+        return LabellingBound(probes * self.rollouts, probes * self.rollouts, how)
 
     async def label(self, probe: Probe) -> Labels:
         """Halve the interval between a right and a wrong prefix until one step is left."""

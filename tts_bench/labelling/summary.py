@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tts_bench.labelling.agreement import Agreement
-from tts_bench.labelling.job import Job
+from tts_bench.labelling.job import LabellingJob
 from tts_bench.labelling.trace import Distinct
 
 MANY_CUT_OFF = 0.05
 """Share of rollouts cut off above which labels are doubtful."""
 
 
-def announcement(job: Job, found: Distinct) -> list[str]:
+def announcement(job: LabellingJob, found: Distinct) -> list[str]:
     """What there is to label, and the most that it can cost."""
     traces, problems = found.traces, {trace.problem.id for trace in found.traces}
     steps = sum(len(trace.steps) for trace in traces)

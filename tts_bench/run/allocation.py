@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from tts_bench.dataset.base import Item
 from tts_bench.errors import UsageError
-from tts_bench.run.attempt import Bench
-from tts_bench.strategy.base import SuiteStrategy
+from tts_bench.run.attempt import AttemptContext
+from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.suite.cells import Cell
 from tts_bench.types import Solution
 
@@ -20,7 +20,7 @@ Job = tuple[Cell, Item, int]
 async def allocated(
     jobs: Sequence[Job],
     items: Sequence[Item],
-    bench: Bench,
+    context: AttemptContext,
     prompts: Mapping[str, tuple[int, ...]],
     concurrency: int,
 ) -> list[Job]:
@@ -32,7 +32,7 @@ async def allocated(
     """
     cells = {(cell.id, seed): cell for cell, _, seed in jobs}
     shares = {
-        (name, seed): await _share(cell, seed, items, bench, prompts, concurrency)
+        (name, seed): await _share(cell, seed, items, context, prompts, concurrency)
         for (name, seed), cell in cells.items()
     }
     return [(shares[cell.id, seed][item.problem.id], item, seed) for cell, item, seed in jobs]
@@ -42,17 +42,17 @@ async def _share(
     cell: Cell,
     seed: int,
     items: Iterable[Item],
-    bench: Bench,
+    context: AttemptContext,
     prompts: Mapping[str, tuple[int, ...]],
     concurrency: int,
 ) -> dict[str, Cell]:
     """The cell as each problem gets it: with the strategy that the probes have earned it."""
-    assert isinstance(cell.strategy, SuiteStrategy)
+    assert isinstance(cell.strategy, AllocatingStrategy)
     free = asyncio.Semaphore(concurrency)
 
     async def probe(item: Item) -> Solution | None:
         async with free:
-            return await bench.probe(cell, item, prompts[item.problem.id], seed)
+            return await context.probe(cell, item, prompts[item.problem.id], seed)
 
     names = [item.problem.id for item in items]
     async with asyncio.TaskGroup() as group:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from tts_bench.answers.grader import Grading
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Engine
 from tts_bench.errors import BudgetExhausted, ReplayMiss, UsageError
 from tts_bench.prompt import Dialogue, Prompt
-from tts_bench.strategy.base import SuiteStrategy, answer_classes
+from tts_bench.strategy.base import AllocatingStrategy, answer_classes
 from tts_bench.strategy.session import Canonicalize, Session
 from tts_bench.strategy.tree import columns
 from tts_bench.suite.cells import Cell
@@ -21,20 +22,14 @@ from tts_bench.types import Attempt, Measurement, Pool, Solution, Status
 from tts_bench.verifier.base import Verifier, VerifierInfo
 
 
-class Grading(Protocol):
-    """What is needed of the grader: a verdict for each answer, None where it timed out."""
-
-    async def grade(self, reference: str, answers: list[str | None]) -> list[bool | None]: ...
-
-
 @dataclass(frozen=True)
-class Bench:
+class AttemptContext:
     """What all attempts of a run share."""
 
     engine: Engine
     shape: ModelShape | None
     verifier: Verifier
-    opinion: VerifierInfo
+    verifier_info: VerifierInfo
     grader: Grading
     canonicalize: Canonicalize
     budget: Budget
@@ -99,7 +94,7 @@ class Bench:
 
         Nothing is recorded: the attempt that follows draws the same, and fails the same.
         """
-        assert isinstance(cell.strategy, SuiteStrategy)
+        assert isinstance(cell.strategy, AllocatingStrategy)
         session = self._session(cell, item, prompt_ids, seed, self._ledger())
         try:
             return _checked(await cell.strategy.probe_problem(item.problem, session), session)
@@ -111,7 +106,7 @@ class Bench:
             return None
 
     def _ledger(self) -> Ledger:
-        scorer = Meter(self.opinion.shape, has_model=self.opinion.model is not None)
+        scorer = Meter(self.verifier_info.shape, has_model=self.verifier_info.model is not None)
         return Ledger(Meter(self.shape), scorer, self.budget)
 
     def _session(

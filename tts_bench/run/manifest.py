@@ -29,10 +29,10 @@ def describe_suite(suite: Suite, suite_hash: str) -> dict[str, Any]:
     }
 
 
-def describe_verifier(name: str, opinion: VerifierInfo) -> dict[str, Any]:
+def describe_verifier(name: str, verifier_info: VerifierInfo) -> dict[str, Any]:
     """The verifier as it says of itself once it has started."""
-    shape = opinion.shape
-    return {"name": name, **asdict(opinion), "shape": asdict(shape) if shape else None}
+    shape = verifier_info.shape
+    return {"name": name, **asdict(verifier_info), "shape": asdict(shape) if shape else None}
 
 
 def describe_problems(name: str, dataset: LoadedDataset, items: Sequence[Item]) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from tts_bench.engine.base import Completion, Request, first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import TtsBenchError, UsageError
 from tts_bench.progress import Progress
-from tts_bench.run.attempt import Bench
+from tts_bench.run.attempt import AttemptContext
 from tts_bench.store.generations import GenerationStore
-from tts_bench.strategy.base import SuiteStrategy
+from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.suite.cells import Cell
 from tts_bench.suite.load import Suite
 from tts_bench.types import Attempt, Candidate, Measurement, Problem, Score
@@ -31,7 +31,7 @@ Job = tuple[Cell, Item, int]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class FirstPhase:
     """What the first phase came to."""
 
     failed: Sequence[tuple[Attempt, Measurement]]
@@ -81,7 +81,7 @@ class _Ungraded:
 
 def check_phases(suite: Suite) -> None:
     """Raise UsageError where a suite cannot be run in phases."""
-    shared = [cell.id for cell in suite.cells if isinstance(cell.strategy, SuiteStrategy)]
+    shared = [cell.id for cell in suite.cells if isinstance(cell.strategy, AllocatingStrategy)]
     if shared:
         raise UsageError(
             f"--phases: {shared[0]} looks at all problems before it solves one; leave it out"
@@ -95,14 +95,14 @@ def check_phases(suite: Suite) -> None:
 
 async def draw_pools(
     suite: Suite, jobs: Iterator[Job], store: GenerationStore, salt: str, progress: Progress
-) -> Drawn:
+) -> FirstPhase:
     """Draw what the attempts need, with nothing but the engine loaded; it is closed at the end."""
     engine = _DrawingEngine(suite.engine, store, salt=salt)
     failed: list[tuple[Attempt, Measurement]] = []
     try:
         async with progress.heartbeat("phase 1 of 2: loading the engine"):
             info = await engine.start()
-        bench = Bench(
+        context = AttemptContext(
             engine,
             info.shape,
             _Unscored(),
@@ -118,7 +118,7 @@ async def draw_pools(
             for cell, item, seed in jobs:
                 prompt_ids = suite.prompt.encode(item.problem, engine)
                 _now.set(_Attempting(cell.id))
-                attempt, measurement = await bench.attempt(cell, item, prompt_ids, seed)
+                attempt, measurement = await context.attempt(cell, item, prompt_ids, seed)
                 if attempt.status == "error":
                     failed.append((attempt, measurement))
 
@@ -129,7 +129,7 @@ async def draw_pools(
         raise first_error(failures) from None
     finally:
         await engine.close()
-    return Drawn(failed, engine.generated_tokens)
+    return FirstPhase(failed, engine.generated_tokens)
 
 
 async def _as_written(answers: Sequence[str]) -> list[str]:

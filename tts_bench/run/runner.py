@@ -20,13 +20,13 @@ from tts_bench.errors import StoreError, TtsBenchError
 from tts_bench.progress import Progress
 from tts_bench.run import manifest
 from tts_bench.run.allocation import Job, allocated
-from tts_bench.run.attempt import Bench
-from tts_bench.run.phases import Drawn, draw_pools
+from tts_bench.run.attempt import AttemptContext
+from tts_bench.run.phases import FirstPhase, draw_pools
 from tts_bench.run.plan import Plan, RunOptions, finished
 from tts_bench.run.rerun import differences
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.runs import RunStore, check_space, point_latest, write_atomically
-from tts_bench.strategy.base import SuiteStrategy
+from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.suite.load import Suite
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier.cached import CachedVerifier
@@ -80,19 +80,19 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
         stack.push_async_callback(verifier.close)
         loading = "recalling" if options.replay else "loading"
         async with progress.heartbeat(f"{loading} verifier {suite.verifier_name}"):
-            opinion = await verifier.start(engine)
-        record = _begin(plan, options, info, opinion)
+            verifier_info = await verifier.start(engine)
+        record = _begin(plan, options, info, verifier_info)
         for difference in record.get("repeats", {}).get("differs", ()):
             progress.say(f"warning: unlike the run that this repeats: {difference}")
         prompts = {
             item.problem.id: suite.prompt.encode(item.problem, engine) for item in plan.items
         }
         _warn_of_cut(prompts, suite, info, progress)
-        bench = Bench(
+        context = AttemptContext(
             engine,
             info.shape,
             verifier,
-            opinion,
+            verifier_info,
             grader,
             grader.canonical,
             suite.budget,
@@ -104,7 +104,7 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
             plan = _record_failed(plan, drawn)
             engine.generated_tokens = drawn.generated_tokens
         try:
-            await _attempt_all(plan, bench, prompts, engine, progress)
+            await _attempt_all(plan, context, prompts, engine, progress)
         finally:
             record["throughput"] = {
                 "generated_tokens": engine.generated_tokens,
@@ -114,7 +114,7 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
             _note_end(run, record, sys.exception())
 
 
-def _record_failed(plan: Plan, drawn: Drawn) -> Plan:
+def _record_failed(plan: Plan, drawn: FirstPhase) -> Plan:
     """The plan without the attempts that failed while their pools were drawn."""
     for attempt, measurement in drawn.failed:
         plan.run.append(attempt, measurement)
@@ -122,7 +122,7 @@ def _record_failed(plan: Plan, drawn: Drawn) -> Plan:
 
 
 def _begin(
-    plan: Plan, options: RunOptions, info: EngineInfo, opinion: VerifierInfo
+    plan: Plan, options: RunOptions, info: EngineInfo, verifier_info: VerifierInfo
 ) -> dict[str, Any]:
     """Write the files that say what this run is, now that the model is known."""
     suite, run = plan.suite, plan.run
@@ -133,7 +133,7 @@ def _begin(
         "include_path": [str(folder) for folder in options.include_path],
     }
     earlier = run.read_manifest() if run.manifest_path.exists() else None
-    verifier = manifest.describe_verifier(suite.verifier_name, opinion)
+    verifier = manifest.describe_verifier(suite.verifier_name, verifier_info)
     record = manifest.begin(
         {**parts, "verifier": verifier}, info, argv=options.argv, salt=plan.salt, earlier=earlier
     )
@@ -168,7 +168,7 @@ def _failures(run: RunStore) -> int:
 
 async def _attempt_all(
     plan: Plan,
-    bench: Bench,
+    context: AttemptContext,
     prompts: dict[str, tuple[int, ...]],
     engine: CachedEngine,
     progress: Progress,
@@ -177,19 +177,19 @@ async def _attempt_all(
 
     Those of suite-wide strategies come last: their problems are probed while others run.
     """
-    suite_wide = [job for job in plan.missing() if isinstance(job[0].strategy, SuiteStrategy)]
-    others = (job for job in plan.missing() if not isinstance(job[0].strategy, SuiteStrategy))
+    suite_wide = [job for job in plan.missing() if isinstance(job[0].strategy, AllocatingStrategy)]
+    others = (job for job in plan.missing() if not isinstance(job[0].strategy, AllocatingStrategy))
     progress.start(plan.total, len(plan.done))
 
     async def work(jobs: Iterator[Job]) -> None:
         for cell, item, seed in jobs:
-            attempt, measurement = await bench.attempt(cell, item, prompts[item.problem.id], seed)
+            attempt, measurement = await context.attempt(cell, item, prompts[item.problem.id], seed)
             plan.run.append(attempt, measurement)
             progress.advance(failed=attempt.status == "error", tokens=engine.generated_tokens)
 
     async def share_out() -> Iterator[Job]:
         width = plan.suite.concurrency
-        return iter(await allocated(suite_wide, plan.items, bench, prompts, width))
+        return iter(await allocated(suite_wide, plan.items, context, prompts, width))
 
     async def work_all(shared_out: asyncio.Task[Iterator[Job]]) -> None:
         await work(others)

@@ -32,7 +32,7 @@ class Strategy(abc.ABC):
         return None
 
 
-class SuiteStrategy(Strategy):
+class AllocatingStrategy(Strategy):
     """A strategy that shares one budget out among the problems of a suite.
 
     Every problem is probed before anything is decided: the one barrier between problems that

@@ -10,7 +10,7 @@ from tts_bench.types import CUT, Candidate
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Prefix:
     """A prompt and the solution so far: what of a candidate stays, and what was put behind it."""
 
     prompt_ids: tuple[int, ...]
@@ -21,11 +21,11 @@ class Place:
     """Where in `text` the policy's present turn begins: answers of earlier turns are not its."""
 
     @classmethod
-    def after(cls, parent: Candidate, turn: int) -> Place:
+    def after(cls, parent: Candidate, turn: int) -> Prefix:
         """Behind a candidate, whose present turn begins at that character of its text."""
         return cls(parent.prompt_ids, parent, parent.token_ids, parent.text, turn)
 
-    def without_end(self, engine: Engine, stops: tuple[str, ...]) -> Place:
+    def without_end(self, engine: Engine, stops: tuple[str, ...]) -> Prefix:
         """Without what ended the candidate: its stop string or the end of its turn.
 
         `stops` are the strings that it was to stop at: of a candidate that was cut off while it
@@ -44,7 +44,7 @@ class Place:
             text=self.text[: left.characters] + left.rest,
         )
 
-    def then(self, token_ids: tuple[int, ...], text: str) -> Place:
+    def then(self, token_ids: tuple[int, ...], text: str) -> Prefix:
         """With more put behind it."""
         return replace(self, token_ids=self.token_ids + token_ids, text=self.text + text)
 
@@ -61,7 +61,7 @@ class Place:
         lost = len(before) - added_from(before, engine.decode(tail + done.token_ids))
         return self.text[: max(0, len(self.text) - lost)] + done.text
 
-    def next_turn(self, token_ids: tuple[int, ...], text: str) -> Place:
+    def next_turn(self, token_ids: tuple[int, ...], text: str) -> Prefix:
         """With another speaker's turn put behind it, and a new one of the policy's begun."""
-        place = self.then(token_ids, text)
-        return replace(place, turn=len(place.text))
+        prefix = self.then(token_ids, text)
+        return replace(prefix, turn=len(prefix.text))

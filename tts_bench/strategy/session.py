@@ -19,7 +19,7 @@ from tts_bench.answers.extract import boxed, extract
 from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.prompt import Dialogue, Prompt
-from tts_bench.strategy.prefix import Place
+from tts_bench.strategy.prefix import Prefix
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
 from tts_bench.verifier.base import Verifier
 
@@ -31,7 +31,7 @@ Canonicalize = Callable[[Sequence[str]], Awaitable[list[str]]]
 class _Draw:
     """One completion to ask for: where it begins, and its path in the tree of draws."""
 
-    place: Place
+    prefix: Prefix
     path: tuple[int, ...]
     request: Request
 
@@ -106,7 +106,7 @@ class Session:
         or shorter candidates; raises BudgetExhausted where it grants none.
         """
         prompt_ids = self._dialogue.opening(instruction) if instruction else self._prompt_ids
-        return await self._draw([Place(prompt_ids)] * n, sampling)
+        return await self._draw([Prefix(prompt_ids)] * n, sampling)
 
     async def extend(
         self,
@@ -131,12 +131,12 @@ class Session:
         """
         self.check(candidates)
         injected = self._engine.encode(inject) if inject else ()
-        places = []
+        prefixes = []
         for parent in candidates:
-            place = self._behind(parent, reply, drop_stop).then(injected, inject)
-            places += [place] * n
+            prefix = self._behind(parent, reply, drop_stop).then(injected, inject)
+            prefixes += [prefix] * n
             self._ledger.policy.note_computed(parent.prompt_ids + parent.token_ids[:-1])
-        return await self._draw(places, sampling, total_tokens)
+        return await self._draw(prefixes, sampling, total_tokens)
 
     async def score(self, candidates: Sequence[Candidate]) -> list[Score]:
         """The verifier's opinion of each candidate, in order.
@@ -158,28 +158,28 @@ class Session:
             if issued is None or issued.candidate is not candidate:
                 raise ValueError(f"candidate {candidate.id} did not come from this session")
 
-    def _behind(self, parent: Candidate, reply: str, drop_stop: bool) -> Place:
+    def _behind(self, parent: Candidate, reply: str, drop_stop: bool) -> Prefix:
         issued = self._issued[parent.id]
-        place = Place.after(parent, issued.turn)
+        prefix = Prefix.after(parent, issued.turn)
         if reply or drop_stop:
-            place = place.without_end(self._engine, issued.stops)
+            prefix = prefix.without_end(self._engine, issued.stops)
         if reply:
             ids = self._dialogue.reply(reply)
-            place = place.next_turn(ids, self._engine.decode(ids))
-        return place
+            prefix = prefix.next_turn(ids, self._engine.decode(ids))
+        return prefix
 
     async def _draw(
         self,
-        places: Sequence[Place],
+        prefixes: Sequence[Prefix],
         overrides: dict[str, Any],
         total_tokens: int | None = None,
     ) -> list[Candidate]:
         sampling = replace(self._sampling, **overrides)
-        rooms = [_room(place.parent, total_tokens, sampling.max_tokens) for place in places]
-        granted, max_tokens = self._ledger.grant(len(places), max(rooms, default=1))
+        rooms = [_room(prefix.parent, total_tokens, sampling.max_tokens) for prefix in prefixes]
+        granted, max_tokens = self._ledger.grant(len(prefixes), max(rooms, default=1))
         draws = [
-            self._seeded(place, replace(sampling, max_tokens=min(room, max_tokens)))
-            for place, room in zip(places[:granted], rooms, strict=False)
+            self._seeded(prefix, replace(sampling, max_tokens=min(room, max_tokens)))
+            for prefix, room in zip(prefixes[:granted], rooms, strict=False)
         ]
         first = self._asked
         self._asked += len(draws)
@@ -202,8 +202,8 @@ class Session:
         self, first: int, draws: Sequence[_Draw], completions: Sequence[Completion]
     ) -> list[Candidate]:
         pairs = list(zip(draws, completions, strict=True))
-        texts = [draw.place.text_with(done, self._engine) for draw, done in pairs]
-        turns = [text[draw.place.turn :] for text, draw in zip(texts, draws, strict=True)]
+        texts = [draw.prefix.text_with(done, self._engine) for draw, done in pairs]
+        turns = [text[draw.prefix.turn :] for text, draw in zip(texts, draws, strict=True)]
         found = [_find_answer(*one) for one in zip(turns, completions, strict=True)]
         forms = iter(await self._canonicalize([answer for answer in found if answer is not None]))
         made = [
@@ -211,24 +211,24 @@ class Session:
             for i, (pair, text, answer) in enumerate(zip(pairs, texts, found, strict=True))
         ]
         for draw, one in zip(draws, made, strict=True):
-            self._issued[one.id] = _Issued(one, draw.request.sampling.stop, draw.place.turn)
+            self._issued[one.id] = _Issued(one, draw.request.sampling.stop, draw.prefix.turn)
         return made
 
-    def _seeded(self, place: Place, sampling: Sampling) -> _Draw:
+    def _seeded(self, prefix: Prefix, sampling: Sampling) -> _Draw:
         """Fix the seed of the next draw at this place of the tree."""
-        prompt_ids = place.prompt_ids + place.token_ids
-        above = place.parent.path if place.parent else ()
+        prompt_ids = prefix.prompt_ids + prefix.token_ids
+        above = prefix.parent.path if prefix.parent else ()
         # Not `max_tokens` and not `stop`: where a draw ends does not change how it begins, so
         # the same draw cut at different lengths stays comparable.
-        law = (sampling.temperature, sampling.top_p, sampling.top_k)
-        drawn = (prompt_ids, above, law)
+        distribution = (sampling.temperature, sampling.top_p, sampling.top_k)
+        drawn = (prompt_ids, above, distribution)
         index = self._drawn.get(drawn, 0)
         self._drawn[drawn] = index + 1
         path = (*above, index)
         seed = 0
         if sampling.temperature > 0:
-            seed = draw_seed(self._seed, self._problem.id, prompt_ids, law, path)
-        return _Draw(place, path, Request(prompt_ids, sampling, seed))
+            seed = draw_seed(self._seed, self._problem.id, prompt_ids, distribution, path)
+        return _Draw(prefix, path, Request(prompt_ids, sampling, seed))
 
     @staticmethod
     def _candidate(
@@ -239,11 +239,11 @@ class Session:
         answer: str | None,
         answer_class: str | None,
     ) -> Candidate:
-        place, parent = draw.place, draw.place.parent
+        prefix, parent = draw.prefix, draw.prefix.parent
         return Candidate(
             id=number,
-            prompt_ids=place.prompt_ids,
-            token_ids=place.token_ids + done.token_ids,
+            prompt_ids=prefix.prompt_ids,
+            token_ids=prefix.token_ids + done.token_ids,
             text=text,
             answer=answer,
             answer_class=answer_class,
@@ -280,7 +280,7 @@ def draw_seed(
     run_seed: int,
     problem_id: str,
     prompt_ids: tuple[int, ...],
-    law: tuple[float, float, int],
+    distribution: tuple[float, float, int],
     path: tuple[int, ...],
 ) -> int:
     """Seed of one draw, in [0, 2**63): a hash of all that identifies it.
@@ -289,7 +289,7 @@ def draw_seed(
     gets the same one (common random numbers), and draws 0..15 of N=64 are those of N=16.
     """
     digest = hashlib.blake2b(digest_size=8)
-    digest.update(repr((run_seed, problem_id, law, path)).encode())
+    digest.update(repr((run_seed, problem_id, distribution, path)).encode())
     digest.update(_ids_digest(prompt_ids))
     return int.from_bytes(digest.digest(), "big") >> 1
 

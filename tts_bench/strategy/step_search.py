@@ -147,7 +147,7 @@ class Search:
         longest = self._step_tokens or self._max_tokens
         return {"stop": stop, "max_tokens": min(longest, self._max_tokens)}
 
-    async def _extend(self, candidates: Sequence[Candidate], **law: Any) -> list[Candidate]:
+    async def _extend(self, candidates: Sequence[Candidate], **sampling: Any) -> list[Candidate]:
         last = self._max_steps - 1
         found: list[Candidate] = []
         for group in (
@@ -155,7 +155,7 @@ class Search:
             [candidate for candidate in candidates if len(candidate.path) >= last],
         ):
             if group:
-                step = self._step(len(group[0].path) + 1) | law
+                step = self._step(len(group[0].path) + 1) | sampling
                 found += await self.session.extend(group, total_tokens=self._max_tokens, **step)
         return self._measured(found)
 

@@ -81,10 +81,12 @@ def expand(
         mine = {key: value for key, value in params.items() if key in own}
         drawn = {key: value for key, value in params.items() if key not in own}
         strategy = instantiate(cls, mine, address, document)
-        law = instantiate(Sampling, asdict(sampling) | drawn, address, document)
-        if strategy is not None and law is not None:
+        cell_sampling = instantiate(Sampling, asdict(sampling) | drawn, address, document)
+        if strategy is not None and cell_sampling is not None:
             name = str(entry["strategy"])
-            cells.append(Cell(_cell_id(name, params), name, strategy, law, params, at, selector))
+            cells.append(
+                Cell(_cell_id(name, params), name, strategy, cell_sampling, params, at, selector)
+            )
     return cells
 
 

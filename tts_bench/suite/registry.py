@@ -62,7 +62,7 @@ VERIFIERS = Kind(
         "judge": "tts_bench.verifier.judge:JudgeVerifier",
         "orm": "tts_bench.verifier.orm:OutcomeRewardModel",
         "prm": "tts_bench.verifier.prm:ProcessRewardModel",
-        "prm_causal": "tts_bench.verifier.marker:CausalPRMVerifier",
+        "prm_causal": "tts_bench.verifier.prm_causal:CausalPRMVerifier",
     },
 )
 DATASETS = Kind(

@@ -37,7 +37,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class StageRows:
     """Rows of one stage, and what identifies them in the manifest."""
 
     rows: tuple[Row, ...]
@@ -51,7 +51,7 @@ def stages_of(config: DataConfig) -> tuple[Stage, ...]:
     return config.stages or (Stage(data=config.data, epochs=config.epochs),)
 
 
-def read_source(config: DataConfig, data: Sequence[str]) -> Source:
+def read_source(config: DataConfig, data: Sequence[str]) -> StageRows:
     """Read the files, or the hub's data set, of one stage. Raises DatasetError."""
     rows: list[Row] = []
     for name in data:
@@ -61,7 +61,7 @@ def read_source(config: DataConfig, data: Sequence[str]) -> Source:
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps(row.cells, sort_keys=True, default=str).encode() + b"\n")
-    return Source(tuple(rows), tuple(data), digest.hexdigest())
+    return StageRows(tuple(rows), tuple(data), digest.hexdigest())
 
 
 def _read(name: str, config: DataConfig) -> list[Row]:
@@ -120,7 +120,7 @@ def within(
 
 
 @dataclass(frozen=True)
-class Plan:
+class BatchPlan:
     """Every batch of a training, in order, and the learning rate of each step as a factor."""
 
     batches: tuple[tuple[int, ...], ...]
@@ -133,7 +133,7 @@ class Plan:
         return len(self.stage_of_step)
 
 
-def plan_batches(lengths: Sequence[Sequence[int]], config: DataConfig) -> Plan:
+def plan_batches(lengths: Sequence[Sequence[int]], config: DataConfig) -> BatchPlan:
     """Cut the stages into batches; `lengths` are those of each stage's sequences.
 
     A function of the lengths, the seed and the settings alone, so that a training that is
@@ -161,7 +161,7 @@ def plan_batches(lengths: Sequence[Sequence[int]], config: DataConfig) -> Plan:
             epoch += 1
         offset += len(own)
     steps = min(len(stage_of_step), wanted or len(stage_of_step))
-    return Plan(tuple(batches[: steps * config.accumulate]), tuple(stage_of_step[:steps]))
+    return BatchPlan(tuple(batches[: steps * config.accumulate]), tuple(stage_of_step[:steps]))
 
 
 def _epoch(lengths: Sequence[int], config: DataConfig, rng: random.Random) -> list[tuple[int, ...]]:

@@ -30,11 +30,13 @@ from tts_bench.training.config import GrpoConfig
 from tts_bench.training.folder import OutputFolder
 from tts_bench.training.models import load_model, load_tokenizer, pad_id
 from tts_bench.training.optimizers import make_optimizer, make_scheduler
-from tts_bench.training.session import open_folder, say
-from tts_bench.training.trainer import Outcome, arguments, run
+from tts_bench.training.setup import open_folder, say
+from tts_bench.training.trainer import TrainingOutcome, arguments, run
 
 
-def train_grpo(config: GrpoConfig, *, resume: bool = False, overwrite: bool = False) -> Outcome:
+def train_grpo(
+    config: GrpoConfig, *, resume: bool = False, overwrite: bool = False
+) -> TrainingOutcome:
     """Train a policy on the problems of a data set and write it to `config.output`."""
     _check(config)
     assert config.dataset is not None

@@ -1,4 +1,4 @@
-"""Outcome reward models: a sequence classifier with one logit, read at the last token."""
+"""TrainingOutcome reward models: a sequence classifier with one logit, read at the last token."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from tts_bench.training.config import OrmConfig
 from tts_bench.training.data import Example, cell, check_columns, text_cell
 from tts_bench.training.losses import last_real, outcome_loss
 from tts_bench.training.models import context_of, load_model, load_tokenizer, pad_id
-from tts_bench.training.session import Session, say, train_on_rows
-from tts_bench.training.trainer import Batch, Outcome
+from tts_bench.training.setup import TrainingSetup, say, train_on_rows
+from tts_bench.training.trainer import Batch, TrainingOutcome
 from tts_bench.verifier.formats import OUTCOME_FORMATS, OutcomeFormat
 from tts_bench.verifier.rendering import OutcomeRenderer
 
 ROLES = ("prompt", "completion", "label")
 
 
-def train_orm(config: OrmConfig, *, resume: bool = False, overwrite: bool = False) -> Outcome:
+def train_orm(
+    config: OrmConfig, *, resume: bool = False, overwrite: bool = False
+) -> TrainingOutcome:
     """Train a sequence classifier on right and wrong solutions; write it to `config.output`.
 
     Rows have the columns `prompt` (or `problem`), `completion` (or `solution`) and `label` (or
@@ -40,7 +42,7 @@ def train_orm(config: OrmConfig, *, resume: bool = False, overwrite: bool = Fals
     if model.config.pad_token_id is None:
         model.config.pad_token_id = pad_id(tokenizer)  # transformers' own pooling asks for it
     pad = pad_id(tokenizer)
-    session = Session(
+    session = TrainingSetup(
         model=model,
         tokenizer=tokenizer,
         max_length=context_of(config, model),

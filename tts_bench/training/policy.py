@@ -22,13 +22,15 @@ from tts_bench.training.models import (
     load_tokenizer,
     pad_id,
 )
-from tts_bench.training.session import Session, train_on_rows
-from tts_bench.training.trainer import Batch, Outcome
+from tts_bench.training.setup import TrainingSetup, train_on_rows
+from tts_bench.training.trainer import Batch, TrainingOutcome
 
 ROLES = ("prompt", "completion", "messages")
 
 
-def train_policy(config: PolicyConfig, *, resume: bool = False, overwrite: bool = False) -> Outcome:
+def train_policy(
+    config: PolicyConfig, *, resume: bool = False, overwrite: bool = False
+) -> TrainingOutcome:
     """Train a causal language model on completions and write it to `config.output`.
 
     Rows have the columns `prompt` (or `problem`) and `completion` (or `solution`), or
@@ -39,7 +41,7 @@ def train_policy(config: PolicyConfig, *, resume: bool = False, overwrite: bool 
     model = load_model(config, tokenizer, "AutoModelForCausalLM")
     model.config.use_cache = False
     pad = pad_id(tokenizer)
-    session = Session(
+    session = TrainingSetup(
         model=model,
         tokenizer=tokenizer,
         max_length=context_of(config, model),

@@ -19,9 +19,9 @@ from tts_bench.training.config import PrmConfig
 from tts_bench.training.data import Example, check_columns
 from tts_bench.training.losses import IGNORED, step_loss
 from tts_bench.training.models import context_of, load_model, load_tokenizer, pad_id
-from tts_bench.training.session import Session, say, train_on_rows
+from tts_bench.training.setup import TrainingSetup, say, train_on_rows
 from tts_bench.training.step_rows import read_solutions
-from tts_bench.training.trainer import Batch, Outcome
+from tts_bench.training.trainer import Batch, TrainingOutcome
 from tts_bench.verifier.formats import FORMATS, Format
 from tts_bench.verifier.rendering import Renderer
 
@@ -30,7 +30,9 @@ WRONG, RIGHT = 0, 1
 """The classes of the head."""
 
 
-def train_prm(config: PrmConfig, *, resume: bool = False, overwrite: bool = False) -> Outcome:
+def train_prm(
+    config: PrmConfig, *, resume: bool = False, overwrite: bool = False
+) -> TrainingOutcome:
     """Train a token classifier on step labels and write it to `config.output`.
 
     Texts are rendered by the code with which the verifier `prm` reads the model, so that both
@@ -50,7 +52,7 @@ def train_prm(config: PrmConfig, *, resume: bool = False, overwrite: bool = Fals
     )
     model.config.use_cache = False
     pad = pad_id(tokenizer)
-    session = Session(
+    session = TrainingSetup(
         model=model,
         tokenizer=tokenizer,
         max_length=context_of(config, model),

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from tts_bench.errors import ModelError, StoreError
 from tts_bench.training.callbacks import LOG, CsvLog, Show, StopWhenAsked
 from tts_bench.training.config import DataConfig, TrainingConfig
-from tts_bench.training.data import Example, Plan, stages_of
+from tts_bench.training.data import BatchPlan, Example, stages_of
 from tts_bench.training.folder import OutputFolder
 from tts_bench.training.optimizers import make_optimizer, make_scheduler
 
@@ -27,7 +27,7 @@ Loss = Callable[[Any, Batch, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a training, or one session of it, ended."""
 
     finished: bool
@@ -39,9 +39,9 @@ class Outcome:
 
 
 class PlannedTrainer(transformers.Trainer):
-    """A Trainer that follows a Plan: its batches, its learning rates, our loss."""
+    """A Trainer that follows a BatchPlan: its batches, its learning rates, our loss."""
 
-    def __init__(self, plan: Plan, config: DataConfig, loss: Loss, **settings: Any) -> None:
+    def __init__(self, plan: BatchPlan, config: DataConfig, loss: Loss, **settings: Any) -> None:
         super().__init__(**settings)
         self._plan, self._config, self._loss = plan, config, loss
         self.model_accepts_loss_kwargs = True  # the loss is divided by the labels of the step
@@ -106,10 +106,10 @@ def fit(
     model: Any,
     tokenizer: Any,
     examples: Sequence[Example],
-    plan: Plan,
+    plan: BatchPlan,
     collate: Callable[[list[Example]], Batch],
     loss: Loss,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train, from the last checkpoint of the folder if there is one, and save the model."""
     with StopWhenAsked() as stop:
         trainer = PlannedTrainer(
@@ -155,7 +155,7 @@ def arguments(config: TrainingConfig, folder: OutputFolder, steps: int) -> dict[
     }
 
 
-def run(trainer: Any, config: TrainingConfig, folder: OutputFolder) -> Outcome:
+def run(trainer: Any, config: TrainingConfig, folder: OutputFolder) -> TrainingOutcome:
     """Run a trainer to its end or an interruption, then save; notes in the manifest which.
 
     Raises StoreError where the disk is full and ModelError where the loss is no longer finite;
@@ -192,13 +192,13 @@ def save(model: Any, tokenizer: Any, config: TrainingConfig, path: Path) -> None
     tokenizer.save_pretrained(path)
 
 
-def _outcome(trainer: Any) -> Outcome:
+def _outcome(trainer: Any) -> TrainingOutcome:
     state = trainer.state
     loss = _last_logs(trainer).get("loss")
     if loss is not None and not torch.isfinite(torch.tensor(loss)):
         raise ModelError(f"the loss is {loss} at step {state.global_step}: lower learning_rate")
     finished = state.global_step >= state.max_steps
-    return Outcome(finished, state.global_step, state.max_steps, loss)
+    return TrainingOutcome(finished, state.global_step, state.max_steps, loss)
 
 
 def _last_logs(trainer: Any) -> Mapping[str, Any]:

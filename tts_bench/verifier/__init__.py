@@ -1,0 +1,1 @@
+"""The port of verifiers, and its adapters: reward models, judges, confidence."""

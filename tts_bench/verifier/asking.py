@@ -31,7 +31,7 @@ class AskingVerifier(Verifier):
         """Start the own engine, if there is one."""
         info = policy.info if self.engine is None else await self.engine.start()
         self.__dict__["_asked"] = (self.engine or policy, info)
-        return VerifierInfo(self.recipe(), info)
+        return VerifierInfo(self.settings_key(), info)
 
     async def close(self) -> None:
         """Close the own engine, if there is one; the policy's is not this verifier's."""

@@ -31,7 +31,7 @@ class VerifierInfo:
     """What a started verifier says of itself; goes into the manifest and every score's key."""
 
     recipe: str
-    """The settings that decide the scores (see `Verifier.recipe`)."""
+    """The settings that decide the scores (see `Verifier.settings_key`)."""
     model: EngineInfo | None = None
     """The model that it runs; None where it runs none."""
 
@@ -48,7 +48,7 @@ class VerifierInfo:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Engine):
-        return value.recipe()
+        return value.settings_key()
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
@@ -62,7 +62,7 @@ class Verifier(abc.ABC):
     speed_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how fast scores come, but not which."""
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         """The settings that decide the scores, known before anything is loaded."""
         if not is_dataclass(self):
             return type(self).__name__
@@ -79,7 +79,7 @@ class Verifier(abc.ABC):
         `policy` is the started engine of the policy, for a verifier that asks the same model.
         Raises ModelError, or MissingExtra where a library is absent.
         """
-        return VerifierInfo(self.recipe())
+        return VerifierInfo(self.settings_key())
 
     async def close(self) -> None:  # noqa: B027 (many verifiers have nothing to free)
         """Free what `start` loaded; nothing by default."""

@@ -21,7 +21,7 @@ from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 _INFO = "verifier|"
 
 
-class Store(Protocol):
+class ScoreStore(Protocol):
     """What is needed of a generation store."""
 
     async def get_scores(self, keys: Sequence[str]) -> dict[str, Scoring]: ...
@@ -40,7 +40,7 @@ class CachedVerifier(Verifier):
     """
 
     def __init__(
-        self, verifier: Verifier, store: Store, *, replay: bool = False, salt: str = ""
+        self, verifier: Verifier, store: ScoreStore, *, replay: bool = False, salt: str = ""
     ) -> None:
         self._verifier = verifier
         self._store = store
@@ -51,9 +51,9 @@ class CachedVerifier(Verifier):
         self._tasks: set[asyncio.Task[None]] = set()
         self._made: set[str] = set()
 
-    def recipe(self) -> str:
+    def settings_key(self) -> str:
         """The inner verifier's."""
-        return self._verifier.recipe()
+        return self._verifier.settings_key()
 
     async def start(self, policy: Engine) -> VerifierInfo:
         """Start the inner verifier; under `replay`, only recall what it once said of itself."""
@@ -143,12 +143,12 @@ class CachedVerifier(Verifier):
 
     def _fact(self, policy: Engine) -> str:
         """Under which it is kept what the verifier said of itself: it may ask the policy."""
-        return f"{self.recipe()}|{policy.recipe()}"
+        return f"{self.settings_key()}|{policy.settings_key()}"
 
     async def _recall_info(self, policy: Engine) -> VerifierInfo:
         facts = (await self._store.get_facts(_INFO)).get(self._fact(policy))
         if facts is None:
-            raise ReplayMiss(f"nothing was ever recorded with {brief(self.recipe())}")
+            raise ReplayMiss(f"nothing was ever recorded with {brief(self.settings_key())}")
         model = facts["model"]
         if model is not None:
             shape = model.pop("shape")

@@ -25,7 +25,7 @@ WORTH_WAITING = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReadText:
     """A text that was read: the head's numbers at each token, and how many had been computed."""
 
     outputs: Tensor
@@ -45,7 +45,7 @@ class Reader:
         transformers.AttentionInterface.register(ATTENTION, attention)
         backbone.set_attn_implementation(ATTENTION)
 
-    def read(self, texts: Sequence[Ids]) -> list[Row]:
+    def read(self, texts: Sequence[Ids]) -> list[ReadText]:
         """The rows of these texts, from one forward pass over what is new in them."""
         known = {ids: self.store.find(ids) for ids in texts}
         todo = {ids: prefix for ids, prefix in known.items() if prefix.length < len(ids)}
@@ -57,7 +57,7 @@ class Reader:
             parts = [outputs for _, outputs in known[ids].pieces]
             if ids in fresh:
                 parts.append(fresh[ids][1])
-            rows.append(Row(torch.cat(parts), known[ids].length))
+            rows.append(ReadText(torch.cat(parts), known[ids].length))
         return rows
 
     def _forward(self, texts: Mapping[Ids, Prefix]) -> dict[Ids, tuple[Tensor, Tensor]]:

@@ -94,7 +94,7 @@ class RewardModel(Verifier):
             raise
         self.__dict__["_state"] = Running(manner, backend, info)
         # The record counts, not its name: it is what decides the scores.
-        return VerifierInfo(f"{self.recipe()} {manner.form}", info)
+        return VerifierInfo(f"{self.settings_key()} {manner.form}", info)
 
     async def close(self) -> None:
         """Free the model; what is still being read fails with VerifierError."""

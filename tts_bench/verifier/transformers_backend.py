@@ -29,7 +29,7 @@ from tts_bench.errors import ModelError, VerifierError
 from tts_bench.verifier.backend import Backend, Loading, Outputs, Reading
 from tts_bench.verifier.heads import dtype_of, load_model
 from tts_bench.verifier.prefixes import PrefixStore
-from tts_bench.verifier.reader import Reader, Row, batches, ready
+from tts_bench.verifier.reader import Reader, ReadText, batches, ready
 
 DEVIATION = {"float32": 0.01, "float16": 0.1, "bfloat16": 0.1}
 """Difference of a probability up to which reading counts as the model's own (see `Reader`)."""
@@ -38,7 +38,7 @@ CACHE_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Job:
+class _PendingReading:
     reading: Reading
     future: Future[Outputs]
 
@@ -51,8 +51,8 @@ class TransformersBackend(Backend):
     ) -> None:
         self._loading, self._device = loading, device
         self._slots, self._cache_tokens = batch_tokens, cache_tokens
-        self._inbox: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._waiting: list[_Job] = []
+        self._inbox: queue.SimpleQueue[_PendingReading | None] = queue.SimpleQueue()
+        self._waiting: list[_PendingReading] = []
         self._waited: dict[tuple[int, ...], int] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -75,7 +75,7 @@ class TransformersBackend(Backend):
             await asyncio.to_thread(self._thread.join)
 
     async def read(self, readings: Sequence[Reading]) -> list[Outputs]:
-        jobs = [_Job(reading, Future()) for reading in readings]
+        jobs = [_PendingReading(reading, Future()) for reading in readings]
         with self._lock:
             if self._closed:
                 raise VerifierError("the verifier is closed")
@@ -114,7 +114,7 @@ class TransformersBackend(Backend):
 
     def _wave(self, reader: Reader) -> None:
         """Read those of the waiting texts that need nothing of one another."""
-        waiting: dict[tuple[int, ...], list[_Job]] = {}
+        waiting: dict[tuple[int, ...], list[_PendingReading]] = {}
         for job in self._waiting:
             waiting.setdefault(job.reading.token_ids, []).append(job)
         texts = list(waiting)
@@ -128,7 +128,10 @@ class TransformersBackend(Backend):
         self._waiting = [job for jobs in waiting.values() for job in jobs]
 
     def _recover(
-        self, reader: Reader, waiting: dict[tuple[int, ...], list[_Job]], error: Exception
+        self,
+        reader: Reader,
+        waiting: dict[tuple[int, ...], list[_PendingReading]],
+        error: Exception,
     ) -> None:
         """Fail what waits; where memory ran out, go on with smaller batches and less kept."""
         error.__traceback__ = None  # its frames hold the pass's tensors
@@ -200,7 +203,7 @@ def _checked(reader: Reader, model: str, dtype: str) -> Reader:
     return reader
 
 
-def _deliver(jobs: Sequence[_Job], row: Row) -> None:
+def _deliver(jobs: Sequence[_PendingReading], row: ReadText) -> None:
     for number, job in enumerate(jobs):
         values = tuple(tuple(row.outputs[at].tolist()) for at in job.reading.positions)
         # Whoever asked for the same text at the same time gets it for nothing.
@@ -215,6 +218,6 @@ def _deliver(jobs: Sequence[_Job], row: Row) -> None:
             )
 
 
-def _fail(job: _Job, why: str) -> None:
+def _fail(job: _PendingReading, why: str) -> None:
     if job.future.set_running_or_notify_cancel():
         job.future.set_exception(VerifierError(why))

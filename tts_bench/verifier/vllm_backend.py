@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.vllm_library import prepare_environment
-from tts_bench.engine.vllm_worker import Dialogue, VLLMWorker
+from tts_bench.engine.vllm_worker import RequestCodec, VLLMWorker
 from tts_bench.errors import EngineError, MissingExtra, ModelError, VerifierError
 from tts_bench.verifier.backend import Backend, Loading, Numbers, Outputs, Reading
 
@@ -81,7 +81,7 @@ class VLLMBackend(Backend):
             options=pooling | self._options,
             **self._engine_settings,
         )
-        self._worker = engine.new_worker(Dialogue(_parameters, _outcome))
+        self._worker = engine.new_worker(RequestCodec(_parameters, _outcome))
         info = await self._worker.start()
         given = "".join(f" {name}={value}" for name, value in sorted(self._options.items()))
         return replace(info, engine=f"{' '.join(info.engine.split()[:2])} pooling{given}")

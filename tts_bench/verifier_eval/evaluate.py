@@ -17,14 +17,14 @@ from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.confidence import ConfidenceVerifier
 from tts_bench.verifier_eval.evaluation import Judged, evaluate
 from tts_bench.verifier_eval.measures import Choices
-from tts_bench.verifier_eval.output import Result
+from tts_bench.verifier_eval.output import EvaluationResult
 from tts_bench.verifier_eval.rendering import write
 from tts_bench.verifier_eval.scoring import Outcome, Setting, scorer
 from tts_bench.verifier_eval.selection import read_pools, scored, select
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluationJob:
     """What is the same whatever the verifier is evaluated on."""
 
     setting: Setting
@@ -36,7 +36,7 @@ class Job:
     limit: int | None = None
 
 
-async def verify_labels(job: Job, source: StepLabels) -> Result:
+async def verify_labels(job: EvaluationJob, source: StepLabels) -> EvaluationResult:
     """Every figure on step-labelled solutions. Raises UsageError where there can be none."""
     if isinstance(job.setting.verifier, ConfidenceVerifier):
         raise UsageError(
@@ -61,9 +61,9 @@ async def verify_labels(job: Job, source: StepLabels) -> Result:
             f"{texts.mended} solutions have steps that held the delimiter "
             f"{job.setting.delimiter!r}, which was taken out of them"
         )
-    return Result(
+    return EvaluationResult(
         setting=job.setting,
-        opinion=started.opinion,
+        verifier_info=started.verifier_info,
         data={
             **asdict(source),
             "name": Path(source.source).name,
@@ -80,7 +80,7 @@ async def verify_labels(job: Job, source: StepLabels) -> Result:
     )
 
 
-async def verify_run(job: Job, run: RunStore, registry: Registry) -> Result:
+async def verify_run(job: EvaluationJob, run: RunStore, registry: Registry) -> EvaluationResult:
     """Best-of-n, votes and AUC on a run's candidates. Raises UsageError where it has none."""
     pools = read_pools(run, registry)
     if job.limit is not None:
@@ -108,9 +108,9 @@ async def verify_run(job: Job, run: RunStore, registry: Registry) -> Result:
         selection.evaluation.notes.append(
             f"{without} problems of the run have no candidates and are left out"
         )
-    return Result(
+    return EvaluationResult(
         setting=job.setting,
-        opinion=started.opinion,
+        verifier_info=started.verifier_info,
         data={
             "run": str(run.folder),
             "name": f"{manifest['suite']} ({manifest['engine']['model']})",

@@ -23,11 +23,11 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Result:
+class EvaluationResult:
     """All there is to write and print."""
 
     setting: Setting
-    opinion: VerifierInfo
+    verifier_info: VerifierInfo
     data: Mapping[str, Any]
     """Where the texts are from and how many there are."""
     choices: Choices
@@ -41,11 +41,11 @@ class Result:
     @property
     def title(self) -> str:
         """The verifier and the data, in words."""
-        model = self.opinion.model.model if self.opinion.model else self.setting.name
+        model = self.verifier_info.model.model if self.verifier_info.model else self.setting.name
         return f"{model} on {self.data['name']}"
 
 
-def table(result: Result) -> str:
+def table(result: EvaluationResult) -> str:
     """The figures with their intervals, then costs and remarks, for a terminal."""
     rows = [(one.name, _shown(one.estimate), one.note) for one in result.evaluation.figures]
     for line, points in result.lines.items():
@@ -70,7 +70,7 @@ def cost_line(spent: Spent) -> str:
     )
 
 
-def _remarks(result: Result) -> list[str]:
+def _remarks(result: EvaluationResult) -> list[str]:
     remarks = [f"note  {note}" for note in result.evaluation.notes]
     if result.failures:
         first, total = result.failures[0], len(result.failures)
@@ -86,7 +86,7 @@ def _shown(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def write(result: Result, folder: Path) -> list[Path]:
+def write(result: EvaluationResult, folder: Path) -> list[Path]:
     """Write every file, each in one step; returns the paths. Raises StoreError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -108,19 +108,19 @@ def write(result: Result, folder: Path) -> list[Path]:
     return written
 
 
-def as_json(result: Result) -> str:
+def as_json(result: EvaluationResult) -> str:
     """The content of verify.json."""
     return json.dumps(_record(result), indent=2, default=str)
 
 
-def _record(result: Result) -> dict[str, Any]:
+def _record(result: EvaluationResult) -> dict[str, Any]:
     evaluation = result.evaluation
     return {
         "format_version": FORMAT_VERSION,
         "verifier": {
             "name": result.setting.name,
             "settings": dict(result.setting.block),
-            **asdict(result.opinion),
+            **asdict(result.verifier_info),
         },
         "data": dict(result.data),
         "choices": asdict(result.choices),

@@ -131,9 +131,11 @@ class Spent:
 class Scorer:
     """A started verifier behind a generation store."""
 
-    def __init__(self, verifier: CachedVerifier, opinion: VerifierInfo, engine: Engine | None):
+    def __init__(
+        self, verifier: CachedVerifier, verifier_info: VerifierInfo, engine: Engine | None
+    ):
         self._verifier = verifier
-        self.opinion = opinion
+        self.verifier_info = verifier_info
         self.engine = engine
 
     async def score(
@@ -174,10 +176,10 @@ class Scorer:
             calls[problem] += outcome.calls if isinstance(outcome, Scoring) else ()
         usages = []
         for made in calls.values():
-            meter = Meter(self.opinion.shape, has_model=self.opinion.model is not None)
+            meter = Meter(self.verifier_info.shape, has_model=self.verifier_info.model is not None)
             meter.charge(made)
             usages.append(meter.usage)
-        known = self.opinion.model is None or self.opinion.shape is not None
+        known = self.verifier_info.model is None or self.verifier_info.shape is not None
         return Spent(
             requests=sum(usage.requests for usage in usages),
             prompt_tokens=sum(usage.prompt_tokens_logical for usage in usages),
@@ -205,5 +207,5 @@ async def scorer(
         verifier = CachedVerifier(setting.verifier, store, replay=replay)
         stack.push_async_callback(verifier.close)
         async with progress.heartbeat(f"loading verifier {setting.name}"):
-            opinion = await verifier.start(policy)
-        yield Scorer(verifier, opinion, policy if setting.engine is not None else None)
+            verifier_info = await verifier.start(policy)
+        yield Scorer(verifier, verifier_info, policy if setting.engine is not None else None)

@@ -39,7 +39,7 @@ LINES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnPool:
     """The distinct candidates that a run drew for a problem with one seed."""
 
     problem: Problem
@@ -67,7 +67,7 @@ class Selection:
     """How well the scores tell right candidates from wrong ones."""
 
 
-def read_pools(run: RunStore, registry: Registry) -> list[Drawn]:
+def read_pools(run: RunStore, registry: Registry) -> list[DrawnPool]:
     """The largest pool of each problem and seed, with its texts and the problems' own.
 
     Only pools of flat strategies count: the candidates of a search were chosen by a verifier
@@ -107,7 +107,7 @@ def _problems(run: RunStore, registry: Registry) -> dict[str, Problem]:
     return {item.problem.id: item.problem for item in dataset}
 
 
-def _drawn(attempt: Attempt, problem: Problem, generations: Path) -> Drawn:
+def _drawn(attempt: Attempt, problem: Problem, generations: Path) -> DrawnPool:
     """The attempt's candidates; copies of one draw are one candidate."""
     pool = attempt.pool
     kept = sorted(distinct_draws(pool))
@@ -127,7 +127,7 @@ def _drawn(attempt: Attempt, problem: Problem, generations: Path) -> Drawn:
         )
         for i in kept
     )
-    return Drawn(
+    return DrawnPool(
         problem, attempt.seed, candidates, _at(pool.answer_class, kept), _at(pool.correct, kept)
     )
 
@@ -136,7 +136,7 @@ def _at(column: Sequence[T], kept: Sequence[int]) -> tuple[T, ...]:
     return tuple(column[i] for i in kept)
 
 
-def scored(pools: Sequence[Drawn], outcomes: Iterable[Scoring | str]) -> list[Drawn]:
+def scored(pools: Sequence[DrawnPool], outcomes: Iterable[Scoring | str]) -> list[DrawnPool]:
     """The pools with their candidates' scores; a candidate without one leaves its pool.
 
     `outcomes` has one entry for each candidate, pool by pool. Raises UsageError where no pool
@@ -150,7 +150,7 @@ def scored(pools: Sequence[Drawn], outcomes: Iterable[Scoring | str]) -> list[Dr
         values = [one.score.value for one in mine if not isinstance(one, str)]
         if kept:
             found.append(
-                Drawn(
+                DrawnPool(
                     drawn.problem,
                     drawn.seed,
                     _at(drawn.candidates, kept),
@@ -164,7 +164,7 @@ def scored(pools: Sequence[Drawn], outcomes: Iterable[Scoring | str]) -> list[Dr
     return found
 
 
-def select(pools: Sequence[Drawn], choices: Choices) -> Selection:
+def select(pools: Sequence[DrawnPool], choices: Choices) -> Selection:
     """The lines, and how well the scores tell right candidates from wrong ones.
 
     Expectations over all n-subsets of each pool (`select.SELECTORS`), seeds averaged within a
@@ -182,14 +182,14 @@ def select(pools: Sequence[Drawn], choices: Choices) -> Selection:
     return Selection(lines, done)
 
 
-def _accuracy(line: str, n: int, pools: Sequence[Drawn]) -> Estimate:
+def _accuracy(line: str, n: int, pools: Sequence[DrawnPool]) -> Estimate:
     by_problem: dict[str, list[float]] = {}
     for drawn in pools:
         by_problem.setdefault(drawn.problem.id, []).append(_expected(line, n, drawn))
     return mean_interval([sum(values) / len(values) for values in by_problem.values()])
 
 
-def _expected(line: str, n: int, drawn: Drawn) -> float:
+def _expected(line: str, n: int, drawn: DrawnPool) -> float:
     if line == "coverage":
         right = sum(one is True for one in drawn.correct)
         return float(pass_at_k(len(drawn.correct), right, n))

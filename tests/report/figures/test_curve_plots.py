@@ -12,7 +12,7 @@ from tts_bench.report.figures import curve_plots, group_plots
 from tts_bench.report.figures.axes import line_styles, spread
 from tts_bench.report.figures.style import check_look, look
 from tts_bench.report.points.content import build_report
-from tts_bench.report.points.scope import Cell, mark_swept
+from tts_bench.report.points.scope import CellRecord, mark_swept
 from tts_bench.report.tables.render import csv_table
 from tts_bench.report.tables.summary import summarize
 
@@ -59,10 +59,10 @@ def test_labels_do_not_overlap_and_stay_on_the_page(report, name):
 
 def test_variants_of_a_strategy_share_its_colour_and_differ_in_marker():
     cells = [
-        Cell("g", "greedy", {}, {}),
-        Cell("a", "rank", {"normalize": "mean", "n": 4}, {}, True, "best", (4,)),
-        Cell("b", "rank", {"normalize": "sum", "n": 4}, {}, True, "best", (4,)),
-        Cell("c", "vote", {"n": 4}, {}, True, "majority", (4,)),
+        CellRecord("g", "greedy", {}, {}),
+        CellRecord("a", "rank", {"normalize": "mean", "n": 4}, {}, True, "best", (4,)),
+        CellRecord("b", "rank", {"normalize": "sum", "n": 4}, {}, True, "best", (4,)),
+        CellRecord("c", "vote", {"n": 4}, {}, True, "majority", (4,)),
     ]
     greedy, mean, total, vote = line_styles(cells).values()
     assert mean.colour == total.colour
@@ -72,7 +72,7 @@ def test_variants_of_a_strategy_share_its_colour_and_differ_in_marker():
 
 
 def test_many_strategies_differ_in_colour_or_marker():
-    cells = [Cell(str(i), f"s{i}", {}, {}) for i in range(14)]
+    cells = [CellRecord(str(i), f"s{i}", {}, {}) for i in range(14)]
     styles = line_styles(cells).values()
     assert len({(style.colour, style.marker) for style in styles}) == 14
 
@@ -157,13 +157,13 @@ def test_a_sweep_over_another_count_than_n_is_one_line(make):
     ],
 )
 def test_lines_join_cells_that_differ_in_one_count_alone(variants, lines):
-    cells = [Cell(str(i), "s", one, {}, n=one.get("n")) for i, one in enumerate(variants)]
+    cells = [CellRecord(str(i), "s", one, {}, n=one.get("n")) for i, one in enumerate(variants)]
     assert len({cell.line for cell in mark_swept(cells)}) == lines
 
 
 def test_max_tokens_is_a_size_and_temperature_is_none():
     def cell(name, value):
-        return Cell(f"{value}", "greedy", {name: value}, {name: value, "top_k": 0})
+        return CellRecord(f"{value}", "greedy", {name: value}, {name: value, "top_k": 0})
 
     assert len({one.line for one in mark_swept([cell("max_tokens", n) for n in (64, 128)])}) == 1
     assert len({one.line for one in mark_swept([cell("temperature", t) for t in (0, 1)])}) == 2

@@ -14,7 +14,7 @@ from tts_bench.errors import StoreError, UsageError
 from tts_bench.report.gate.baseline import Baseline, make_baseline, read_baseline, write_baseline
 from tts_bench.report.gate.text import junit, markdown, terminal
 from tts_bench.report.gate.verdict import Limits, gate_exactly, gate_statistically
-from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.scope import CellRecord
 from tts_bench.report.points.series import RunSeries, Series, read_series
 
 DATA = {"name": "toy", "content_hash": "h", "size": 200}
@@ -153,7 +153,7 @@ def test_other_data_and_unknown_points_are_refused_and_missing_ones_fail(make, r
         gate_statistically(run, other, Limits(margin=0.1))
     with pytest.raises(UsageError, match="--point best: not in the baseline, which has greedy"):
         gate_statistically(run, base, Limits(margin=0.1), ["best"])
-    extra = Series(Cell("x", "x", {}, {}), None, base.series[0].values)
+    extra = Series(CellRecord("x", "x", {}, {}), None, base.series[0].values)
     verdict = gate_statistically(run, replace(base, series=(extra,)), Limits(margin=0.1))
     assert [check.detail for check in verdict.failures] == ["missing from the run"]
     fewer = run_of(make, "b", rights[:150])
@@ -184,7 +184,7 @@ def test_a_verdict_reads_as_text_markdown_and_junit(make, rights):
 def simulated(rng: np.random.Generator, skills: np.ndarray) -> Series:
     values = {f"p{i}": float(rng.random() < skill) for i, skill in enumerate(skills)}
     return Series(
-        Cell("s", "s", {}, {}),
+        CellRecord("s", "s", {}, {}),
         None,
         {"accuracy": values, "tokens": {}, "flops": {}, "seconds": {}},
     )

@@ -8,9 +8,15 @@ import numpy as np
 import pytest
 
 from tts_bench.errors import UsageError
-from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.scope import CellRecord
 from tts_bench.report.points.series import Series, read_series
-from tts_bench.report.policy.difficulty import Difficulty, by_level, by_oracle, by_prediction, sizes
+from tts_bench.report.policy.difficulty import (
+    DifficultyBins,
+    by_level,
+    by_oracle,
+    by_prediction,
+    sizes,
+)
 from tts_bench.report.policy.optimal import as_json, compute_optimal
 from tts_bench.report.policy.saving import Saving, ends_of, saving_at
 
@@ -20,7 +26,7 @@ COST = {"one": 1.0, "four": 4.0, "sixteen": 16.0}
 def series(name: str, accuracy: dict[str, float], flops: float, strategy: str = "best_of_n"):
     size = {"one": 1, "four": 4, "sixteen": 16}.get(name)
     params = {"n": size} if size else {}
-    cell = Cell(f"{strategy}?{name}", strategy, params, {})
+    cell = CellRecord(f"{strategy}?{name}", strategy, params, {})
     costs = dict.fromkeys(accuracy, flops)
     return Series(cell, size, {"accuracy": accuracy, "flops": costs, "tokens": {}, "seconds": {}})
 
@@ -39,7 +45,7 @@ def world(easy: int = 60, hard: int = 60, noise: bool = False):
         series("four", solved(0.9, 0.2), 4.0),
         series("sixteen", solved(0.9, 0.5), 16.0),
     ]
-    return lines, Difficulty("level", bins, ("easy", "hard"))
+    return lines, DifficultyBins("level", bins, ("easy", "hard"))
 
 
 def test_easy_problems_get_one_draw_and_hard_ones_all_that_is_affordable():
@@ -87,7 +93,7 @@ def test_nothing_is_scored_on_what_it_was_chosen_on():
         for i in range(50)
     ]
     lines = [*lucky, series("one", dict.fromkeys(problems, 0.5), 1.0)]
-    difficulty = Difficulty("level", dict.fromkeys(problems, 0), ("all",))
+    difficulty = DifficultyBins("level", dict.fromkeys(problems, 0), ("all",))
     found = compute_optimal(lines, difficulty, resamples=5)
     tempting = max(np.mean(list(one.values["accuracy"].values())) for one in lucky)
     assert tempting > 0.65
@@ -104,7 +110,7 @@ def test_over_many_worlds_the_cross_fitted_accuracy_is_the_true_one():
             series(f"s{i}", {p: float(rng.random() < t) for p in problems}, 1.0, f"s{i}")
             for i, t in enumerate(truth)
         ]
-        difficulty = Difficulty("level", dict.fromkeys(problems, 0), ("all",))
+        difficulty = DifficultyBins("level", dict.fromkeys(problems, 0), ("all",))
         found = compute_optimal(lines, difficulty, "s0", resamples=1)
         # What the two folds chose is not reported; both lie between the worst and the best.
         errors.append(found.points[-1].accuracy.value - truth.max())
@@ -115,13 +121,13 @@ def test_over_many_worlds_the_cross_fitted_accuracy_is_the_true_one():
 def test_predicting_costs_what_its_probe_cost():
     lines, difficulty = world()
     costs = dict.fromkeys(difficulty.bins, 2.5)
-    charged = Difficulty("predicted", difficulty.bins, difficulty.names, (0.5,), 4, costs)
+    charged = DifficultyBins("predicted", difficulty.bins, difficulty.names, (0.5,), 4, costs)
     free = compute_optimal(lines, difficulty, resamples=2)
     dear = compute_optimal(lines, charged, resamples=2)
     for a, b in zip(free.points, dear.points, strict=True):
         assert b.flops == pytest.approx(a.flops + 2.5)
         assert b.accuracy == a.accuracy
-    unknown = Difficulty("predicted", difficulty.bins, difficulty.names, (0.5,), 4, None)
+    unknown = DifficultyBins("predicted", difficulty.bins, difficulty.names, (0.5,), 4, None)
     with pytest.raises(UsageError, match="FLOPs of predicting"):
         compute_optimal(lines, unknown)
 

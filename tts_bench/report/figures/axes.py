@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tts_bench.report.figures.style import is_dark, some_look
 from tts_bench.report.format import si
 from tts_bench.report.points.point import BASELINE
-from tts_bench.report.points.scope import Cell, distinguishing, settings
+from tts_bench.report.points.scope import CellRecord, distinguishing, settings
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -66,7 +66,7 @@ class Label:
 
 
 def line_styles(
-    cells: Sequence[Cell], order: Sequence[str] = ()
+    cells: Sequence[CellRecord], order: Sequence[str] = ()
 ) -> dict[tuple[str, str, str], LineStyle]:
     """A style for each line: the colour tells strategies apart, the marker their variants.
 
@@ -88,7 +88,7 @@ def line_styles(
     return styles
 
 
-def line_name(cell: Cell, cells: Sequence[Cell]) -> str:
+def line_name(cell: CellRecord, cells: Sequence[CellRecord]) -> str:
     """The name of a cell's line among those of the others: `budget_forcing waits=0..4`."""
     varies = dict(distinguishing(cells)[cell.id])
     if cell.swept is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
-from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.scope import CellRecord
 from tts_bench.report.points.series import RunSeries, Series, read_series
 from tts_bench.store.runs import RunStore, resolve_run, write_atomically
 from tts_bench.types import Attempt
@@ -106,4 +106,4 @@ def read_baseline(path: Path) -> Baseline:
 
 def _series(point: Mapping[str, Any]) -> Series:
     cell = {**point["cell"], "at": tuple(point["cell"]["at"])}
-    return Series(Cell(**cell), point["n"], {"seconds": {}, **point["values"]})
+    return Series(CellRecord(**cell), point["n"], {"seconds": {}, **point["values"]})

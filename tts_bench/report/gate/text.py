@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from tts_bench.report.gate.verdict import Check, Verdict
+from tts_bench.report.gate.verdict import Check, GateVerdict
 
 _SHOWN = 20
 """Failed attempts that a text lists; JUnit has them all."""
 
 
-def terminal(verdict: Verdict) -> str:
+def terminal(verdict: GateVerdict) -> str:
     """The verdict and its reasons."""
     lines = [f"gate      {_headline(verdict)}"]
     for check in _listed(verdict):
@@ -20,7 +20,7 @@ def terminal(verdict: Verdict) -> str:
     return "\n".join([*lines, *_more(verdict)])
 
 
-def markdown(verdict: Verdict) -> str:
+def markdown(verdict: GateVerdict) -> str:
     """A summary for a pull request."""
     rows = [
         f"| {'✅' if check.status == 'passed' else '❌'} | {_cell(check.name)} "
@@ -32,7 +32,7 @@ def markdown(verdict: Verdict) -> str:
     return "\n".join([heading, "", *table, *_more(verdict)]) + "\n"
 
 
-def junit(verdict: Verdict) -> str:
+def junit(verdict: GateVerdict) -> str:
     """JUnit XML: a test case for every check."""
     failed = len(verdict.failures)
     suite = ElementTree.Element(
@@ -53,20 +53,20 @@ def junit(verdict: Verdict) -> str:
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _headline(verdict: Verdict) -> str:
+def _headline(verdict: GateVerdict) -> str:
     word = "passed" if verdict.passed else "FAILED"
     count = f"{len(verdict.failures)} of {len(verdict.checks)} checks failed"
     return f"{word} ({verdict.mode}): {verdict.run} against {verdict.baseline}, {count}"
 
 
-def _listed(verdict: Verdict) -> Sequence[Check]:
+def _listed(verdict: GateVerdict) -> Sequence[Check]:
     """All points; of attempts only those that failed, and not more than fit."""
     if verdict.mode == "statistical":
         return verdict.checks
     return verdict.failures[:_SHOWN]
 
 
-def _more(verdict: Verdict) -> list[str]:
+def _more(verdict: GateVerdict) -> list[str]:
     hidden = len(verdict.failures) - _SHOWN if verdict.mode == "exact" else 0
     return ["", f"... and {hidden} more"] if hidden > 0 else []
 

@@ -57,7 +57,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GateVerdict:
     """All checks of a gate."""
 
     run: str
@@ -76,7 +76,7 @@ class Verdict:
         return tuple(check for check in self.checks if check.status == "failed")
 
 
-def gate_exactly(run: RunSeries, baseline: Baseline) -> Verdict:
+def gate_exactly(run: RunSeries, baseline: Baseline) -> GateVerdict:
     """Hold every attempt of a run against the baseline's, to the last FLOP."""
     found = dict(records(run.run))
     checks = [
@@ -89,7 +89,7 @@ def gate_exactly(run: RunSeries, baseline: Baseline) -> Verdict:
     ]
     if not checks:
         raise UsageError("the baseline has no attempts to compare with")
-    return Verdict(run.scope.run, str(baseline.about["run"]), "exact", tuple(checks))
+    return GateVerdict(run.scope.run, str(baseline.about["run"]), "exact", tuple(checks))
 
 
 _SELECTION = ("status", "chosen", "answer", "correct", "candidates")
@@ -113,7 +113,7 @@ def _same_attempt(key: str, wanted: Mapping[str, Any], found: Mapping[str, Any] 
 
 def gate_statistically(
     run: RunSeries, baseline: Baseline, limits: Limits, points: Sequence[str] = ()
-) -> Verdict:
+) -> GateVerdict:
     """Hold every point of a live run (or those named) against the baseline's.
 
     Raises UsageError for a margin that the problems are too few to see, for a run on other
@@ -129,7 +129,7 @@ def gate_statistically(
             checks.append(Check(base.name, "accuracy", "failed", "missing from the run"))
         else:
             checks += _check_point(mine, base, limits)
-    return Verdict(run.scope.run, str(baseline.about["run"]), "statistical", tuple(checks))
+    return GateVerdict(run.scope.run, str(baseline.about["run"]), "statistical", tuple(checks))
 
 
 def _chosen(series: Sequence[Series], points: Sequence[str]) -> list[Series]:

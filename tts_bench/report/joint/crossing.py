@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from tts_bench.errors import UsageError
-from tts_bench.report.joint.lines import Cost, Joint, Line
+from tts_bench.report.joint.lines import CostAxis, Joint, Line
 from tts_bench.stats.crossings import CostCurve, Reach, cost_range, gap_at, reach, shared_costs
 from tts_bench.stats.estimators import Estimate
 
@@ -32,7 +32,7 @@ class Crossing:
     """Costs at which a crossing was looked for; None where the curves share none."""
     reach: Reach | None
     level: float | None
-    """Cost of `b`, where it is one point alone: then `a` reaches its accuracy, not its cost."""
+    """CostAxis of `b`, where it is one point alone: then `a` reaches its accuracy, not its cost."""
     gaps: tuple[Gap, ...]
 
     @property
@@ -42,7 +42,7 @@ class Crossing:
 
 
 def find_crossings(
-    joint: Joint, cost: Cost, pairs: Sequence[tuple[str, str]] = (), resamples: int = 2000
+    joint: Joint, cost: CostAxis, pairs: Sequence[tuple[str, str]] = (), resamples: int = 2000
 ) -> list[Crossing]:
     """Every pair of curves of different runs, or those named as in `small:best_of_n`.
 
@@ -66,7 +66,7 @@ def find_crossings(
     return found
 
 
-def _cross(a: Line, b: Line, joint: Joint, cost: Cost, resamples: int) -> Crossing | None:
+def _cross(a: Line, b: Line, joint: Joint, cost: CostAxis, resamples: int) -> Crossing | None:
     problems = _paired_problems(a, b, joint.problems)
     ours, theirs = (line.curve(cost, problems) if problems else None for line in (a, b))
     if ours is None or theirs is None or (ours.is_point and theirs.is_point):

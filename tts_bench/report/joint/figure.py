@@ -15,7 +15,7 @@ from tts_bench.report.figures.axes import (
     percent_limits,
 )
 from tts_bench.report.figures.curve_plots import RINGED, by_cost, draw_lines, ends_of
-from tts_bench.report.joint.lines import Cost, Joint, Line
+from tts_bench.report.joint.lines import CostAxis, Joint, Line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +24,7 @@ _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
-def plot_runs(joint: Joint, cost: Cost) -> Figure | None:
+def plot_runs(joint: Joint, cost: CostAxis) -> Figure | None:
     """Accuracy against cost, a line for each strategy of each run; None without such a cost."""
     lines = [
         (_style(line, joint), found)

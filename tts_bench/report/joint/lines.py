@@ -24,7 +24,7 @@ _SHORT = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class CostAxis:
     """What an axis counts: its name in words, and its value for a point and for an attempt."""
 
     name: str
@@ -33,8 +33,8 @@ class Cost:
     of_outcome: Callable[[Outcome, int], float | None]
 
 
-COSTS: Mapping[str, Cost] = {
-    "flops": Cost(
+COSTS: Mapping[str, CostAxis] = {
+    "flops": CostAxis(
         "FLOPs",
         "FLOPs per problem, policy + verifier, shared prefixes once",
         lambda point: point.flops,
@@ -42,19 +42,19 @@ COSTS: Mapping[str, Cost] = {
             outcome.sizes[place].policy.flops_ideal, outcome.sizes[place].verifier.flops_ideal
         ),
     ),
-    "policy_flops": Cost(
+    "policy_flops": CostAxis(
         "policy FLOPs",
         "policy FLOPs per problem, shared prefixes once",
         lambda point: point.policy.flops_ideal,
         lambda outcome, place: outcome.sizes[place].policy.flops_ideal,
     ),
-    "tokens": Cost(
+    "tokens": CostAxis(
         "tokens",
         "completion tokens per problem, policy",
         lambda point: point.policy.completion_tokens,
         lambda outcome, place: outcome.sizes[place].policy.completion_tokens,
     ),
-    "seconds": Cost(
+    "seconds": CostAxis(
         "seconds",
         "seconds per attempt, waiting included",
         lambda point: point.seconds,
@@ -92,12 +92,12 @@ class Line:
         """The line among those of all runs: `small:best_of_n`; of one run alone, `best_of_n`."""
         return f"{self.run}:{self.setting}" if self.run else self.setting
 
-    def known(self, cost: Cost) -> list[Point]:
+    def known(self, cost: CostAxis) -> list[Point]:
         """The points that have a cost of this kind, cheapest first."""
         priced = [(point, cost.of_point(point)) for point in self.points]
         return [point for point, _ in sorted(((p, c) for p, c in priced if c), key=lambda x: x[1])]
 
-    def curve(self, cost: Cost, problems: Sequence[str]) -> CostCurve | None:
+    def curve(self, cost: CostAxis, problems: Sequence[str]) -> CostCurve | None:
         """Accuracy and cost on each of these problems; None where no point has such a cost."""
         points = self.known(cost)
         if not points:
@@ -190,7 +190,7 @@ def _lines(run: RunStore, scope: Scope, label: str, place: int) -> Iterator[Line
         yield Line(label, place, first.strategy, line_name(first, scope.cells), mine, found)
 
 
-def _spent(cost: Cost, point: Point, outcomes: Sequence[Outcome]) -> float:
+def _spent(cost: CostAxis, point: Point, outcomes: Sequence[Outcome]) -> float:
     """Mean over the attempts whose cost is known; NaN without any."""
     place = point.cell.sizes.index(point.n)
     values = [cost.of_outcome(one, place) for one in outcomes if one.priced]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from tts_bench.report.format import count, interval, si
-from tts_bench.report.joint.lines import Cost, Joint, Line
+from tts_bench.report.joint.lines import CostAxis, Joint, Line
 from tts_bench.report.points.point import Point, frontier
 from tts_bench.report.tables.render import as_csv, markdown_rows, record
-from tts_bench.report.tables.rows import Row
+from tts_bench.report.tables.rows import TableRow
 from tts_bench.stats.crossings import pareto
 
 _HEADS = (
@@ -25,7 +25,7 @@ _HEADS = (
 _MARKS = {(True, True): "all", (True, False): "run", (False, False): "-"}
 
 
-def joint_markdown(joint: Joint, cost: Cost) -> str:
+def joint_markdown(joint: Joint, cost: CostAxis) -> str:
     """The table as a Markdown page, with the frontier over all runs and the notes."""
     rows = [
         [
@@ -50,12 +50,12 @@ def joint_markdown(joint: Joint, cost: Cost) -> str:
     return "\n".join([title, "", *markdown_rows(_HEADS, rows, words=3), "", *notes]) + "\n"
 
 
-def joint_csv(joint: Joint, cost: Cost) -> str:
+def joint_csv(joint: Joint, cost: CostAxis) -> str:
     """As `table.csv` of a run, with the run, its model, and whether a point is on the frontiers."""
     return as_csv([_record(*entry, joint) for entry in _entries(joint, cost)])
 
 
-def frontier_names(joint: Joint, cost: Cost) -> list[str]:
+def frontier_names(joint: Joint, cost: CostAxis) -> list[str]:
     """The points that nothing of any run is cheaper and better than, cheapest first."""
     found = [
         (cost.of_point(point) or 0.0, f"{line.run}:{_setting(line, point)}", point.n)
@@ -69,7 +69,7 @@ def _cost(entry: tuple[float, str, int | None]) -> float:
     return entry[0]
 
 
-def _entries(joint: Joint, cost: Cost) -> Iterator[tuple[Line, Point, bool, bool]]:
+def _entries(joint: Joint, cost: CostAxis) -> Iterator[tuple[Line, Point, bool, bool]]:
     """Every point of every run, and whether it is on its run's frontier and on that of all."""
     known = [
         (point, spent)
@@ -96,7 +96,7 @@ def _setting(line: Line, point: Point) -> str:
 
 
 def _record(line: Line, point: Point, mine: bool, overall: bool, joint: Joint) -> dict[str, Any]:
-    row = Row(
+    row = TableRow(
         kind="strategy",
         name=line.strategy,
         params=point.cell.variant,

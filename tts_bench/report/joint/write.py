@@ -10,7 +10,7 @@ from tts_bench.report.figures.style import check_look, look
 from tts_bench.report.joint.crossing import Crossing
 from tts_bench.report.joint.crossing_text import crossings_csv, crossings_markdown
 from tts_bench.report.joint.figure import plot_runs
-from tts_bench.report.joint.lines import COSTS, Cost, Joint
+from tts_bench.report.joint.lines import COSTS, CostAxis, Joint
 from tts_bench.report.joint.table import joint_csv, joint_markdown
 from tts_bench.store.runs import write_atomically
 
@@ -47,7 +47,7 @@ def write_joint(
     return written
 
 
-def write_crossings(crossings: Sequence[Crossing], folder: Path, cost: Cost) -> list[Path]:
+def write_crossings(crossings: Sequence[Crossing], folder: Path, cost: CostAxis) -> list[Path]:
     """Write where curves cross, as Markdown and as CSV. Raises StoreError where it cannot."""
     return [
         _write(folder / "crossings.md", crossings_markdown(crossings, cost.name)),

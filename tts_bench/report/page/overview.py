@@ -9,7 +9,7 @@ from typing import Any
 from tts_bench.report.figures.axes import COVERAGE_COLOUR, line_styles
 from tts_bench.report.page.tally import Counts
 from tts_bench.report.points.content import Report
-from tts_bench.report.points.scope import Cell, distinguishing, settings
+from tts_bench.report.points.scope import CellRecord, distinguishing, settings
 from tts_bench.report.tables.rows import curve_names
 from tts_bench.report.tables.summary import summarize
 from tts_bench.stats.estimators import Estimate
@@ -63,7 +63,7 @@ def describe(
     }
 
 
-def _sizes(cell: Cell) -> list[int]:
+def _sizes(cell: CellRecord) -> list[int]:
     return [n for n in cell.sizes if n is not None]
 
 

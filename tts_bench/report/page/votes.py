@@ -7,7 +7,7 @@ from collections import defaultdict
 from tts_bench.report.page.tally import FAILED
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.coverage import Curve
-from tts_bench.report.points.scope import Cell, canonical
+from tts_bench.report.points.scope import CellRecord, canonical
 from tts_bench.stats.estimators import Estimate, mean_interval
 from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt
@@ -64,7 +64,7 @@ class Votes:
         ]
 
 
-def _widest(report: Report, curve: Curve) -> Cell | None:
+def _widest(report: Report, curve: Curve) -> CellRecord | None:
     """The cell with the most draws of a pool, or None where its votes are not to be taken."""
     drawn = canonical(curve.sampling)
     cells = [

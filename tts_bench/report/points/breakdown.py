@@ -9,7 +9,7 @@ from typing import Any
 
 from tts_bench.report.points.coverage import Curve
 from tts_bench.report.points.point import Point
-from tts_bench.report.points.scope import Cell, Scope
+from tts_bench.report.points.scope import CellRecord, Scope
 from tts_bench.stats.estimators import Estimate, mean_interval
 
 Group = int | str
@@ -20,7 +20,7 @@ class Slice:
     """Accuracy of a cell, or coverage of a pool, on the problems of one group."""
 
     group: Group
-    cell: Cell | None
+    cell: CellRecord | None
     """None where this is the coverage of a pool."""
     sampling: Mapping[str, Any]
     n: int | None

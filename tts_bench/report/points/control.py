@@ -14,7 +14,7 @@ from typing import Any
 
 from tts_bench.report.points.outcomes import Outcome, Outcomes
 from tts_bench.report.points.point import Point
-from tts_bench.report.points.scope import Cell, Scope, canonical, settings
+from tts_bench.report.points.scope import CellRecord, Scope, canonical, settings
 from tts_bench.stats.control import Run, control, elasticities, performance, scaling
 
 THINKING = {"waits", "min_thinking_tokens", "max_thinking_tokens"}
@@ -112,7 +112,7 @@ def control_notes(controls: Sequence[Control], curves: Sequence[Elasticity]) -> 
         yield f"{_named(curve.strategy, curve.params)}: tokens allowed -> used: {steps}"
 
 
-_Entry = tuple[Cell, list[Outcome], float]
+_Entry = tuple[CellRecord, list[Outcome], float]
 """A cell, those of its attempts that note what is asked for, and its accuracy."""
 
 
@@ -133,11 +133,11 @@ def _methods(
     return list(methods.values())
 
 
-def _shared(cell: Cell, swept: set[str]) -> dict[str, Any]:
+def _shared(cell: CellRecord, swept: set[str]) -> dict[str, Any]:
     return {name: value for name, value in cell.params.items() if name not in swept}
 
 
-def _run(cell: Cell, attempts: Sequence[Outcome], accuracy: float) -> Run:
+def _run(cell: CellRecord, attempts: Sequence[Outcome], accuracy: float) -> Run:
     most = cell.params.get("max_thinking_tokens") or cell.sampling["max_tokens"]
     return Run(
         tokens=fmean(one.facts["thinking_tokens"] for one in attempts),
@@ -147,7 +147,7 @@ def _run(cell: Cell, attempts: Sequence[Outcome], accuracy: float) -> Run:
     )
 
 
-def _budget_point(cell: Cell, attempts: Sequence[Outcome], accuracy: float) -> BudgetPoint:
+def _budget_point(cell: CellRecord, attempts: Sequence[Outcome], accuracy: float) -> BudgetPoint:
     pairs = [(one.facts["tokens_allowed"], one.facts["tokens_used"]) for one in attempts]
     return BudgetPoint(
         cell=cell.id,

@@ -9,7 +9,7 @@ from typing import Any
 
 from tts_bench.report.points.cost import Cost, mean_cost
 from tts_bench.report.points.outcomes import Outcome, Outcomes
-from tts_bench.report.points.scope import Cell, Scope, canonical
+from tts_bench.report.points.scope import CellRecord, Scope, canonical
 from tts_bench.stats.estimators import Estimate, mean_interval, pass_at_k
 from tts_bench.stats.powerlaw import (
     CoverageFit,
@@ -56,7 +56,7 @@ def make_curves(scope: Scope, outcomes: Outcomes) -> tuple[Curve, ...]:
     Flat cells with the same sampling and seed draw the same candidates, so they share a pool:
     for each problem and seed the largest that any of them drew.
     """
-    pools: dict[str, list[Cell]] = defaultdict(list)
+    pools: dict[str, list[CellRecord]] = defaultdict(list)
     for cell in scope.cells:
         if cell.pooled:
             pools[canonical(cell.sampling)].append(cell)
@@ -64,7 +64,7 @@ def make_curves(scope: Scope, outcomes: Outcomes) -> tuple[Curve, ...]:
     return tuple(curve for curve in curves if curve is not None)
 
 
-def _curve(cells: Sequence[Cell], scope: Scope, outcomes: Outcomes) -> Curve | None:
+def _curve(cells: Sequence[CellRecord], scope: Scope, outcomes: Outcomes) -> Curve | None:
     groups = _largest_pools(cells, scope, outcomes)
     draws = max((one.distinct for found in groups.values() for one in found), default=0)
     if draws < 2:
@@ -92,7 +92,7 @@ def _curve(cells: Sequence[Cell], scope: Scope, outcomes: Outcomes) -> Curve | N
 
 
 def _largest_pools(
-    cells: Sequence[Cell], scope: Scope, outcomes: Outcomes
+    cells: Sequence[CellRecord], scope: Scope, outcomes: Outcomes
 ) -> dict[str, list[Outcome]]:
     groups: dict[str, list[Outcome]] = {}
     for problem in scope.problems:

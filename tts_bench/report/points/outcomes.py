@@ -8,7 +8,7 @@ from zlib import crc32
 
 from tts_bench.errors import StoreError
 from tts_bench.report.points.cost import Cost, subset_cost, whole_cost
-from tts_bench.report.points.scope import Cell, Scope
+from tts_bench.report.points.scope import CellRecord, Scope
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import distinct_draws
 from tts_bench.strategy.select import SELECTORS
@@ -89,7 +89,7 @@ def read_outcomes(run: RunStore, scope: Scope) -> Outcomes:
     return Outcomes(found, outside)
 
 
-def reduce_attempt(attempt: Attempt, cell: Cell, measurement: Measurement | None) -> Outcome:
+def reduce_attempt(attempt: Attempt, cell: CellRecord, measurement: Measurement | None) -> Outcome:
     """The numbers of one attempt, at every size of its cell."""
     pool = attempt.pool
     failed = attempt.status in ("error", "budget")
@@ -112,7 +112,7 @@ def reduce_attempt(attempt: Attempt, cell: Cell, measurement: Measurement | None
 
 
 def _at_size(
-    attempt: Attempt, cell: Cell, n: int | None, failed: bool, measurement: Measurement | None
+    attempt: Attempt, cell: CellRecord, n: int | None, failed: bool, measurement: Measurement | None
 ) -> AtSize:
     accuracy, error = _accuracy(attempt, cell, n, failed)
     largest = not cell.pooled or n is None or n == cell.at[-1]
@@ -129,11 +129,13 @@ def _at_size(
     return AtSize(accuracy, error, policy, verifier)
 
 
-def _drawn(attempt: Attempt, cell: Cell) -> int:
+def _drawn(attempt: Attempt, cell: CellRecord) -> int:
     return len(attempt.pool) or max(cell.at, default=1)
 
 
-def _accuracy(attempt: Attempt, cell: Cell, n: int | None, failed: bool) -> tuple[float, float]:
+def _accuracy(
+    attempt: Attempt, cell: CellRecord, n: int | None, failed: bool
+) -> tuple[float, float]:
     """Probability of a right answer at this size, and its Monte-Carlo standard error."""
     if failed:
         return 0.0, 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from tts_bench.report.points.cost import Cost, added, mean_cost, mean_of_means
 from tts_bench.report.points.outcomes import Outcome, Outcomes
-from tts_bench.report.points.scope import Cell, Scope
+from tts_bench.report.points.scope import CellRecord, Scope
 from tts_bench.stats.crossings import pareto
 from tts_bench.stats.estimators import Estimate, mean_interval, paired_difference
 
@@ -20,7 +20,7 @@ BASELINE = "greedy"
 class Point:
     """One strategy at one size. Costs are means per problem; shares are of candidates."""
 
-    cell: Cell
+    cell: CellRecord
     n: int | None
     problems: int
     seeds: int
@@ -65,7 +65,7 @@ def make_points(scope: Scope, outcomes: Outcomes) -> tuple[Point, ...]:
 
 
 def group_by_problem(
-    cell: Cell, scope: Scope, outcomes: Outcomes
+    cell: CellRecord, scope: Scope, outcomes: Outcomes
 ) -> Iterator[tuple[str, list[Outcome]]]:
     """The outcomes of each problem, one for each seed that is there.
 
@@ -103,7 +103,7 @@ def _tokens(point: Point) -> float | None:
     return point.policy.completion_tokens
 
 
-def _points_of(cell: Cell, scope: Scope, outcomes: Outcomes) -> Iterator[Point]:
+def _points_of(cell: CellRecord, scope: Scope, outcomes: Outcomes) -> Iterator[Point]:
     groups = dict(group_by_problem(cell, scope, outcomes))
     if not groups:
         return
@@ -112,7 +112,11 @@ def _points_of(cell: Cell, scope: Scope, outcomes: Outcomes) -> Iterator[Point]:
 
 
 def _point(
-    cell: Cell, n: int | None, place: int, scope: Scope, groups: Mapping[str, Sequence[Outcome]]
+    cell: CellRecord,
+    n: int | None,
+    place: int,
+    scope: Scope,
+    groups: Mapping[str, Sequence[Outcome]],
 ) -> Point:
     weights = {
         problem: len(scope.seeds) if scope.finished else len(found)

@@ -16,7 +16,7 @@ _FINISHED = ("complete", "failed_attempts")
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellRecord:
     """One strategy with its parameters; a pooled one stands for its whole sweep over `n`."""
 
     id: str
@@ -74,7 +74,7 @@ class Scope:
     levels: Mapping[str, int]
     """Level by problem; only of problems whose data set states one."""
     subjects: Mapping[str, str]
-    cells: tuple[Cell, ...]
+    cells: tuple[CellRecord, ...]
     seeds: tuple[int, ...]
     budgeted: bool
     """Whether a token budget may have shortened the draws of large pools."""
@@ -139,8 +139,8 @@ def _scope(name: str, manifest: Mapping[str, Any]) -> Scope:
     )
 
 
-def _cell(row: Mapping[str, Any]) -> Cell:
-    return Cell(
+def _cell(row: Mapping[str, Any]) -> CellRecord:
+    return CellRecord(
         id=row["id"],
         strategy=row["strategy"],
         params=row["params"],
@@ -153,20 +153,20 @@ def _cell(row: Mapping[str, Any]) -> Cell:
     )
 
 
-def mark_swept(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+def mark_swept(cells: Sequence[CellRecord]) -> tuple[CellRecord, ...]:
     """The cells, each with the parameter along which its line runs, where that is not `n`.
 
     It is the one whole number (`waits`, `budget`, `max_tokens`) in which cells of one strategy
     and one n differ. Fractions (`temperature`) are settings rather than sizes: lines of their own.
     """
-    groups: dict[tuple[str, str, str], list[Cell]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[CellRecord]] = defaultdict(list)
     for cell in cells:
         groups[_beside_counts(cell)].append(cell)
     swept = {key: _only_difference(group) for key, group in groups.items()}
     return tuple(replace(cell, swept=swept[_beside_counts(cell)]) for cell in cells)
 
 
-def _beside_counts(cell: Cell) -> tuple[str, str, str]:
+def _beside_counts(cell: CellRecord) -> tuple[str, str, str]:
     """What two cells must share if a line is to join them."""
     counts = _counts(cell)
     variant, sampling = (
@@ -176,7 +176,7 @@ def _beside_counts(cell: Cell) -> tuple[str, str, str]:
     return cell.strategy, canonical(variant), canonical(sampling)
 
 
-def _counts(cell: Cell) -> dict[str, int]:
+def _counts(cell: CellRecord) -> dict[str, int]:
     """The parameters that are whole numbers; of the sampling only what bounds its length."""
     return {
         name: value
@@ -187,7 +187,7 @@ def _counts(cell: Cell) -> dict[str, int]:
     }
 
 
-def _only_difference(cells: Sequence[Cell]) -> str | None:
+def _only_difference(cells: Sequence[CellRecord]) -> str | None:
     if len({cell.sizes for cell in cells}) > 1 or len(cells[0].sizes) > 1:
         return None
     values: dict[str, set[int | None]] = {
@@ -217,7 +217,7 @@ def _plain(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def distinguishing(cells: Sequence[Cell]) -> dict[str, dict[str, Any]]:
+def distinguishing(cells: Sequence[CellRecord]) -> dict[str, dict[str, Any]]:
     """For each cell id, the settings in which it differs from others of the same strategy."""
     siblings: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for cell in cells:

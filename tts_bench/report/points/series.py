@@ -10,7 +10,7 @@ from typing import Any
 from tts_bench.report.points.cost import added
 from tts_bench.report.points.outcomes import Outcome, Outcomes, read_outcomes
 from tts_bench.report.points.point import group_by_problem
-from tts_bench.report.points.scope import Cell, Scope, canonical, read_scope, settings
+from tts_bench.report.points.scope import CellRecord, Scope, canonical, read_scope, settings
 from tts_bench.store.runs import RunStore
 
 QUANTITIES = ("accuracy", "tokens", "flops", "seconds")
@@ -21,7 +21,7 @@ QUANTITIES = ("accuracy", "tokens", "flops", "seconds")
 class Series:
     """One strategy at one size, problem by problem; values are means over seeds."""
 
-    cell: Cell
+    cell: CellRecord
     n: int | None
     values: Mapping[str, Mapping[str, float]]
     """Quantity -> problem -> value; a problem is absent where the quantity is not known."""
@@ -57,7 +57,7 @@ def read_series(run: RunStore) -> RunSeries:
     return RunSeries(run, scope, outcomes, tuple(found))
 
 
-def _series_of(cell: Cell, scope: Scope, outcomes: Outcomes) -> Iterator[Series]:
+def _series_of(cell: CellRecord, scope: Scope, outcomes: Outcomes) -> Iterator[Series]:
     groups = dict(group_by_problem(cell, scope, outcomes))
     if not any(groups.values()):
         return

@@ -19,7 +19,7 @@ BINS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Difficulty:
+class DifficultyBins:
     """Which bin each problem is in, easiest first, and what knowing that has cost."""
 
     by: By
@@ -34,17 +34,17 @@ class Difficulty:
     """FLOPs of the probe on each problem; None where they are not known."""
 
 
-def by_level(run: RunSeries) -> Difficulty:
+def by_level(run: RunSeries) -> DifficultyBins:
     """The data set's own levels. Raises UsageError where it states none."""
     levels = {p: run.scope.levels[p] for p in run.scope.problems if p in run.scope.levels}
     if not levels:
         raise UsageError(f"{run.scope.run}: its data set states no levels; use --by oracle")
     known = sorted(set(levels.values()))
     bins = {problem: known.index(level) for problem, level in levels.items()}
-    return Difficulty("level", bins, tuple(f"level {level}" for level in known))
+    return DifficultyBins("level", bins, tuple(f"level {level}" for level in known))
 
 
-def by_oracle(run: RunSeries) -> Difficulty:
+def by_oracle(run: RunSeries) -> DifficultyBins:
     """Quantile bins of pass@1 over the run's largest pool, which the answers decide."""
     curves = make_curves(run.scope, run.outcomes)
     if not curves:
@@ -52,10 +52,10 @@ def by_oracle(run: RunSeries) -> Difficulty:
     largest = max(curves, key=lambda curve: curve.draws)
     solved = largest.points[0].by_problem
     bins, _ = _quantile_bins(solved)
-    return Difficulty("oracle", bins, _names(bins, "pass@1"))
+    return DifficultyBins("oracle", bins, _names(bins, "pass@1"))
 
 
-def by_prediction(run: RunSeries, probe: int = 4) -> Difficulty:
+def by_prediction(run: RunSeries, probe: int = 4) -> DifficultyBins:
     """Quantile bins of the mean verifier score of the first `probe` draws; that is charged.
 
     No answer is looked at. Raises UsageError where no pool of that size has scores.
@@ -65,7 +65,7 @@ def by_prediction(run: RunSeries, probe: int = 4) -> Difficulty:
         raise UsageError(f"{run.scope.run}: no scored pool of {probe} draws or more to predict by")
     bins, edges = _quantile_bins(scores)
     names = _names(bins, "predicted")
-    return Difficulty("predicted", bins, names, edges, probe, cost)
+    return DifficultyBins("predicted", bins, names, edges, probe, cost)
 
 
 def _probe(run: RunSeries, probe: int) -> tuple[dict[str, float], dict[str, float] | None]:
@@ -104,7 +104,7 @@ def _names(bins: Mapping[str, int], what: str) -> tuple[str, ...]:
     return tuple(f"{what} bin {i + 1} of {count}" for i in range(count))
 
 
-def sizes(difficulty: Difficulty, problems: Sequence[str]) -> list[int]:
+def sizes(difficulty: DifficultyBins, problems: Sequence[str]) -> list[int]:
     """How many of the problems are in each bin."""
     bins = [difficulty.bins[problem] for problem in problems if problem in difficulty.bins]
     return [bins.count(i) for i in range(len(difficulty.names))]

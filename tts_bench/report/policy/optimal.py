@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tts_bench.errors import UsageError
 from tts_bench.report.points.series import Series
-from tts_bench.report.policy.difficulty import Difficulty
+from tts_bench.report.policy.difficulty import DifficultyBins
 from tts_bench.report.policy.saving import Saving, ends_of, saving_at
 from tts_bench.stats.estimators import Estimate, mean_interval
 
@@ -25,7 +25,7 @@ _BUDGETS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BinChoice:
     """What the policy does with one bin at one budget, chosen on all of the bin's problems."""
 
     bin: int
@@ -44,7 +44,7 @@ class OptimalPoint:
     flops: float
     """What it really spent per problem, the prediction of difficulty included."""
     accuracy: Estimate
-    choices: tuple[Choice, ...]
+    choices: tuple[BinChoice, ...]
     saving: Saving
 
 
@@ -52,7 +52,7 @@ class OptimalPoint:
 class Optimal:
     """The policy's curve beside the uniform baseline's."""
 
-    difficulty: Difficulty
+    difficulty: DifficultyBins
     problems: tuple[str, ...]
     points: tuple[OptimalPoint, ...]
     baseline: str
@@ -76,7 +76,7 @@ class _Grid:
 
 def compute_optimal(
     series: Sequence[Series],
-    difficulty: Difficulty,
+    difficulty: DifficultyBins,
     baseline: str = "best_of_n",
     *,
     resamples: int = 200,
@@ -125,7 +125,7 @@ def compute_optimal(
 def _grid(
     series: Sequence[Series],
     problems: Sequence[str],
-    difficulty: Difficulty,
+    difficulty: DifficultyBins,
     baseline: str,
     seed: int,
 ) -> _Grid:
@@ -237,13 +237,13 @@ def _best_rows(grid: _Grid, weights: Floats, budget: float) -> NDArray[np.int64]
     return np.asarray(np.where(tied, flops, np.inf).argmin(axis=1))
 
 
-def _choices(grid: _Grid, budget: float) -> list[Choice]:
+def _choices(grid: _Grid, budget: float) -> list[BinChoice]:
     found = []
     for b in np.unique(grid.bins):
         columns = np.flatnonzero(grid.bins == b)
         row = _best(grid, columns, budget)
         accuracy, flops = grid.accuracy[row, columns].mean(), grid.flops[row, columns].mean()
-        found.append(Choice(int(b), grid.series[row], float(accuracy), float(flops)))
+        found.append(BinChoice(int(b), grid.series[row], float(accuracy), float(flops)))
     return found
 
 

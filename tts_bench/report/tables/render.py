@@ -14,7 +14,7 @@ from tts_bench.report.format import clip, count, interval, percent, si, signed_i
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import canonical, settings
-from tts_bench.report.tables.rows import Row, make_rows
+from tts_bench.report.tables.rows import TableRow, make_rows
 
 WIDTH = 120
 """Columns of a terminal that the text form fits."""
@@ -26,10 +26,10 @@ class _Column:
 
     short: str | None
     long: str
-    show: Callable[[Row], str]
+    show: Callable[[TableRow], str]
 
 
-def _of_point(show: Callable[[Point], str]) -> Callable[[Row], str]:
+def _of_point(show: Callable[[Point], str]) -> Callable[[TableRow], str]:
     return lambda row: "-" if row.point is None else show(row.point)
 
 
@@ -114,11 +114,11 @@ def heading(report: Report) -> str:
     return f"{scope.suite}, {scope.extent}{partial}"
 
 
-def _name(row: Row) -> str:
+def _name(row: TableRow) -> str:
     return f"{row.name} (oracle upper bound)" if row.kind == "coverage" else row.name
 
 
-def _full_name(row: Row, room: int) -> str:
+def _full_name(row: TableRow, room: int) -> str:
     """The name with what tells it from others; the remark on coverage as long as fits."""
     name = f"{row.name} {settings(row.varying)}".rstrip()
     if row.kind != "coverage":
@@ -137,7 +137,7 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def record(row: Row) -> dict[str, Any]:
+def record(row: TableRow) -> dict[str, Any]:
     """A row with machine names; shares are of 1, FLOPs and tokens are means per problem."""
     point, gain = row.point, row.point.difference if row.point else None
     verifier = point.verifier if point else None

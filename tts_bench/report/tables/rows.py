@@ -15,7 +15,7 @@ from tts_bench.stats.estimators import Estimate
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One line of the table; coverage rows choose nothing, so what belongs to choosing is None."""
 
     kind: str
@@ -35,7 +35,7 @@ class Row:
     """Whether the point is on the run's Pareto frontier."""
 
 
-def make_rows(report: Report) -> list[Row]:
+def make_rows(report: Report) -> list[TableRow]:
     """Every row, in the order of the table."""
     varying_of = distinguishing(report.scope.cells)
     rows = [
@@ -57,8 +57,8 @@ def _varying_samplings(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     return [varying(sampling, samplings) for sampling in samplings]
 
 
-def _strategy_row(point: Point, varies: Mapping[str, Any]) -> Row:
-    return Row(
+def _strategy_row(point: Point, varies: Mapping[str, Any]) -> TableRow:
+    return TableRow(
         kind="strategy",
         name=point.cell.strategy,
         params=point.cell.variant,
@@ -73,11 +73,11 @@ def _strategy_row(point: Point, varies: Mapping[str, Any]) -> Row:
     )
 
 
-def _coverage_rows(curve: Curve, varies: Mapping[str, Any]) -> Iterator[Row]:
+def _coverage_rows(curve: Curve, varies: Mapping[str, Any]) -> Iterator[TableRow]:
     """pass@1, which is the model's own accuracy, and pass@k at every n that was swept."""
     for at in curve.points:
         if at.k == 1 or at.k in curve.sweep:
-            yield Row(
+            yield TableRow(
                 kind="coverage",
                 name=f"pass@{at.k}",
                 params={},

@@ -12,7 +12,7 @@ from tts_bench.report.points.breakdown import Breakdown, Slice
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.coverage import CoverageAt, Curve
 from tts_bench.report.points.point import Point
-from tts_bench.report.points.scope import Cell
+from tts_bench.report.points.scope import CellRecord
 from tts_bench.stats.estimators import Estimate
 from tts_bench.stats.powerlaw import CoverageFit
 
@@ -78,7 +78,7 @@ def _point(point: Point) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: CellRecord) -> dict[str, Any]:
     return {
         "cell": cell.id,
         "strategy": cell.strategy,

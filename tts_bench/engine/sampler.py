@@ -54,7 +54,7 @@ def noise(seed: int, device: torch.device) -> Noise:
     return HostNoise(seed) if device.type == "cpu" else DeviceNoise(seed, device)
 
 
-class Knobs:
+class SamplingMetadata:
     """The sampling settings of the rows of a batch, as tensors."""
 
     def __init__(self, samplings: Sequence[Sampling], device: torch.device) -> None:
@@ -71,7 +71,7 @@ class Knobs:
         self.unchanged = not cut and all(s.temperature in (0, 1) for s in samplings)
 
 
-def draw(logits: Tensor, knobs: Knobs, exponentials: Tensor) -> tuple[Tensor, Tensor]:
+def draw(logits: Tensor, metadata: SamplingMetadata, exponentials: Tensor) -> tuple[Tensor, Tensor]:
     """One token for each row, and its log-probability under the unmodified distribution.
 
     `logits` [rows, vocabulary]; `exponentials` the same shape in float64 (rows that are greedy
@@ -82,15 +82,15 @@ def draw(logits: Tensor, knobs: Knobs, exponentials: Tensor) -> tuple[Tensor, Te
     weights = torch.exp(logits - top)
     log_total = weights.sum(dim=-1, keepdim=True, dtype=torch.float64).log()
     tokens = greedy
-    if any(knobs.random):
-        if not knobs.unchanged:
-            scaled = (logits - top) / knobs.temperature
-            if len(knobs.cut):
-                rows = knobs.cut
-                scaled[rows] = truncate(scaled[rows], knobs.top_k[rows], knobs.top_p[rows])
+    if any(metadata.random):
+        if not metadata.unchanged:
+            scaled = (logits - top) / metadata.temperature
+            if len(metadata.cut):
+                rows = metadata.cut
+                scaled[rows] = truncate(scaled[rows], metadata.top_k[rows], metadata.top_p[rows])
             weights = torch.exp(scaled)
         drawn = (weights / exponentials).argmax(dim=-1, keepdim=True)
-        tokens = torch.where(knobs.greedy[:, None], greedy, drawn)
+        tokens = torch.where(metadata.greedy[:, None], greedy, drawn)
     logprobs = (logits.gather(-1, tokens) - top).double() - log_total
     return tokens[:, 0], logprobs[:, 0]
 

@@ -12,11 +12,11 @@ from tts_bench.dataset.rows import Row
 from tts_bench.training.config import DataConfig
 from tts_bench.training.data import Example, plan_batches, read_source, stages_of, within
 from tts_bench.training.folder import OutputFolder
-from tts_bench.training.trainer import Batch, Loss, Outcome, fit
+from tts_bench.training.trainer import Batch, Loss, TrainingOutcome, fit
 
 
 @dataclass(frozen=True)
-class Session:
+class TrainingSetup:
     """What makes a training the kind that it is."""
 
     model: Any
@@ -36,8 +36,8 @@ def open_folder(config: Any, *, overwrite: bool) -> OutputFolder:
 
 
 def train_on_rows(
-    config: DataConfig, session: Session, *, resume: bool, overwrite: bool
-) -> Outcome:
+    config: DataConfig, session: TrainingSetup, *, resume: bool, overwrite: bool
+) -> TrainingOutcome:
     """Encode the rows of all stages, plan their batches and train."""
     examples: list[Example] = []
     lengths, data = [], []
