@@ -136,6 +136,16 @@ def test_files_and_functions_stay_small(path: Path):
             assert node.end_lineno - node.lineno < 60, node.name
 
 
+def test_no_class_name_stands_twice():
+    homes: dict[str, list[Path]] = {}
+    for path in [*sources(), *sorted((ROOT / "strategies").glob("*.py"))]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(path.relative_to(ROOT))
+    twice = {name: found for name, found in homes.items() if len(found) > 1}
+    assert set(twice) <= {"LabelledSolution"}, twice
+
+
 def test_strategies_import_only_the_facade():
     for path in sorted((ROOT / "strategies").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
