@@ -28,7 +28,7 @@ class _Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
+class KeptPrefix:
     """The longest known prefix of a text: how long it is, and its tensors piece by piece."""
 
     length: int
@@ -49,7 +49,7 @@ class PrefixStore:
         """How many leading tokens are there; counts as no use."""
         return sum(length for _, length in self._walk(ids))
 
-    def find(self, ids: tuple[int, ...]) -> Prefix:
+    def find(self, ids: tuple[int, ...]) -> KeptPrefix:
         """The longest known prefix; it counts as used."""
         path = self._walk(ids)
         for edge, _ in reversed(path):
@@ -58,7 +58,7 @@ class PrefixStore:
             edge.tensors if length == len(edge.ids) else _cut(edge.tensors, 0, length)
             for edge, length in path
         )
-        return Prefix(sum(length for _, length in path), pieces)
+        return KeptPrefix(sum(length for _, length in path), pieces)
 
     def add(self, ids: tuple[int, ...], start: int, tensors: Tensors) -> None:
         """Keep the tensors of the tokens from `start` on.

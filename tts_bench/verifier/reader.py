@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tts_bench.cost.ledger import common_prefix
 from tts_bench.engine.decode import ATTENTION, attention
-from tts_bench.verifier.prefixes import Prefix, PrefixStore
+from tts_bench.verifier.prefixes import KeptPrefix, PrefixStore
 
 Ids: TypeAlias = tuple[int, ...]
 
@@ -60,7 +60,7 @@ class Reader:
             rows.append(ReadText(torch.cat(parts), known[ids].length))
         return rows
 
-    def _forward(self, texts: Mapping[Ids, Prefix]) -> dict[Ids, tuple[Tensor, Tensor]]:
+    def _forward(self, texts: Mapping[Ids, KeptPrefix]) -> dict[Ids, tuple[Tensor, Tensor]]:
         """Keys and values [layers, 2, heads, tokens, dim] and outputs of each text's new tokens."""
         new = [ids[prefix.length :] for ids, prefix in texts.items()]
         before, longest = max(p.length for p in texts.values()), max(map(len, new))
@@ -82,7 +82,7 @@ class Reader:
             for row, (text, one) in enumerate(zip(texts, new, strict=True))
         }
 
-    def _cache(self, prefixes: Sequence[Prefix], length: int) -> transformers.DynamicCache:
+    def _cache(self, prefixes: Sequence[KeptPrefix], length: int) -> transformers.DynamicCache:
         """The prefixes' keys and values, padded on the left to one length."""
         cache = transformers.DynamicCache()
         if not length:
