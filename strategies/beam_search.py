@@ -34,6 +34,11 @@ class BeamSearch(StepSearch):
         most = super().most_tokens(sampling)
         return None if most is None else most * (1 + self.lookahead)
 
+    def likely_tokens(self, sampling: Sampling) -> tuple[float, float] | None:
+        """`n` solutions, and as many again for each step of lookahead."""
+        tokens = float(self.n * sampling.max_tokens * (1 + self.lookahead))
+        return tokens, tokens
+
     async def grow(self, search: Search) -> None:
         beams = await self._judge(await search.first(self.n), search)
         ended: list[Node] = []

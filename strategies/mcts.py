@@ -72,6 +72,11 @@ class MCTS(StepSearch):
         most = super().most_tokens(sampling)
         return None if most is None else most * self.children
 
+    def likely_tokens(self, sampling: Sampling) -> tuple[float, float] | None:
+        """From one solution a simulation to one for each child that it tries on the way."""
+        tokens = float(self.n * sampling.max_tokens)
+        return tokens, tokens * self.children
+
     async def grow(self, search: Search) -> None:
         root = Branch(None)
         solutions: list[Node] = []

@@ -34,10 +34,11 @@ def ls(kind: str, as_json: bool, include_path: tuple[Path, ...], output_path: Pa
 
 def find_rows(kind: str, include: Sequence[Path], output_path: Path) -> list[Row]:
     """One row for each thing of that kind; a broken plug-in is a row with its error."""
-    from tts_bench.suite.registry import KINDS, Registry, shipped
+    from tts_bench.suite.load import shipped_suites
+    from tts_bench.suite.registry import KINDS, Registry
 
     if kind == "suites":
-        return [_suite(path) for path in sorted(shipped("suites").glob("*.yaml"))]
+        return [_suite(name, path) for name, path in shipped_suites().items()]
     if kind == "runs":
         return [_run(path.parent) for path in sorted(output_path.glob("*/*Z_*/manifest.json"))]
     registry = Registry(include)
@@ -79,15 +80,15 @@ def _plugin(registry: Registry, kind: Kind, name: str) -> Row:
     return {"name": name, "about": about, "parameters": found}
 
 
-def _suite(path: Path) -> Row:
+def _suite(name: str, path: Path) -> Row:
     from tts_bench.suite.yaml_document import read_yaml
 
     try:
         data = read_yaml(path, path.name).data
     except UsageError as error:
-        return {"name": path.stem, "error": f"broken: {error}"}
+        return {"name": name, "error": f"broken: {error}"}
     about = data.get("description", "") if isinstance(data, dict) else ""
-    return {"name": path.stem, "about": " ".join(str(about).split())}
+    return {"name": name, "about": " ".join(str(about).split())}
 
 
 def _run(folder: Path) -> Row:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tts_bench.dataset.base import Dataset, LoadedDataset
+from tts_bench.dataset.base import LoadedDataset
 from tts_bench.dataset.columns import Columns, ToReference, after_hashes, integer, items_of
 from tts_bench.dataset.download import download
 from tts_bench.dataset.rows import read_rows
+from tts_bench.dataset.subset import SubsetDataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class HubSource:
 
 
 @dataclass(frozen=True)
-class KnownDataset(Dataset):
+class KnownDataset(SubsetDataset):
     """A public test set at a pinned commit.
 
     `path` reads a local file with the set's columns instead of the hub; `split` and `revision`
@@ -40,6 +41,7 @@ class KnownDataset(Dataset):
     revision: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.path is not None and (self.split or self.revision):
             raise ValueError("path: a local file has neither split nor revision")
 
@@ -53,7 +55,7 @@ class KnownDataset(Dataset):
             origin, split = source.hub_id, self.split or source.split
             rows, commit = download(origin, source.config, split, revision)
         items = items_of(rows, source.columns, origin, source.reference)
-        return LoadedDataset(source.name, origin, commit, items)
+        return LoadedDataset(source.name, origin, commit, self.part(items, origin))
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Gsm8k(KnownDataset):
 
 
 @dataclass(frozen=True)
-class HubDataset(Dataset):
+class HubDataset(SubsetDataset):
     """Any data set of the hub, or a local folder in its layout.
 
     `columns` maps a role (problem, reference, id, level, subject) to the column that holds it;
@@ -143,10 +145,11 @@ class HubDataset(Dataset):
     columns: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         Columns().given(self.columns)
 
     def load(self) -> LoadedDataset:
         """Fetch the split. Raises DatasetError where that fails or a column is missing."""
         rows, commit = download(self.id, self.config, self.split, self.revision)
         items = items_of(rows, Columns().given(self.columns), self.id)
-        return LoadedDataset(self.id, self.id, commit, items)
+        return LoadedDataset(self.id, self.id, commit, self.part(items, self.id))

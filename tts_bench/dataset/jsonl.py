@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tts_bench.dataset.base import Dataset, LoadedDataset
+from tts_bench.dataset.base import LoadedDataset
 from tts_bench.dataset.columns import Columns, items_of
 from tts_bench.dataset.rows import read_rows
+from tts_bench.dataset.subset import SubsetDataset
 
 
 @dataclass(frozen=True)
-class JsonlDataset(Dataset):
+class JsonlDataset(SubsetDataset):
     """Problems of a local .jsonl, .json, .csv or .parquet file.
 
     `columns` maps a role (problem, reference, id, level, subject) to the column that holds it;
@@ -22,9 +23,10 @@ class JsonlDataset(Dataset):
     columns: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         Columns().given(self.columns)
 
     def load(self) -> LoadedDataset:
         """Read the file. Raises DatasetError where it is missing, malformed or empty."""
         items = items_of(read_rows(self.path), Columns().given(self.columns), self.path)
-        return LoadedDataset(Path(self.path).stem, self.path, "", items)
+        return LoadedDataset(Path(self.path).stem, self.path, "", self.part(items, self.path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,24 +74,43 @@ def model_revision(model: str, revision: str | None) -> str:
 
 
 def weight_bytes(model: str, revision: str | None = None) -> int | None:
-    """Bytes of a model's weights as they are stored; None where they are not on this machine."""
-    folder = Path(local_path(model))
-    if not folder.is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        try:
-            cached = try_to_load_from_cache(model, "config.json", revision=revision)
-        except ValueError:  # no name that the hub could have
-            return None
-        if not isinstance(cached, str):
-            return None
-        folder = Path(cached).parent
+    """Bytes of a model's weights as they are stored; None if they are not on this machine."""
+    folder = _stored_folder(model, revision)
+    if folder is None:
+        return None
     sizes: dict[str, int] = {}
     for path in folder.iterdir():
         if path.suffix in WEIGHT_SUFFIXES:
             sizes[path.suffix] = sizes.get(path.suffix, 0) + path.stat().st_size
     # A model that is stored in two formats is loaded from one of them.
     return sizes.get(".safetensors") or max(sizes.values(), default=None)
+
+
+def stored_shape(model: str, revision: str | None = None) -> ModelShape | None:
+    """Shape by the config.json on this machine; None if there is none, or it is not known."""
+    folder = _stored_folder(model, revision)
+    path = folder / "config.json" if folder else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        return None  # the loader says what is wrong with it
+    return model_shape(config)[0] if isinstance(config, dict) else None
+
+
+def _stored_folder(model: str, revision: str | None) -> Path | None:
+    """Where a model lies on this machine, as a folder or in the hub's cache."""
+    folder = Path(local_path(model))
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        cached = try_to_load_from_cache(model, "config.json", revision=revision)
+    except ValueError:  # no name that the hub could have
+        return None
+    return Path(cached).parent if isinstance(cached, str) else None
 
 
 def folder_fingerprint(folder: Path) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tts_bench.cost.flops import ModelShape, parameters
+from tts_bench.cost.published import SHAPES
 from tts_bench.engine.memory import available_memory, gpu_memory
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
-from tts_bench.engine.weights import check_model_exists, weight_bytes
+from tts_bench.engine.weights import check_model_exists, stored_shape, weight_bytes
 from tts_bench.errors import StoreError
+from tts_bench.run.estimate import GPUS, expect
 from tts_bench.run.plan import Plan
 from tts_bench.store.runs import RunStore
 from tts_bench.suite.load import Suite
@@ -34,6 +37,7 @@ def forecast(plan: Plan) -> str:
         *(f"memory    {line}" for line in _memory(suite)),
         *(f"cell      {cell.id}" for cell in suite.cells),
         f"cost      {_cost(plan)}",
+        *(f"expected  {line}" for line in _expected(plan)),
         f"prompt    {suite.prompt.system or ''}\n{suite.prompt.text(plan.items[0].problem)}",
         "nothing was run.",
     ]
@@ -50,14 +54,13 @@ def _models(suite: Suite) -> dict[str, Any]:
 def _memory(suite: Suite) -> list[str]:
     """Whether the weights of policy and verifier fit side by side, as far as that is known."""
     models = _models(suite)
-    sizes = {
-        name: weight_bytes(one.model, getattr(one, "revision", None))
-        for name, one in models.items()
-    }
+    sizes = {name: _weights(one) for name, one in models.items()}
     if not models:
         return []
-    known = sum(size for size in sizes.values() if size is not None)
-    parts = [f"{name} {_gib(size) if size else 'not here yet'}" for name, size in sizes.items()]
+    known = sum(size for size, _ in sizes.values() if size is not None)
+    parts = [
+        f"{name} {_gib(size)}{why}" if size else name + why for name, (size, why) in sizes.items()
+    ]
     gpu = gpu_memory()
     room = gpu if gpu is not None else available_memory()
     where = "of GPU memory" if gpu is not None else "of memory free"
@@ -71,6 +74,18 @@ def _memory(suite: Suite) -> list[str]:
             " second model finds no room"
         )
     return lines
+
+
+def _weights(model: Any) -> tuple[int | None, str]:
+    """Bytes of a model's weights, and how they are known: as stored here, or as published."""
+    stored = weight_bytes(model.model, getattr(model, "revision", None))
+    if stored is not None:
+        return stored, ""
+    shape = SHAPES.get(model.model)
+    if shape is None:
+        return None, " not here yet"
+    wide = getattr(model, "dtype", "auto") == "float32"
+    return parameters(shape).total * (4 if wide else 2), " (not here yet; by its published shape)"
 
 
 def _is_vllm(model: Any) -> bool:
@@ -90,6 +105,38 @@ def _cost(plan: Plan) -> str:
     if rate:
         bound += f" (about {tokens / rate / 3600:.1f} h at {rate:,.0f} tok/s, as last measured)"
     return bound
+
+
+def _expected(plan: Plan) -> Iterator[str]:
+    """Likely tokens, and GPU hours if the shapes of the models are known."""
+    expected = expect(plan, _earlier_runs(plan))
+    if expected is None:
+        return
+    shortest, longest = (round(length) for length in expected.lengths)
+    millions = [tokens / 1e6 for tokens in expected.tokens]
+    why = "as in the last run" if expected.measured else "15 to 50 % of max_tokens, a guess"
+    yield f"{_range(millions, 2)} M tokens (solutions of {shortest} to {longest} tokens: {why})"
+    models = _models(plan.suite)
+    shapes = [_shape(one) for one in models.values()]
+    if not shapes or None in shapes:
+        return
+    policy, verifier = shapes[0], shapes[1] if len(shapes) > 1 else None
+    assert policy is not None
+    hours = [
+        f"{_range([s / 3600 for s in expected.seconds(gpu, policy, verifier)], 2)} h on one {gpu}"
+        for gpu in GPUS
+    ]
+    yield f"{', '.join(hours)} (an estimate from FLOPs: docs/runs.md)"
+
+
+def _range(values: Sequence[float], digits: int) -> str:
+    low, high = (f"{value:,.{digits}f}" for value in values)
+    return low if low == high else f"{low} to {high}"
+
+
+def _shape(model: Any) -> ModelShape | None:
+    """Shape of a model: of its own config if it is here, else as published."""
+    return stored_shape(model.model, getattr(model, "revision", None)) or SHAPES.get(model.model)
 
 
 def _most_tokens(plan: Plan) -> tuple[int, list[str]]:
@@ -116,17 +163,20 @@ def _most_tokens(plan: Plan) -> tuple[int, list[str]]:
 
 def _earlier_rate(plan: Plan) -> float | None:
     """Tokens per second of the newest run of this suite's name with the same model."""
-    for manifest in _earlier_manifests(plan):
-        measured = manifest.get("throughput") or {}
-        same = manifest["resolved"].get("engine") == plan.suite.resolved.get("engine")
-        if same and measured.get("seconds") and measured.get("generated_tokens"):
+    for run in _earlier_runs(plan):
+        measured = run.read_manifest().get("throughput") or {}
+        if measured.get("seconds") and measured.get("generated_tokens"):
             return float(measured["generated_tokens"] / measured["seconds"])
     return None
 
 
-def _earlier_manifests(plan: Plan) -> Iterator[dict[str, Any]]:
+def _earlier_runs(plan: Plan) -> Iterator[RunStore]:
+    """Runs of this suite's name with the same engine, the newest first."""
     for path in sorted(plan.run.folder.parent.glob("*Z_*/manifest.json"), reverse=True):
+        run = RunStore(path.parent)
         try:
-            yield RunStore(path.parent).read_manifest()
+            resolved = run.read_manifest()["resolved"]
         except StoreError:
             continue  # a run that cannot be read forecasts nothing; `ls runs` shows it
+        if resolved.get("engine") == plan.suite.resolved.get("engine"):
+            yield run

@@ -31,6 +31,15 @@ class Strategy(abc.ABC):
         """
         return None
 
+    def likely_tokens(self, sampling: Sampling) -> tuple[float, float] | None:
+        """Least and most completion tokens that one problem is likely to take, for the dry run.
+
+        `sampling.max_tokens` is the expected length of one solution here. None if nothing is known.
+        By default from one solution to `most_tokens`.
+        """
+        most = self.most_tokens(sampling)
+        return None if most is None else (float(min(sampling.max_tokens, most)), float(most))
+
 
 class AllocatingStrategy(Strategy):
     """A strategy that shares one budget out among the problems of a suite.
@@ -74,6 +83,11 @@ class SampleAndSelect(Strategy):
     def most_tokens(self, sampling: Sampling) -> int | None:
         """All candidates at full length."""
         return self.n * sampling.max_tokens
+
+    def likely_tokens(self, sampling: Sampling) -> tuple[float, float] | None:
+        """All candidates, no more and no less."""
+        tokens = float(self.n * sampling.max_tokens)
+        return tokens, tokens
 
     async def solve(self, problem: Problem, session: Session) -> Solution:
         """Draw `n` candidates, score them, select."""

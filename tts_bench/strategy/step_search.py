@@ -52,6 +52,11 @@ class StepSearch(Strategy):
         step = min(self.step_tokens or sampling.max_tokens, sampling.max_tokens)
         return self.n * ((self.max_steps - 1) * step + sampling.max_tokens)
 
+    def likely_tokens(self, sampling: Sampling) -> tuple[float, float] | None:
+        """`n` solutions: every level draws `n` steps, and the levels add up to a solution."""
+        tokens = float(self.n * sampling.max_tokens)
+        return tokens, tokens
+
     async def solve(self, problem: Problem, session: Session) -> Solution:
         """Search until everything has ended or the budget is spent, then choose."""
         search = Search(session, self.delimiter, self.max_steps, self.step_tokens)

@@ -102,17 +102,29 @@ def _decisive(block: Mapping[str, Any], plugin: Engine | Verifier) -> dict[str, 
 
 
 def find_suite(name: str) -> Path:
-    """The suite's file: as named, or among those that are shipped with the package."""
+    """Path of the suite's file: as named, or among those that are shipped with the package.
+
+    A shipped suite is found by its name alone (`s1`) or with its folder (`recipes/s1`).
+    """
     path = Path(name)
     if path.is_file():
         return path
-    folder = shipped("suites")
-    for candidate in (folder / path.name, folder / f"{path.name}.yaml"):
-        if candidate.is_file():
-            return candidate
+    known = shipped_suites()
+    for candidate in (name, path.name, path.stem):
+        if candidate in known:
+            return known[candidate]
+    short = {file.stem: file for file in known.values()}
+    if path.stem in short:
+        return short[path.stem]
     near = [str(other) for other in path.parent.glob("*.y*ml")]
-    known = [*near, *(other.stem for other in folder.glob("*.yaml"))]
-    raise UsageError(f"{name}: no such suite{did_you_mean(name, known)}")
+    raise UsageError(f"{name}: no such suite{did_you_mean(name, [*near, *known, *short])}")
+
+
+def shipped_suites() -> dict[str, Path]:
+    """Files of the shipped suites by name; a folder stands before the name (`recipes/s1`)."""
+    folder = shipped("suites")
+    found = sorted(folder.rglob("*.yaml"), key=lambda file: (len(file.parts), file))
+    return {file.relative_to(folder).with_suffix("").as_posix(): file for file in found}
 
 
 def load_suite(path: Path, registry: Registry, overrides: Overrides | None = None) -> Suite:

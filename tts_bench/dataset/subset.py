@@ -1,0 +1,46 @@
+"""A part of a data set by level: what a small suite runs on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tts_bench.dataset.base import Dataset, Item
+from tts_bench.errors import DatasetError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubsetDataset(Dataset):
+    """A data set of which a suite may take a part, in the order of the whole.
+
+    `levels` keeps the problems of these levels, `per_level` the first so many of each level.
+    """
+
+    levels: tuple[int, ...] | None = None
+    per_level: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.per_level is not None and self.per_level < 1:
+            raise ValueError(f"per_level: must be at least 1, not {self.per_level}")
+
+    def part(self, items: Sequence[Item], source: str) -> tuple[Item, ...]:
+        """Items that the settings keep. Raises DatasetError if a level is missing."""
+        if self.levels is None and self.per_level is None:
+            return tuple(items)
+        known = {item.problem.level for item in items if item.problem.level is not None}
+        if any(item.problem.level is None for item in items):
+            raise DatasetError(f"{source}: not every problem has a level, so none can be chosen by")
+        if missing := sorted(set(self.levels or ()) - known):
+            found = ", ".join(map(str, sorted(known)))
+            raise DatasetError(f"{source}: no problem of level {missing[0]}; there are {found}")
+        kept: list[Item] = []
+        count: Counter[int | None] = Counter()
+        for item in items:
+            level = item.problem.level
+            if self.levels is not None and level not in self.levels:
+                continue
+            count[level] += 1
+            if self.per_level is None or count[level] <= self.per_level:
+                kept.append(item)
+        return tuple(kept)
