@@ -16,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.progress import Progress
 from tts_bench.run.plan import RunOptions, make_plan
@@ -57,16 +58,13 @@ class Warm(Engine):
         self.requests.append(request)
         return await self.inner.generate(request)
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The inner engine's."""
+        return self.inner.tokenizer
+
     def settings_key(self) -> str:
         return self.inner.settings_key()
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        return self.inner.encode(text, add_special_tokens)
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
-        return self.inner.encode_chat(messages, template_kwargs)
 
 
 def bare_llm(model: str) -> Any:

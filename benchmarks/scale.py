@@ -14,13 +14,12 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tts_bench import Completion, Engine, EngineInfo, Request
+from tts_bench import Completion, Engine, EngineInfo, Request, Tokenizer
 from tts_bench.cost.flops import ModelShape
+from tts_bench.engine.scripted import CharacterTokenizer
 
 SUITE = """
 dataset: {{name: arithmetic, problems: {problems}}}
@@ -47,6 +46,11 @@ class Free(Engine):
     async def start(self) -> EngineInfo:
         return EngineInfo("free", "free", "", "", 1 << 20, SHAPE)
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Characters."""
+        return CharacterTokenizer()
+
     async def close(self) -> None:
         """Nothing to free."""
 
@@ -56,14 +60,6 @@ class Free(Engine):
         text = "Step by step. " * (length // 4) + f"\\boxed{{{int(rng.expovariate(0.2))}}}"
         ids = tuple(rng.choices(range(150000), k=length))
         return Completion(ids, text, -rng.random() * length, "stop")
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        return tuple(text.encode())
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
-        return self.encode("".join(message["content"] for message in messages))
 
 
 def timed(*words: str) -> dict[str, float]:

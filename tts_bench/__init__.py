@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tts_bench.dataset.base import Dataset, Item, LoadedDataset
     from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
     from tts_bench.engine.scripted import ScriptedEngine
+    from tts_bench.engine.tokenizer import Tokenizer
     from tts_bench.errors import TtsBenchError, UsageError
     from tts_bench.strategy.base import (
         AllocatingStrategy,
@@ -54,6 +55,7 @@ _HOME = {
     "StepSearch": "strategy.step_search",
     "Strategy": "strategy.base",
     "AllocatingStrategy": "strategy.base",
+    "Tokenizer": "engine.tokenizer",
     "TtsBenchError": "errors",
     "UsageError": "errors",
     "Verifier": "verifier.base",
@@ -93,6 +95,7 @@ __all__ = [
     "Solution",
     "StepSearch",
     "Strategy",
+    "Tokenizer",
     "TtsBenchError",
     "UsageError",
     "Verifier",

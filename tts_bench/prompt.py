@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tts_bench.engine.base import Engine
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import ModelError
 from tts_bench.types import Problem
 
@@ -42,26 +42,21 @@ class Prompt:
         text = self.template.replace(PLACEHOLDER, problem.text)
         return f"{text}\n\n{instruction}" if instruction else text
 
-    def encode(self, problem: Problem, engine: Engine, instruction: str = "") -> tuple[int, ...]:
+    def encode(
+        self, problem: Problem, tokenizer: Tokenizer, instruction: str = ""
+    ) -> tuple[int, ...]:
         """Token ids of the whole prompt, up to where the model goes on."""
         text = self.text(problem, instruction)
         if self.chat:
-            ids = engine.encode_chat(self._messages(text), self.template_kwargs)
+            ids = tokenizer.encode_chat(self._messages(text), self.template_kwargs)
         else:
             # An instruction must not be taken for the beginning of what the model writes.
-            ids = engine.encode(f"{text}\n\n" if instruction else text, add_special_tokens=True)
-        return ids + engine.encode(self.prefill) if self.prefill else ids
+            ids = tokenizer.encode(f"{text}\n\n" if instruction else text, add_special_tokens=True)
+        return ids + tokenizer.encode(self.prefill) if self.prefill else ids
 
-    def encode_reply(self, text: str, engine: Engine) -> tuple[int, ...]:
-        """Token ids of a further turn of the user's, from the end of the model's turn on.
-
-        Without a chat template, and where the template changes earlier turns in a way that
-        leaves no such ids, the turn is a paragraph of plain text.
-        """
-        if self.chat:
-            with contextlib.suppress(ModelError):
-                return engine.encode_turn(text, self.template_kwargs)
-        return engine.encode(f"\n\n{text}\n\n")
+    def dialogue(self, problem: Problem, tokenizer: Tokenizer) -> Dialogue:
+        """The dialogue that this prompt opens about a problem."""
+        return Dialogue(problem, self.encode(problem, tokenizer), self, tokenizer)
 
     def _messages(self, text: str) -> list[Mapping[str, str]]:
         user = {"role": "user", "content": text}
@@ -72,16 +67,27 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """What may be said to the model about one problem, besides the problem itself."""
+    """What is said to the model about one problem: its prompt, and what may follow that."""
 
-    prompt: Prompt
     problem: Problem
-    engine: Engine
+    prompt_ids: tuple[int, ...] = field(repr=False)
+    """Token ids of the prompt, up to where the model goes on."""
+    prompt: Prompt
+    tokenizer: Tokenizer
 
-    def opening(self, instruction: str) -> tuple[int, ...]:
-        """Token ids of the problem's prompt with an instruction behind the problem."""
-        return self.prompt.encode(self.problem, self.engine, instruction)
+    def opening(self, instruction: str = "") -> tuple[int, ...]:
+        """Token ids of the prompt, with an instruction after the problem if there is one."""
+        if not instruction:
+            return self.prompt_ids
+        return self.prompt.encode(self.problem, self.tokenizer, instruction)
 
     def reply(self, text: str) -> tuple[int, ...]:
-        """Token ids that end the model's turn, hold the user's next one and hand over again."""
-        return self.prompt.encode_reply(text, self.engine)
+        """Token ids that end the model's turn, hold the user's next one and hand over again.
+
+        Without a chat template, or if the template changes earlier turns in a way that leaves
+        no such ids, the turn is a paragraph of plain text.
+        """
+        if self.prompt.chat:
+            with contextlib.suppress(ModelError):
+                return self.tokenizer.encode_turn(text, self.prompt.template_kwargs)
+        return self.tokenizer.encode(f"\n\n{text}\n\n")

@@ -235,7 +235,7 @@ def test_what_was_encoded_after_the_last_draw_is_there_in_a_replay(tmp_path: Pat
             engine = CachedEngine(ScriptedEngine(lambda *_: "a"), store, replay=replay)
             await engine.start()
             await engine.generate(Request((1,), ONE, 0))
-            ids = engine.encode("afterwards")
+            ids = engine.tokenizer.encode("afterwards")
             await engine.close()
             return ids
 

@@ -11,11 +11,11 @@ import pytest
 from transformers_runs import run
 
 from tts_bench.cost.ledger import Budget, Ledger, Meter
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.reopen import reopen
-from tts_bench.engine.tokenizer import StopStrings, names_special
-from tts_bench.engine.tokenizer import reopen as reopen_tokens
+from tts_bench.engine.stop_strings import StopStrings
 from tts_bench.engine.transformers import TransformersEngine
-from tts_bench.prompt import Dialogue, Prompt
+from tts_bench.prompt import Prompt
 from tts_bench.store.generations import GenerationStore
 from tts_bench.strategy.session import Session
 from tts_bench.suite.registry import STRATEGIES, Registry
@@ -87,7 +87,7 @@ def test_a_real_tokenizer_loses_no_text_wherever_the_marker_stands(tokenizer: An
                 n for n in range(1, len(ids) + 1) if text[:end] == tokenizer.decode(ids[:n])[:end]
             )
             written, marker = ids[:count], text[begin:end]
-            left = reopen_tokens(tokenizer, (), written, (marker,), True)
+            left = HuggingFaceTokenizer(tokenizer).reopen((), written, (marker,), True)
             before, _, after = tokenizer.decode(written).rpartition(marker)
             now = (*written[: left.tokens], *left.rest_ids)
             assert tokenizer.decode(now) == before + after
@@ -97,10 +97,11 @@ def test_a_real_tokenizer_loses_no_text_wherever_the_marker_stands(tokenizer: An
 def test_a_special_token_is_found_where_a_stop_string_names_it(tokenizer: Any) -> None:
     ids = [*tokenizer("3 plus")["input_ids"], 1, *tokenizer("4")["input_ids"]]
     marker = "<|start|>4"
-    assert names_special(tokenizer, (marker,))
-    assert not names_special(tokenizer, ("start", "\n\n"))
-    assert StopStrings(tokenizer, (marker,), special=True).found(ids) == marker
-    left = reopen_tokens(tokenizer, (), tuple(ids), (marker,), True)
+    port = HuggingFaceTokenizer(tokenizer)
+    assert port.names_special((marker,))
+    assert not port.names_special(("start", "\n\n"))
+    assert StopStrings(port, (marker,), special=True).found(ids) == marker
+    left = port.reopen((), tuple(ids), (marker,), True)
     assert ids[: left.tokens] == tokenizer("3 plus")["input_ids"]
     assert (left.characters, left.rest) == (len("3 plus"), "")
 
@@ -110,15 +111,13 @@ Body = Callable[[Session], Awaitable[Any]]
 
 def session_on(engine: Any, **sampling: Any) -> Session:
     return Session(
-        PROBLEM,
-        Prompt().encode(PROBLEM, engine),
+        Prompt().dialogue(PROBLEM, engine.tokenizer),
         engine=engine,
         verifier=ConfidenceVerifier(),
         ledger=Ledger(Meter(None), Meter(None, has_model=False), Budget()),
         sampling=Sampling(**{"max_tokens": 60, **sampling}),
         seed=4,
         canonicalize=_same,
-        dialogue=Dialogue(Prompt(), PROBLEM, engine),
     )
 
 

@@ -205,10 +205,10 @@ def test_what_the_engine_says_of_itself(tiny_model_dir: Path) -> None:
         assert asdict(running) == asdict(engine(tiny_model_dir))
         assert hash(running) == hash(engine(tiny_model_dir))
         text = "3 plus 4"
-        assert running.encode_chat([{"role": "user", "content": text}], {}) == prompt(
+        assert running.tokenizer.encode_chat([{"role": "user", "content": text}], {}) == prompt(
             tiny_model_dir, text
         )
-        assert len(running.encode(text)) < len(prompt(tiny_model_dir, text))
+        assert len(running.tokenizer.encode(text)) < len(prompt(tiny_model_dir, text))
         with pytest.raises(EngineError, match="already"):
             await running.start()
         await running.close()

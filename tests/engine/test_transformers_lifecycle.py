@@ -184,7 +184,7 @@ def test_a_tokenizer_without_a_chat_template_is_an_error_with_a_way_out(
 
     async def body(running: TransformersEngine) -> None:
         with pytest.raises(ModelError, match=r"prompt\.chat: false"):
-            running.encode_chat([{"role": "user", "content": "x"}], {})
+            running.tokenizer.encode_chat([{"role": "user", "content": "x"}], {})
 
     run(folder, body)
 

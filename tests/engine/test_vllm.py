@@ -54,7 +54,7 @@ def engine(started: tuple[VLLMEngine, EngineInfo]) -> VLLMEngine:
 
 @pytest.fixture
 def prompt(engine: VLLMEngine) -> tuple[int, ...]:
-    return engine.encode_chat([{"role": "user", "content": "What is 2 plus 3?"}], {})
+    return engine.tokenizer.encode_chat([{"role": "user", "content": "What is 2 plus 3?"}], {})
 
 
 def draw(engine: VLLMEngine, requests: Sequence[Request]) -> list[Completion]:
@@ -102,7 +102,7 @@ def test_greedy_ignores_the_seed(engine: VLLMEngine, prompt: tuple[int, ...]) ->
 
 
 def test_a_repeated_long_prompt_is_read_from_the_prefix_cache(engine: VLLMEngine) -> None:
-    long = engine.encode("one plus two equals three, " * 8)
+    long = engine.tokenizer.encode("one plus two equals three, " * 8)
     first = draw(engine, [Request(long, GREEDY, 0)])[0]
     second = draw(engine, [Request((*long, 40), GREEDY, 0)])[0]
     assert first.cached_prompt_tokens == 0
@@ -124,7 +124,7 @@ def test_a_stop_string_ends_generation_and_stays_in_the_text(
 def test_the_models_own_end_is_a_stop_without_a_stop_string(
     engine: VLLMEngine, prompt: tuple[int, ...]
 ) -> None:
-    (end,) = engine.encode("<|end|>")
+    (end,) = engine.tokenizer.encode("<|end|>")
     long = Sampling(max_tokens=400)
     completions = draw(engine, [Request(prompt, long, seed) for seed in range(32)])
     ended = [one for one in completions if one.token_ids[-1] == end]
@@ -136,7 +136,7 @@ def test_the_models_own_end_is_a_stop_without_a_stop_string(
 
 
 def test_max_tokens_beyond_the_context_is_cut_at_the_context(engine: VLLMEngine) -> None:
-    prompt = engine.encode("seven " * 80)
+    prompt = engine.tokenizer.encode("seven " * 80)
     requests = [Request(prompt, Sampling(max_tokens=9999), seed) for seed in range(8)]
     cut = [one for one in draw(engine, requests) if one.finish_reason == "length"]
     assert cut
@@ -214,8 +214,8 @@ def test_encode_adds_no_special_tokens_and_chat_ends_at_the_assistants_turn(
     engine: VLLMEngine, prompt: tuple[int, ...]
 ) -> None:
     text = "<|start|>user\nWhat is 2 plus 3?<|end|>\n<|start|>assistant\n"
-    assert engine.encode(text) == prompt
-    assert engine.encode("") == ()
+    assert engine.tokenizer.encode(text) == prompt
+    assert engine.tokenizer.encode("") == ()
 
 
 def test_load_mistakes_are_one_line_each(tiny_model_dir: Path, tmp_path: Path) -> None:
@@ -277,11 +277,9 @@ def test_when_the_engine_dies_requests_in_flight_and_later_ones_fail_with_the_ca
     async def scenario() -> tuple[list[BaseException], BaseException]:
         worker = stub_worker(stub)
         await worker.start()
-        requests = [worker.generate(Request((1,), SAMPLED, seed)) for seed in range(3)]
+        requests = [worker.ask(Request((1,), SAMPLED, seed)) for seed in range(3)]
         first = await asyncio.gather(*requests, return_exceptions=True)
-        later = await asyncio.gather(
-            worker.generate(Request((1,), SAMPLED, 9)), return_exceptions=True
-        )
+        later = await asyncio.gather(worker.ask(Request((1,), SAMPLED, 9)), return_exceptions=True)
         await worker.close()
         return first, later[0]  # type: ignore[return-value]
 
@@ -297,7 +295,7 @@ def test_a_killed_core_process_fails_the_requests_in_flight() -> None:
     async def scenario() -> BaseException:
         worker = stub_worker(stub)
         await worker.start()
-        waiting = asyncio.create_task(worker.generate(Request((1,), SAMPLED, 0)))
+        waiting = asyncio.create_task(worker.ask(Request((1,), SAMPLED, 0)))
         await asyncio.sleep(0)
         os.close(written)  # what the system does to a process's sentinel when it ends
         (error,) = await asyncio.gather(waiting, return_exceptions=True)
@@ -326,7 +324,7 @@ def test_close_fails_requests_in_flight_and_frees_the_engine() -> None:
     async def scenario() -> list[Any]:
         worker = stub_worker(stub)
         await worker.start()
-        waiting = asyncio.create_task(worker.generate(Request((1,), SAMPLED, 0)))
+        waiting = asyncio.create_task(worker.ask(Request((1,), SAMPLED, 0)))
         await asyncio.sleep(0)
         await worker.close()
         return await asyncio.gather(waiting, return_exceptions=True)
@@ -342,9 +340,7 @@ def test_only_the_cancelled_request_is_aborted_in_the_engine() -> None:
     async def scenario() -> None:
         worker = stub_worker(stub)
         await worker.start()
-        tasks = [
-            asyncio.create_task(worker.generate(Request((1,), SAMPLED, seed))) for seed in range(3)
-        ]
+        tasks = [asyncio.create_task(worker.ask(Request((1,), SAMPLED, seed))) for seed in range(3)]
         for _ in tasks:
             await asyncio.to_thread(stub.added.get, True, 60)
         tasks[1].cancel()

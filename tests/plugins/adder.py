@@ -14,7 +14,7 @@ import re
 import signal
 from dataclasses import dataclass
 
-from tts_bench import Completion, Engine, EngineInfo, Request, ScriptedEngine
+from tts_bench import Completion, Engine, EngineInfo, Request, ScriptedEngine, Tokenizer
 from tts_bench.cost.flops import ModelShape
 
 SHAPE = ModelShape(layers=1, hidden=4, heads=1, kv_heads=1, head_dim=4, intermediate=8, vocab=300)
@@ -70,6 +70,10 @@ class Adder(Engine):
     async def start(self) -> EngineInfo:
         return await self._inner.start()
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._inner.tokenizer
+
     async def close(self) -> None:
         pass
 
@@ -86,12 +90,6 @@ class Adder(Engine):
         if divisor and request.seed % divisor == 0:
             raise RuntimeError("scripted failure")
         return await self._inner.generate(request)
-
-    def encode(self, text, add_special_tokens=False):
-        return self._inner.encode(text, add_special_tokens)
-
-    def encode_chat(self, messages, template_kwargs):
-        return self._inner.encode_chat(messages, template_kwargs)
 
 
 class JudgeOfSums(Adder):

@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from tts_bench import Completion, Engine, EngineInfo, Request, ScriptedEngine
+from tts_bench import Completion, Engine, EngineInfo, Request, ScriptedEngine, Tokenizer
 
 STARTED = "ASKED_MAY_NOT_START"
 
@@ -44,18 +44,13 @@ class Asked(Engine):
     def info(self) -> EngineInfo:
         return self._inner.info
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._inner.tokenizer
+
     async def close(self) -> None:
         pass
 
     async def generate(self, request: Request) -> Completion:
         assert STARTED not in os.environ
         return await self._inner.generate(request)
-
-    def encode(self, text, add_special_tokens=False):
-        return self._inner.encode(text, add_special_tokens)
-
-    def encode_chat(self, messages, template_kwargs):
-        return self._inner.encode_chat(messages, template_kwargs)
-
-    def reopen(self, *arguments):
-        return self._inner.reopen(*arguments)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tts_bench import (
     Candidate,
@@ -18,6 +17,7 @@ from tts_bench import (
     Score,
     Scoring,
     ScriptedEngine,
+    Tokenizer,
     Verifier,
 )
 from tts_bench.cost.ledger import Call
@@ -51,19 +51,15 @@ class Policy(Engine):
         note("policy starts")
         return await self._inner.start()
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._inner.tokenizer
+
     async def close(self) -> None:
         note("policy closes")
 
     async def generate(self, request: Request) -> Completion:
         return await self._inner.generate(request)
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        return self._inner.encode(text)
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
-        return self._inner.encode_chat(messages, template_kwargs)
 
 
 @dataclass(frozen=True)

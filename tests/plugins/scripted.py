@@ -9,7 +9,7 @@ import re
 import signal
 from dataclasses import dataclass, replace
 
-from tts_bench import Completion, Engine, EngineInfo, Request, ScriptedEngine
+from tts_bench import Completion, Engine, EngineInfo, Request, ScriptedEngine, Tokenizer
 
 
 def solve(prompt: str, request: Request) -> str:
@@ -54,6 +54,10 @@ class Arithmetic(Engine):
         info = await self._inner.start()
         return replace(info, revision=os.environ.get("SCRIPTED_REVISION", ""))
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._inner.tokenizer
+
     async def close(self) -> None:
         pass
 
@@ -68,18 +72,6 @@ class Arithmetic(Engine):
         if divisor and request.seed % divisor == 0:
             raise RuntimeError("scripted failure")
         return await self._inner.generate(request)
-
-    def encode(self, text, add_special_tokens=False):
-        return self._inner.encode(text, add_special_tokens)
-
-    def encode_chat(self, messages, template_kwargs):
-        return self._inner.encode_chat(messages, template_kwargs)
-
-    def decode(self, token_ids):
-        return self._inner.decode(token_ids)
-
-    def reopen(self, prompt_ids, token_ids, markers, whole):
-        return self._inner.reopen(prompt_ids, token_ids, markers, whole)
 
 
 def reason(prompt: str, request: Request) -> str:

@@ -234,7 +234,8 @@ def test_replay_answers_without_the_engine_and_a_miss_is_an_error(tmp_path: Path
     counted, path = Counted(), tmp_path / "g.sqlite"
 
     async def work(engine):
-        ids = engine.encode("Wait"), engine.encode_chat([{"role": "user", "content": "q"}], {})
+        chat = [{"role": "user", "content": "q"}]
+        ids = engine.tokenizer.encode("Wait"), engine.tokenizer.encode_chat(chat, {})
         return ids, await engine.generate(request(1))
 
     recorded = cached(counted, path, work)
@@ -245,7 +246,7 @@ def test_replay_answers_without_the_engine_and_a_miss_is_an_error(tmp_path: Path
         await engine.generate(request(2))
 
     async def other_text(engine):
-        engine.encode("never encoded")
+        engine.tokenizer.encode("never encoded")
 
     for miss in (other_request, other_text):
         with pytest.raises(ReplayMiss, match="never"):

@@ -206,8 +206,7 @@ def graded(name: str, script) -> str:
     item = Item(problem, "1")
 
     async def make() -> str:
-        ids = tuple(map(ord, problem.text))
-        made, _ = await asyncio.wait_for(context.attempt(cell, item, ids, 0), SECONDS)
+        made, _ = await asyncio.wait_for(context.attempt(cell, item, 0), SECONDS)
         if made.status == "error":
             assert made.error == "EngineError: scripted failure"
             assert not made.correct

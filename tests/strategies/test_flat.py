@@ -8,7 +8,8 @@ import pytest
 
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Completion
-from tts_bench.engine.scripted import ScriptedEngine
+from tts_bench.engine.scripted import CharacterTokenizer, ScriptedEngine
+from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.strategy.session import Session
 from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.types import Problem, Sampling
@@ -30,8 +31,7 @@ def chosen(name: str, pool=POOL, **params) -> str | None:
         return list(answers)
 
     session = Session(
-        Problem("p", "?"),
-        (1, 2),
+        Dialogue(Problem("p", "?"), (1, 2), Prompt(chat=False), CharacterTokenizer()),
         engine=ScriptedEngine(lambda *_: completion(*next(draws))),
         verifier=ConfidenceVerifier(),
         ledger=Ledger(Meter(None), Meter(None, has_model=False), Budget()),

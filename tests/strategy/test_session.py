@@ -7,9 +7,10 @@ import pytest
 
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Completion
-from tts_bench.engine.scripted import ScriptedEngine
-from tts_bench.engine.tokenizer import added_text, decode
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.scripted import CharacterTokenizer, ScriptedEngine
 from tts_bench.errors import BudgetExhausted
+from tts_bench.prompt import Prompt
 from tts_bench.strategy.session import Session, draw_seed
 from tts_bench.types import Problem, Sampling
 from tts_bench.verifier.confidence import ConfidenceVerifier
@@ -29,10 +30,10 @@ def make(script, *, engine=None, budget=None, seed=0, problem=PROBLEM, max_token
         requests.append(request)
         return script(prompt, request)
 
+    engine = engine or ScriptedEngine(recorded)
     session = Session(
-        problem,
-        PROMPT,
-        engine=engine or ScriptedEngine(recorded),
+        Prompt(chat=False).dialogue(problem, engine.tokenizer),
+        engine=engine,
         verifier=ConfidenceVerifier(),
         ledger=Ledger(Meter(None), Meter(None, has_model=False), Budget(budget)),
         sampling=Sampling(max_tokens, **sampling),
@@ -42,21 +43,30 @@ def make(script, *, engine=None, budget=None, seed=0, problem=PROBLEM, max_token
     return session, requests
 
 
+class SpeltTokenizer(CharacterTokenizer):
+    """Prompts are characters, and what is written is in a real tokenizer's spelling."""
+
+    def __init__(self, tokenizer):
+        self.real = HuggingFaceTokenizer(tokenizer)
+
+    def decode(self, token_ids, special_tokens=False):
+        return self.real.decode(token_ids, special_tokens)
+
+
 class Spelt(ScriptedEngine):
     """Writes the next ids of one text in a real tokenizer's spelling, as a real engine does."""
 
+    tokenizer = None
+
     def __init__(self, tokenizer, ids):
         super().__init__(by_seed)
-        self.tokenizer, self.ids = tokenizer, ids
+        self.__dict__ |= {"tokenizer": SpeltTokenizer(tokenizer), "ids": ids}
 
     async def generate(self, request):
         begin = len(request.prompt_ids) - len(PROMPT)
         ids = self.ids[begin : begin + request.sampling.max_tokens]
-        text = added_text(self.tokenizer, request.prompt_ids, ids)
+        text = self.tokenizer.added_text(request.prompt_ids, ids)
         return Completion(ids, text, logprob=-1.0, finish_reason="length")
-
-    def decode(self, token_ids):
-        return decode(self.tokenizer, token_ids)
 
 
 def test_a_character_cut_between_two_draws_is_whole_behind_the_second(tiny_model_dir):

@@ -7,8 +7,9 @@ from counted_verifier import CountedVerifier
 
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
-from tts_bench.engine.scripted import ScriptedEngine
+from tts_bench.engine.scripted import CharacterTokenizer, ScriptedEngine
 from tts_bench.errors import VerifierError
+from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.strategy.session import Session
 from tts_bench.types import Problem, Sampling
 
@@ -21,8 +22,7 @@ def make(verifier: CountedVerifier, budget: int | None = None) -> tuple[Session,
 
     ledger = Ledger(Meter(SHAPE), Meter(SHAPE), Budget(budget))
     session = Session(
-        Problem("p", "q"),
-        (1, 2),
+        Dialogue(Problem("p", "q"), (1, 2), Prompt(chat=False), CharacterTokenizer()),
         engine=ScriptedEngine(lambda prompt, request: "abcde"),
         verifier=verifier,
         ledger=ledger,

@@ -9,7 +9,7 @@ from typing import Any
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Request
 from tts_bench.engine.scripted import Script, ScriptedEngine
-from tts_bench.prompt import Dialogue, Prompt
+from tts_bench.prompt import Prompt
 from tts_bench.strategy.session import Session
 from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.types import Problem, Sampling, Solution
@@ -48,17 +48,14 @@ class Attempt:
         self.ledger = Ledger(Meter(None), Meter(None, has_model=False), Budget(allowance))
         self.strategy = (registry or Registry()).load(STRATEGIES, strategy)(**params)
         playing = engine(self._recorded(script))
-        prompt = Prompt(chat=chat)
         self.session = Session(
-            problem,
-            prompt.encode(problem, playing),
+            Prompt(chat=chat).dialogue(problem, playing.tokenizer),
             engine=playing,
             verifier=verifier or ConfidenceVerifier(),
             ledger=self.ledger,
             sampling=Sampling(max_tokens, stop=tuple(stop)),
             seed=seed,
             canonicalize=self._canonicalize,
-            dialogue=Dialogue(prompt, problem, playing),
         )
 
     def _recorded(self, script: Script) -> Script:

@@ -13,6 +13,7 @@ from typing import Any
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.scripted import Script, ScriptedEngine
+from tts_bench.prompt import Prompt
 from tts_bench.strategy.session import Session
 from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.types import Candidate, Problem, Sampling, Score, Solution
@@ -60,10 +61,10 @@ class World:
         self.scored: list[str] = []
         self._counts: Counter[str] = Counter()
         self.ledger = Ledger(Meter(None), Meter(None, has_model=False), Budget(budget))
+        engine = _Batches(self)
         self.session = Session(
-            PROBLEM,
-            tuple(map(ord, PROBLEM.text)),
-            engine=_Batches(self),
+            Prompt(chat=False).dialogue(PROBLEM, engine.tokenizer),
+            engine=engine,
             verifier=ConfidenceVerifier(),
             ledger=self.ledger,
             sampling=Sampling(**{"max_tokens": 1000, **sampling}),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts_bench.engine.tokenizer import encode_chat
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.tiny.tokenizer import build_tokenizer, write_tokenizer
 
 BUILT = build_tokenizer()
@@ -41,7 +41,9 @@ def test_decoding_keeps_the_marks_of_thinking_and_drops_the_special_tokens():
 
 
 def test_chat_template_keeps_the_text_as_it_is():
-    ids = encode_chat(BUILT, [{"role": "user", "content": "  Compute 1 + 2.\n"}], {})
+    ids = HuggingFaceTokenizer(BUILT).encode_chat(
+        [{"role": "user", "content": "  Compute 1 + 2.\n"}], {}
+    )
     assert BUILT.decode(ids) == "<|user|>  Compute 1 + 2.\n<|end|><|assistant|>"
 
 

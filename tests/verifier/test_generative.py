@@ -12,7 +12,7 @@ from counted_verifier import candidate, policy
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Meter
 from tts_bench.engine.base import Completion, Engine
-from tts_bench.engine.scripted import ScriptedEngine
+from tts_bench.engine.scripted import CharacterTokenizer, ScriptedEngine
 from tts_bench.errors import EngineError, ModelError, VerifierError
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Scoring
@@ -122,11 +122,14 @@ def test_rounds_go_on_with_one_chain_and_the_end_of_a_turn_is_taken_back():
         ids = (*map(ord, text), end)
         return Completion(ids, text, -1.0, "stop")
 
-    class Ending(ScriptedEngine):
+    class EndingTokenizer(CharacterTokenizer):
         def reopen(self, prompt_ids, token_ids, markers, whole):
             assert not markers
             left = super().reopen(prompt_ids, token_ids, markers, whole)
             return replace(left, tokens=left.tokens - 1)
+
+    class Ending(ScriptedEngine):
+        tokenizer = EndingTokenizer()
 
     noted, notes = noting(answer)
     engine = Ending(noted.script)

@@ -86,7 +86,7 @@ def test_policy_and_verifier_share_a_process_and_close_in_either_order(
         policy = VLLMEngine(model=str(tiny_model_dir), kv_cache_gb=0.125)
         verifier = on_vllm(folder)
         await policy.start()
-        prompt = policy.encode("one plus two equals")
+        prompt = policy.tokenizer.encode("one plus two equals")
         requests = [Request(prompt, SAMPLING, seed) for seed in range(32)]
         drawn = await policy.generate_all(requests)
         await verifier.start(policy)
@@ -118,7 +118,7 @@ def test_an_engine_starts_again_after_both_were_closed(tiny_model_dir: Path):
     async def main() -> int:
         policy = VLLMEngine(model=str(tiny_model_dir), kv_cache_gb=0.125)
         await policy.start()
-        done = await policy.generate(Request(policy.encode("one"), SAMPLING, 0))
+        done = await policy.generate(Request(policy.tokenizer.encode("one"), SAMPLING, 0))
         await policy.close()
         return len(done.token_ids)
 

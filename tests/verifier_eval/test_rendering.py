@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tts_bench.dataset.step_labels import LabelledSolution
-from tts_bench.engine.scripted import ScriptedEngine
+from tts_bench.engine.scripted import CharacterTokenizer
 from tts_bench.errors import UsageError
 from tts_bench.steps import split_steps
 from tts_bench.verifier_eval.rendering import write
@@ -62,9 +62,8 @@ def test_a_solution_that_cannot_be_written_is_left_out_with_its_reason():
         write([solution("ab", "c")], "ab")
 
 
-def test_token_ids_are_the_engines_where_there_is_one():
-    engine = ScriptedEngine(lambda prompt, request: "")
-    [one] = write([solution("a", "b")], "\n\n", engine).written
+def test_token_ids_are_the_tokenizers_if_there_is_one():
+    [one] = write([solution("a", "b")], "\n\n", CharacterTokenizer()).written
     assert one.candidate.token_ids == tuple(map(ord, "a\n\nb"))
     assert one.candidate.finished
     [bare] = write([solution("a", "b")], "\n\n").written

@@ -9,13 +9,13 @@ from __future__ import annotations
 import abc
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
 from tts_bench.cost.flops import ModelShape
-from tts_bench.engine.reopen import Reopened
-from tts_bench.errors import EngineError, ModelError, TtsBenchError
+from tts_bench.engine.tokenizer import Tokenizer
+from tts_bench.errors import EngineError, TtsBenchError
 from tts_bench.types import FinishReason, Sampling
 
 
@@ -28,6 +28,20 @@ class Request:
     seed: int
     logprob_ids: tuple[int, ...] = ()
     """Tokens whose log-probability at the first generated position is wanted (at most 128)."""
+
+    def check(self, max_model_len: int, vocabulary: int) -> None:
+        """Raise EngineError if a model with that context and vocabulary cannot serve it."""
+        prompt = self.prompt_ids
+        if not prompt:
+            raise EngineError("the prompt is empty")
+        if len(prompt) >= max_model_len:
+            raise EngineError(
+                f"the prompt has {len(prompt)} tokens, and the engine holds {max_model_len}"
+                " for prompt and completion"
+            )
+        for what, ids in (("the prompt has", prompt), ("logprob_ids has", self.logprob_ids)):
+            if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
+                raise EngineError(f"{what} ids outside of the vocabulary of {vocabulary}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +99,6 @@ class EngineInfo:
         return "|".join(parts)
 
 
-_SAID = "§"
-"""Stands for an assistant's turn where only what the template writes behind one is wanted."""
-
-
 class Engine(abc.ABC):
     """A policy model behind one door. Subclasses are frozen dataclasses of their settings.
 
@@ -104,6 +114,14 @@ class Engine(abc.ABC):
         fields: dict[str, Any] = asdict(self) if is_dataclass(self) else {}
         kept = {name: value for name, value in fields.items() if name not in self.speed_only}
         return f"{type(self).__name__} {json.dumps(kept, sort_keys=True, default=str)}"
+
+    @property
+    @abc.abstractmethod
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer, for callers in the event loop's thread.
+
+        Raises EngineError if the engine is not started.
+        """
 
     @property
     def info(self) -> EngineInfo:
@@ -122,7 +140,7 @@ class Engine(abc.ABC):
     async def generate(self, request: Request) -> Completion:
         """Draw one completion; cancelling the call frees the request.
 
-        Raises EngineError where the request cannot be served (a prompt that is too long).
+        Raises EngineError if the request cannot be served (see `Request.check`).
         """
 
     async def generate_all(self, requests: Sequence[Request]) -> list[Completion]:
@@ -133,56 +151,6 @@ class Engine(abc.ABC):
         except* TtsBenchError as failures:
             raise first_error(failures) from None
         return [task.result() for task in tasks]
-
-    @abc.abstractmethod
-    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        """Token ids of plain text; `add_special_tokens` as the tokenizer does at a beginning."""
-
-    @abc.abstractmethod
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
-        """Token ids of a chat up to the place where the assistant's turn begins.
-
-        Raises ModelError where the tokenizer has no chat template.
-        """
-
-    def encode_turn(self, text: str, template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
-        """Token ids that end the assistant's turn, say `text` as the user, and hand over again.
-
-        What the template writes behind an assistant's turn, and so what goes on from a
-        candidate's exact tokens: the turns before are never rendered again. Raises ModelError
-        where there is no template, or where it does not show such a turn as it stands.
-        """
-        roles = ("user", "assistant", "user")
-        chat = [
-            {"role": role, "content": content}
-            for role, content in zip(roles, ("?", _SAID, text), strict=True)
-        ]
-        ids, said = self.encode_chat(chat, template_kwargs), self.encode(_SAID)
-        places = range(len(ids) - len(said) + 1)
-        found = [at for at in places if ids[at : at + len(said)] == said]
-        if not found:
-            raise ModelError("the chat template does not show an assistant's turn as it stands")
-        return ids[found[0] + len(said) :]
-
-    def decode(self, token_ids: tuple[int, ...]) -> str:
-        """The text of token ids, special tokens left out."""
-        raise EngineError(f"{type(self).__name__} does not turn ids into text (decode)")
-
-    def reopen(
-        self,
-        prompt_ids: tuple[int, ...],
-        token_ids: tuple[int, ...],
-        markers: tuple[str, ...],
-        whole: bool,
-    ) -> Reopened:
-        """Take back what ended a completion (see `engine.reopen`), to go on from there.
-
-        That is the last of the `markers`, which stop strings are; where not `whole`, what was
-        written of one before it was cut off; and without markers the end-of-turn token.
-        """
-        raise EngineError(f"{type(self).__name__} cannot go on behind a stop (reopen)")
 
 
 def brief(recipe: str) -> str:

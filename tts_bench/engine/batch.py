@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.decode import Decoder
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.sampler import Noise, SamplingMetadata, draw, noise
-from tts_bench.engine.tokenizer import StopStrings, added_text, names_special
+from tts_bench.engine.stop_strings import StopStrings
 from tts_bench.errors import EngineError
 from tts_bench.types import FinishReason
 
@@ -49,7 +49,11 @@ class Batch:
     """Rows of a decoder, each with its own settings, seed and end."""
 
     def __init__(
-        self, decoder: Decoder, tokenizer: Any, end_ids: frozenset[int], max_model_len: int
+        self,
+        decoder: Decoder,
+        tokenizer: HuggingFaceTokenizer,
+        end_ids: frozenset[int],
+        max_model_len: int,
     ) -> None:
         self.decoder, self.tokenizer, self.end_ids = decoder, tokenizer, end_ids
         self.max_model_len = max_model_len
@@ -115,7 +119,7 @@ class Batch:
     def _row(self, job: PendingRequest, cached: int) -> DecodingRow:
         request = job.request
         strings = request.sampling.stop
-        special = bool(strings) and names_special(self.tokenizer, strings)
+        special = bool(strings) and self.tokenizer.names_special(strings)
         stops = StopStrings(self.tokenizer, strings, special)
         return DecodingRow(job, noise(request.seed, self.draw_device), stops, cached)
 
@@ -159,7 +163,7 @@ class Batch:
     def _completion(self, row: DecodingRow, reason: FinishReason, stop: str | None) -> Completion:
         return Completion(
             token_ids=tuple(row.token_ids),
-            text=added_text(self.tokenizer, row.job.request.prompt_ids, row.token_ids),
+            text=self.tokenizer.added_text(row.job.request.prompt_ids, row.token_ids),
             logprob=row.logprob,
             finish_reason=reason,
             stop=stop,

@@ -6,15 +6,14 @@ import asyncio
 import hashlib
 import json
 import math
-from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import lru_cache
 from typing import Any, Protocol
 
 from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, brief
-from tts_bench.engine.reopen import Reopened
+from tts_bench.engine.remembered_tokenizer import RememberedTokenizer, ids_bytes
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError, ReplayMiss
 
 _INFO = "engine|"
@@ -48,8 +47,7 @@ class CachedEngine(Engine):
         self._info: EngineInfo | None = None
         self._in_flight: dict[str, asyncio.Task[Completion]] = {}
         self._made: set[str] = set()
-        self._texts: dict[str, Any] = {}
-        self._unsaved: dict[str, Any] = {}
+        self._tokenizer: RememberedTokenizer | None = None
         self.hits = 0
         """Requests answered without asking the engine."""
         self.generated_tokens = 0
@@ -68,7 +66,10 @@ class CachedEngine(Engine):
             await self._store.put_facts(_INFO, {self._engine.settings_key(): asdict(info)})
         self._info = info
         self._identity = f"{info.identity}|{self._salt}" if self._salt else info.identity
-        self._texts = await self._store.get_facts(self._encodings)
+        known = await self._store.get_facts(self._encodings)
+        self._tokenizer = RememberedTokenizer(
+            None if self._replay else self._engine.tokenizer, known
+        )
         return info
 
     @property
@@ -77,6 +78,13 @@ class CachedEngine(Engine):
         if self._info is None:
             raise EngineError("the engine is not started")
         return self._info
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The inner engine's, remembered for a replay. Raises EngineError before the start."""
+        if self._tokenizer is None:
+            raise EngineError("the engine is not started")
+        return self._tokenizer
 
     async def close(self) -> None:
         """Drop what is in flight and close the inner engine."""
@@ -87,45 +95,6 @@ class CachedEngine(Engine):
         if not self._replay:
             await self._engine.close()
             await self._save_texts()
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        """Token ids by the inner engine, remembered for a replay."""
-        key = json.dumps(["text", text, add_special_tokens])
-        return tuple(self._remember(key, lambda: self._engine.encode(text, add_special_tokens)))
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
-        """Token ids by the inner engine, remembered for a replay."""
-        chat = [dict(message) for message in messages]
-        key = json.dumps(["chat", chat, dict(template_kwargs)], sort_keys=True)
-        ids = self._remember(key, lambda: self._engine.encode_chat(messages, template_kwargs))
-        return tuple(ids)
-
-    def decode(self, token_ids: tuple[int, ...]) -> str:
-        """Text by the inner engine, remembered for a replay."""
-        key = json.dumps(["decode", token_ids])
-        text: str = self._remember(key, lambda: self._engine.decode(token_ids))
-        return text
-
-    def reopen(
-        self,
-        prompt_ids: tuple[int, ...],
-        token_ids: tuple[int, ...],
-        markers: tuple[str, ...],
-        whole: bool,
-    ) -> Reopened:
-        """By the inner engine, remembered for a replay."""
-        digest = hashlib.blake2b(_ids_bytes(prompt_ids), digest_size=16)
-        digest.update(_ids_bytes(token_ids))
-        key = json.dumps(["reopen", len(prompt_ids), digest.hexdigest(), markers, whole])
-
-        def ask() -> list[Any]:
-            left = self._engine.reopen(prompt_ids, token_ids, markers, whole)
-            return [left.tokens, left.characters, left.rest_ids, left.rest]
-
-        tokens, characters, rest_ids, rest = self._remember(key, ask)
-        return Reopened(tokens, characters, tuple(rest_ids), rest)
 
     async def generate(self, request: Request) -> Completion:
         """One completion, from the store if it is there."""
@@ -147,9 +116,8 @@ class CachedEngine(Engine):
         return [found[key] if key in found else tasks[key].result() for key in keys]
 
     async def _save_texts(self) -> None:
-        if self._unsaved:
-            unsaved, self._unsaved = self._unsaved, {}
-            await self._store.put_facts(self._encodings, unsaved)
+        if self._tokenizer is not None and (new := self._tokenizer.take_new()):
+            await self._store.put_facts(self._encodings, new)
 
     async def _look_up(self, keys: Sequence[str]) -> dict[str, Completion]:
         wanted = list(dict.fromkeys(keys))
@@ -194,18 +162,10 @@ class CachedEngine(Engine):
     def _encodings(self) -> str:
         return f"encoding|{self._identity}|"
 
-    def _remember(self, key: str, ask: Callable[[], Any]) -> Any:
-        """What the engine's tokenizer says, as JSON can hold it."""
-        if key not in self._texts:
-            if self._replay:
-                raise ReplayMiss(f"the tokens of {key:.60} were never recorded")
-            self._texts[key] = self._unsaved[key] = ask()
-        return self._texts[key]
-
 
 def request_key(identity: str, request: Request) -> str:
     """Key of a completion: a hash of the engine's identity and the whole request."""
-    digest = hashlib.blake2b(_ids_bytes(request.prompt_ids), digest_size=16)
+    digest = hashlib.blake2b(ids_bytes(request.prompt_ids), digest_size=16)
     sampling = request.sampling
     rest = [
         identity,
@@ -220,8 +180,3 @@ def request_key(identity: str, request: Request) -> str:
         rest.append(request.logprob_ids)
     digest.update(json.dumps(rest).encode())
     return digest.hexdigest()
-
-
-@lru_cache(maxsize=1024)
-def _ids_bytes(ids: tuple[int, ...]) -> bytes:
-    return array("q", ids).tobytes()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
-from tts_bench.engine.reopen import Reopened, reopen
+from tts_bench.engine.reopen import Reopened
+from tts_bench.engine.tokenizer import Tokenizer
+from tts_bench.errors import EngineError
 
 Script = Callable[[str, Request], "str | Completion"]
 """(text of the prompt, request) -> what the model writes, or a whole Completion."""
@@ -19,9 +22,9 @@ Script = Callable[[str, Request], "str | Completion"]
 class ScriptedEngine(Engine):
     """Calls `script` for every request; a token is a character, its id the code point.
 
-    What the script returns is cut at the first stop string and at `max_tokens`, as a model's
-    output is; each token has a log-probability of -0.1, and at the first position every other
-    one of `logprob_ids` has -10. An exception that the script raises is
+    What the script returns is cut at the first stop string, at `max_tokens` and at the end of the
+    context, as a model's output is; each token has a log-probability of -0.1, and at the first
+    position every other one of `logprob_ids` has -10. An exception that the script raises is
     raised by `generate`, so failures can be scripted too.
 
     >>> engine = ScriptedEngine(lambda prompt, request: f"{prompt} is 2.")
@@ -32,7 +35,8 @@ class ScriptedEngine(Engine):
     max_model_len: int = 1 << 20
 
     async def start(self) -> EngineInfo:
-        """Nothing to load."""
+        """Nothing to load; an engine that was closed answers again."""
+        self.__dict__.pop("_closed", None)
         return self.info
 
     @property
@@ -48,8 +52,14 @@ class ScriptedEngine(Engine):
             shape_note="" if self.shape else "a scripted engine has no model",
         )
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Characters; there without a start."""
+        return CharacterTokenizer()
+
     async def close(self) -> None:
-        """Nothing to free."""
+        """Nothing to free; later requests fail with EngineError."""
+        self.__dict__["_closed"] = True
 
     def settings_key(self) -> str:
         """The script's name stands for it."""
@@ -57,9 +67,19 @@ class ScriptedEngine(Engine):
 
     async def generate(self, request: Request) -> Completion:
         """Ask the script, after giving other tasks a turn as a real engine would."""
+        if "_closed" in self.__dict__:
+            raise EngineError("the engine is closed")
+        request.check(self.max_model_len, sys.maxunicode + 1)
         await asyncio.sleep(0)
-        written = self.script(_text(request.prompt_ids), request)
-        return written if isinstance(written, Completion) else _cut(written, request)
+        written = self.script(self.tokenizer.decode(request.prompt_ids), request)
+        if isinstance(written, Completion):
+            return written
+        room = self.max_model_len - len(request.prompt_ids)
+        return _cut(written, request, min(room, request.sampling.max_tokens))
+
+
+class CharacterTokenizer(Tokenizer):
+    """A token is a character, its id the code point; no token is special."""
 
     def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
         """Code points."""
@@ -71,9 +91,9 @@ class ScriptedEngine(Engine):
         """The messages' contents, line by line."""
         return self.encode("".join(f"{message['content']}\n" for message in messages))
 
-    def decode(self, token_ids: tuple[int, ...]) -> str:
+    def decode(self, token_ids: Sequence[int], special_tokens: bool = False) -> str:
         """Characters."""
-        return _text(token_ids)
+        return "".join(map(chr, token_ids))
 
     def reopen(
         self,
@@ -82,22 +102,17 @@ class ScriptedEngine(Engine):
         markers: tuple[str, ...],
         whole: bool,
     ) -> Reopened:
-        """Without the marker; the end of a turn is no token here."""
+        """Take the marker back; the end of a turn is no token here."""
         if not markers:
             return Reopened(len(token_ids), len(token_ids))
-        return reopen(token_ids, markers, whole, show=_text, plain=_text, encode=self.encode)
+        return super().reopen(prompt_ids, token_ids, markers, whole)
 
 
-def _text(ids: Sequence[int]) -> str:
-    return "".join(map(chr, ids))
-
-
-def _cut(text: str, request: Request) -> Completion:
-    sampling = request.sampling
-    ends = [(text.index(stop) + len(stop), stop) for stop in sampling.stop if stop in text]
+def _cut(text: str, request: Request, room: int) -> Completion:
+    ends = [(text.index(stop) + len(stop), stop) for stop in request.sampling.stop if stop in text]
     end, stop = min(ends, default=(len(text), None))
-    cut = end > sampling.max_tokens
-    text = text[: min(end, sampling.max_tokens)]
+    cut = end > room
+    text = text[: min(end, room)]
     return Completion(
         token_ids=tuple(map(ord, text)),
         text=text,

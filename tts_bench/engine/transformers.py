@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tts_bench.engine import tokenizer as tokens
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
-from tts_bench.engine.reopen import Reopened
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.engine.weights import (
     check_model_exists,
     load_error,
@@ -38,7 +37,7 @@ class LoadedTransformer:
     """What is known once the model is in memory."""
 
     info: EngineInfo
-    tokenizer: Any
+    tokenizer: Tokenizer
     vocabulary: int
 
 
@@ -82,6 +81,11 @@ class TransformersEngine(Engine):
         """What `start` returned. Raises EngineError where the engine is not started."""
         return self._loaded.info
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The callers' copy. Raises EngineError if the engine is not started."""
+        return self._loaded.tokenizer
+
     async def close(self) -> None:
         """Free the model; requests still in flight fail with EngineError."""
         worker: Worker[LoadedTransformer] | None = self.__dict__.pop("_worker", None)
@@ -91,32 +95,8 @@ class TransformersEngine(Engine):
     async def generate(self, request: Request) -> Completion:
         """Draw one completion; cancelling the call frees the row."""
         loaded = self._loaded
-        check_request(request, loaded.info.max_model_len, loaded.vocabulary)
+        request.check(loaded.info.max_model_len, loaded.vocabulary)
         return await asyncio.wrap_future(self._worker.submit(request))
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        """Token ids of plain text; `add_special_tokens` as the tokenizer does at a beginning."""
-        return tokens.encode(self._loaded.tokenizer, text, add_special_tokens)
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
-        """Token ids of a chat; ModelError where there is no template or it fails."""
-        return tokens.encode_chat(self._loaded.tokenizer, messages, template_kwargs)
-
-    def decode(self, token_ids: tuple[int, ...]) -> str:
-        """The text of token ids, special tokens left out."""
-        return tokens.decode(self._loaded.tokenizer, token_ids)
-
-    def reopen(
-        self,
-        prompt_ids: tuple[int, ...],
-        token_ids: tuple[int, ...],
-        markers: tuple[str, ...],
-        whole: bool,
-    ) -> Reopened:
-        """Take back the marker that ended a completion, or its end-of-turn token."""
-        return tokens.reopen(self._loaded.tokenizer, prompt_ids, token_ids, markers, whole)
 
     @functools.cached_property
     def _worker(self) -> Worker[LoadedTransformer]:
@@ -155,7 +135,12 @@ class TransformersEngine(Engine):
             torch.set_num_threads(self.threads)
         source = {"revision": self.revision, "trust_remote_code": self.trust_remote_code}
         place = local_path(self.model)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **source)
+        # Two tokenizers: one for this thread, one for the callers; a fast tokenizer refuses to be
+        # used from two threads at once.
+        own, callers = (
+            HuggingFaceTokenizer(transformers.AutoTokenizer.from_pretrained(place, **source))
+            for _ in range(2)
+        )
         device = pick_device(self.device)
         dtype = "float32" if self.dtype == "auto" and device == "cpu" else self.dtype
         model = load_weights(place, dtype=dtype, **source).to(device).eval()
@@ -172,12 +157,9 @@ class TransformersEngine(Engine):
             shape_note=note,
         )
         decoder = self._checked(Decoder, model, info.dtype)
-        ends = tokens.end_ids(tokenizer, model.generation_config, model.config, text_config)
-        # Two tokenizers: one for this thread, one for the callers of `encode`; a fast tokenizer
-        # refuses to be used from two threads at once.
-        callers = transformers.AutoTokenizer.from_pretrained(place, **source)
+        ends = own.end_ids(model.generation_config, model.config, text_config)
         vocabulary = model.get_input_embeddings().num_embeddings
-        batch = Batch(decoder, tokenizer, ends, max_model_len)
+        batch = Batch(decoder, own, ends, max_model_len)
         return batch, LoadedTransformer(info, callers, vocabulary)
 
     def _checked(self, decoder_class: Any, model: Any, dtype: str) -> Any:
@@ -240,18 +222,3 @@ def load_weights(model: str, **options: Any) -> Any:
     finally:
         if shown:
             logging.enable_progress_bar()
-
-
-def check_request(request: Request, max_model_len: int, vocabulary: int) -> None:
-    """Raise EngineError where a request cannot be served, for that request alone."""
-    prompt = request.prompt_ids
-    if not prompt:
-        raise EngineError("the prompt is empty")
-    if len(prompt) >= max_model_len:
-        raise EngineError(
-            f"the prompt has {len(prompt)} tokens, and the engine holds {max_model_len}"
-            " for prompt and completion"
-        )
-    for what, ids in (("the prompt has", prompt), ("logprob_ids has", request.logprob_ids)):
-        if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
-            raise EngineError(f"{what} ids outside of the vocabulary of {vocabulary}")

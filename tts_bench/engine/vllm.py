@@ -12,13 +12,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tts_bench.engine import tokenizer as tokens
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
-from tts_bench.engine.reopen import Reopened
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.engine.vllm_library import (
     build_engine,
     library,
@@ -104,7 +103,7 @@ class VLLMEngine(Engine):
         self.__dict__["_worker"] = worker
         return info
 
-    def new_worker(self, dialogue: RequestCodec | None = None) -> VLLMWorker:
+    def new_worker(self, codec: RequestCodec | None = None) -> VLLMWorker:
         """A worker, still to be started, that loads vLLM with these settings.
 
         Raises MissingExtra where vLLM is not installed.
@@ -112,12 +111,17 @@ class VLLMEngine(Engine):
         if importlib.util.find_spec("vllm") is None:
             raise MissingExtra("vLLM", "vllm")
         prepare_environment()
-        return VLLMWorker(self._load, dialogue)
+        return VLLMWorker(self._load, codec)
 
     @property
     def info(self) -> EngineInfo:
         """What `start` returned. Raises EngineError where the engine is not started."""
         return self._started.info
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The callers' copy. Raises EngineError if the engine is not started."""
+        return self._started.tokenizer
 
     async def close(self) -> None:
         """Free the model; its memory stays taken while another engine of the process is open."""
@@ -127,31 +131,8 @@ class VLLMEngine(Engine):
 
     async def generate(self, request: Request) -> Completion:
         """Draw one completion in the batch of whatever else is in flight."""
-        return await self._started.generate(request)
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        """Token ids of plain text; `add_special_tokens` as the tokenizer does at a beginning."""
-        return tokens.encode(self._started.tokenizer, text, add_special_tokens)
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
-        """Token ids of a chat; ModelError where there is no template or it fails."""
-        return tokens.encode_chat(self._started.tokenizer, messages, template_kwargs)
-
-    def decode(self, token_ids: tuple[int, ...]) -> str:
-        """The text of token ids, special tokens left out."""
-        return tokens.decode(self._started.tokenizer, token_ids)
-
-    def reopen(
-        self,
-        prompt_ids: tuple[int, ...],
-        token_ids: tuple[int, ...],
-        markers: tuple[str, ...],
-        whole: bool,
-    ) -> Reopened:
-        """Take back the marker that ended a completion, or its end-of-turn token."""
-        return tokens.reopen(self._started.tokenizer, prompt_ids, token_ids, markers, whole)
+        done: Completion = await self._started.ask(request)
+        return done
 
     @property
     def _started(self) -> VLLMWorker:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.base import Completion, Request
-from tts_bench.engine.tokenizer import added_text, names_special
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.errors import EngineError
 from tts_bench.types import FinishReason
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
-def sampling_params(request: Request, tokenizer: Any = None) -> SamplingParams:
+def sampling_params(request: Request, tokenizer: HuggingFaceTokenizer) -> SamplingParams:
     """vLLM's form of a request's sampling: seeded, and answered once, at its end."""
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -30,9 +30,7 @@ def sampling_params(request: Request, tokenizer: Any = None) -> SamplingParams:
         stop=list(sampling.stop),
         # Without stop strings nobody reads the text before the end: it is decoded there, once.
         detokenize=bool(sampling.stop),
-        skip_special_tokens=not (
-            sampling.stop and tokenizer is not None and names_special(tokenizer, sampling.stop)
-        ),
+        skip_special_tokens=not (sampling.stop and tokenizer.names_special(sampling.stop)),
         include_stop_str_in_output=True,
         seed=request.seed,
         # Not 1 or more for anyone: beside a request with `logprob_token_ids` vLLM 0.32 turns
@@ -44,7 +42,9 @@ def sampling_params(request: Request, tokenizer: Any = None) -> SamplingParams:
     )
 
 
-def completion(request: Request, output: RequestOutput, tokenizer: Any) -> Completion | EngineError:
+def completion(
+    request: Request, output: RequestOutput, tokenizer: HuggingFaceTokenizer
+) -> Completion | EngineError:
     """What a finished request gave; an error where vLLM gave it up.
 
     An integer `stop_reason` is a further end-of-turn token of the model's generation config.
@@ -59,7 +59,7 @@ def completion(request: Request, output: RequestOutput, tokenizer: Any) -> Compl
         return EngineError("the model's output is not a number: are its weights damaged?")
     return Completion(
         token_ids=tuple(choice.token_ids),
-        text=added_text(tokenizer, request.prompt_ids, choice.token_ids),
+        text=tokenizer.added_text(request.prompt_ids, choice.token_ids),
         logprob=logprob,
         finish_reason=reason,
         stop=choice.stop_reason if isinstance(choice.stop_reason, str) else None,

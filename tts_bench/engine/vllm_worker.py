@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tts_bench.engine import vllm_turns
 from tts_bench.engine.base import Completion, EngineInfo, Request
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.vllm_requests import completion, sampling_params
 from tts_bench.engine.weights import first_line
 from tts_bench.errors import EngineError
@@ -69,11 +70,9 @@ class RequestCodec:
 class VLLMWorker:
     """Loads an engine in a thread of its own and serves it until `close`, or until it dies."""
 
-    def __init__(
-        self, load: Callable[[], LoadedVLLM], dialogue: RequestCodec | None = None
-    ) -> None:
+    def __init__(self, load: Callable[[], LoadedVLLM], codec: RequestCodec | None = None) -> None:
         self._load = load
-        self._dialogue = dialogue or RequestCodec(sampling_params, completion)
+        self._codec = codec or RequestCodec(sampling_params, completion)
         self._inbox: queue.SimpleQueue[_Asked | _Cancel | None] = queue.SimpleQueue()
         self._jobs: dict[str, _Asked] = {}
         self._ids = itertools.count()
@@ -81,8 +80,7 @@ class VLLMWorker:
         self._end: str | None = None
         self._thread = threading.Thread(target=self._run, name="vllm-engine", daemon=True)
         self._started: Future[EngineInfo] = Future()
-        self.tokenizer: Any = None
-        """A copy for the callers' threads: the engine's own is in use in its thread."""
+        self._tokenizer: HuggingFaceTokenizer | None = None
 
     async def start(self) -> EngineInfo:
         """Load the engine; raises what `load` raises. Cancelling frees it once it is loaded."""
@@ -99,13 +97,11 @@ class VLLMWorker:
         self._inbox.put(None)
         await asyncio.to_thread(self._thread.join)
 
-    async def generate(self, request: Request) -> Completion:
-        """One completion. Raises EngineError; cancelling aborts the request in the engine."""
-        done: Completion = await self.ask(request)
-        return done
-
     async def ask(self, request: Any) -> Any:
-        """One answer of the dialogue to a request that has `prompt_ids`; see `generate`."""
+        """The codec's answer to a request that has `prompt_ids`, for example one completion.
+
+        Raises EngineError; cancelling aborts the request in the engine.
+        """
         loop = asyncio.get_running_loop()
         job = _Asked(str(next(self._ids)), request, loop, loop.create_future())
         with self._lock:
@@ -124,6 +120,13 @@ class VLLMWorker:
         return self._started.result()
 
     @property
+    def tokenizer(self) -> HuggingFaceTokenizer:
+        """A copy for the callers' threads: the engine's own is in use in its thread."""
+        self._started.result()
+        assert self._tokenizer is not None
+        return self._tokenizer
+
+    @property
     def in_flight(self) -> int:
         """Requests that the engine holds."""
         return len(self._jobs)
@@ -136,8 +139,9 @@ class VLLMWorker:
         try:
             with vllm_turns.turn():
                 loaded = self._load()
-                tokenizer = loaded.engine.get_tokenizer()
-                self.tokenizer = copy.deepcopy(tokenizer)
+                own = loaded.engine.get_tokenizer()
+                tokenizer = HuggingFaceTokenizer(own)
+                self._tokenizer = HuggingFaceTokenizer(copy.deepcopy(own))
                 vllm_turns.opened(loaded.engine)
         except BaseException as error:
             self._started.set_exception(error)
@@ -158,7 +162,7 @@ class VLLMWorker:
         del engine
         gc.collect()
 
-    def _take(self, engine: LLMEngine, tokenizer: Any) -> bool:
+    def _take(self, engine: LLMEngine, tokenizer: HuggingFaceTokenizer) -> bool:
         """Hand over all that has arrived, waiting where nothing is in flight; False: the end."""
         try:
             item = self._inbox.get(block=not self._jobs)
@@ -172,7 +176,7 @@ class VLLMWorker:
             return True
         return False
 
-    def _admit(self, engine: LLMEngine, job: _Asked, tokenizer: Any) -> None:
+    def _admit(self, engine: LLMEngine, job: _Asked, tokenizer: HuggingFaceTokenizer) -> None:
         from vllm.inputs import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -180,7 +184,7 @@ class VLLMWorker:
             return
         try:
             prompt = tokens_input(list(job.request.prompt_ids))
-            engine.add_request(job.id, prompt, self._dialogue.parameters(job.request, tokenizer))
+            engine.add_request(job.id, prompt, self._codec.parameters(job.request, tokenizer))
         except EngineDeadError:
             self._jobs[job.id] = job
             raise
@@ -190,12 +194,12 @@ class VLLMWorker:
         else:
             self._jobs[job.id] = job
 
-    def _deliver(self, outputs: list[Any], tokenizer: Any) -> None:
+    def _deliver(self, outputs: list[Any], tokenizer: HuggingFaceTokenizer) -> None:
         outcomes: list[_Outcome] = []
         for output in outputs:
             job = self._jobs.pop(output.request_id, None)
             if job is not None:
-                outcomes.append((job, self._dialogue.outcome(job.request, output, tokenizer)))
+                outcomes.append((job, self._codec.outcome(job.request, output, tokenizer)))
         _settle_all(outcomes)
 
     def _fail_all(self, end: str) -> None:

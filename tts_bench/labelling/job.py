@@ -147,7 +147,13 @@ class _Session:
             record = begin(job.output, job.describe(), info, earlier)
             self._file.write_manifest(record)
             desk = Desk(
-                engine, suite.engine, info, grader, suite.prompt, job.sampling, suite.seeds[0]
+                engine,
+                suite.engine.tokenizer,
+                info,
+                grader,
+                suite.prompt,
+                job.sampling,
+                suite.seeds[0],
             )
             began = time.monotonic()
             self._progress.start(done + len(missing), done)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tts_bench.answers.extract import boxed, extract
 from tts_bench.answers.grader import Grading
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Engine, EngineInfo, first_error
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import TtsBenchError
 from tts_bench.labelling.trace import Trace
-from tts_bench.prompt import Prompt
+from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.strategy.session import Session
 from tts_bench.types import Candidate, FinishReason, Problem, Sampling, Usage
 from tts_bench.verifier.confidence import ConfidenceVerifier
@@ -27,13 +28,13 @@ T = TypeVar("T")
 class Desk:
     """What all traces of a job share.
 
-    `engine` draws, and remembers what it drew. Texts are encoded by `tokenizer`, the same
-    engine without the memory: a replay of labels is not offered, and the prefixes of a million
-    steps would only fill the store.
+    `engine` draws, and remembers what it drew. Texts are encoded by `tokenizer`, which is that of
+    the engine without the memory: a replay of labels is not offered, and the prefixes of a
+    million steps would only fill the store.
     """
 
     engine: Engine
-    tokenizer: Engine
+    tokenizer: Tokenizer
     info: EngineInfo
     grader: Grading
     prompt: Prompt
@@ -61,7 +62,7 @@ class Probe:
 
         To be called before anything is spent on the trace.
         """
-        length, longest = len(self._prefix_ids(steps)), self._desk.info.max_model_len
+        length, longest = len(self._after(steps).prompt_ids), self._desk.info.max_model_len
         if steps and length >= longest:
             raise TtsBenchError(
                 f"step {steps} of {len(self.trace.steps)} ends at token {length}, and the model "
@@ -75,7 +76,7 @@ class Probe:
         text: traces that begin alike share them, and the first k of n are the same for any n.
         """
         prefix = self.trace.prefix(steps)
-        session = self._session(self.trace.problem, self._prefix_ids(steps))
+        session = self._session(self._after(steps))
         drawn = await session.sample(n)
         found = [final_answer(prefix + one.text, one.finish_reason) for one in drawn]
         verdicts = await self._desk.grader.grade(self._reference, found)
@@ -102,13 +103,14 @@ class Probe:
         if question not in self._questions:
             desk, problem = self._desk, Problem(self.trace.problem.id, question)
             prompt = Prompt(chat=desk.prompt.chat, template_kwargs=desk.prompt.template_kwargs)
-            ids = prompt.encode(problem, desk.tokenizer)
-            if len(ids) >= desk.info.max_model_len:
+            dialogue = prompt.dialogue(problem, desk.tokenizer)
+            length = len(dialogue.prompt_ids)
+            if length >= desk.info.max_model_len:
                 raise TtsBenchError(
-                    f"the question has {len(ids)} tokens, and the model reads "
+                    f"the question has {length} tokens, and the model reads "
                     f"{desk.info.max_model_len}"
                 )
-            self._questions[question] = self._session(problem, ids)
+            self._questions[question] = self._session(dialogue)
         [reply] = await self._questions[question].sample(1)
         return reply
 
@@ -117,16 +119,15 @@ class Probe:
         assert self.trace.reference is not None, "traces are read with references for this"
         return self.trace.reference
 
-    def _prefix_ids(self, steps: int) -> tuple[int, ...]:
-        engine = self._desk.tokenizer
-        prefix = self.trace.prefix(steps)
-        ids = self._desk.prompt.encode(self.trace.problem, engine)
-        return ids + engine.encode(prefix) if prefix else ids
+    def _after(self, steps: int) -> Dialogue:
+        """The dialogue whose prompt ends with the first `steps` steps."""
+        desk, prefix = self._desk, self.trace.prefix(steps)
+        opened = desk.prompt.dialogue(self.trace.problem, desk.tokenizer)
+        return replace(opened, prompt_ids=opened.prompt_ids + desk.tokenizer.encode(prefix))
 
-    def _session(self, problem: Problem, prompt_ids: tuple[int, ...]) -> Session:
+    def _session(self, dialogue: Dialogue) -> Session:
         return Session(
-            problem,
-            prompt_ids,
+            dialogue,
             engine=self._desk.engine,
             verifier=ConfidenceVerifier(),
             ledger=self._ledger,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tts_bench.dataset.base import Item
@@ -21,7 +21,6 @@ async def allocated(
     jobs: Sequence[Job],
     items: Sequence[Item],
     context: AttemptContext,
-    prompts: Mapping[str, tuple[int, ...]],
     concurrency: int,
 ) -> list[Job]:
     """The jobs of suite-wide strategies, each with the strategy that its problem was given.
@@ -32,7 +31,7 @@ async def allocated(
     """
     cells = {(cell.id, seed): cell for cell, _, seed in jobs}
     shares = {
-        (name, seed): await _share(cell, seed, items, context, prompts, concurrency)
+        (name, seed): await _share(cell, seed, items, context, concurrency)
         for (name, seed), cell in cells.items()
     }
     return [(shares[cell.id, seed][item.problem.id], item, seed) for cell, item, seed in jobs]
@@ -43,7 +42,6 @@ async def _share(
     seed: int,
     items: Iterable[Item],
     context: AttemptContext,
-    prompts: Mapping[str, tuple[int, ...]],
     concurrency: int,
 ) -> dict[str, Cell]:
     """The cell as each problem gets it: with the strategy that the probes have earned it."""
@@ -52,7 +50,7 @@ async def _share(
 
     async def probe(item: Item) -> Solution | None:
         async with free:
-            return await context.probe(cell, item, prompts[item.problem.id], seed)
+            return await context.probe(cell, item, seed)
 
     names = [item.problem.id for item in items]
     async with asyncio.TaskGroup() as group:

@@ -36,9 +36,7 @@ class AttemptContext:
     prompt: Prompt
     max_model_len: int | None = None
 
-    async def attempt(
-        self, cell: Cell, item: Item, prompt_ids: tuple[int, ...], seed: int
-    ) -> tuple[Attempt, Measurement]:
+    async def attempt(self, cell: Cell, item: Item, seed: int) -> tuple[Attempt, Measurement]:
         """Let the cell's strategy attempt the problem, grade it and add up what it took.
 
         Whatever the strategy raises becomes an attempt that counts as wrong; only what concerns
@@ -46,7 +44,8 @@ class AttemptContext:
         """
         began = time.monotonic()
         ledger = self._ledger()
-        session = self._session(cell, item, prompt_ids, seed, ledger)
+        dialogue = self.prompt.dialogue(item.problem, self.engine.tokenizer)
+        session = self._session(cell, dialogue, seed, ledger)
         solution, tree, error = None, None, None
         status: Status = "error"
         try:
@@ -77,7 +76,7 @@ class AttemptContext:
             answer=pool.answer[chosen] if chosen is not None else None,
             correct=chosen is not None and pool.correct[chosen] is True,
             chosen=chosen,
-            prompt_tokens=len(prompt_ids),
+            prompt_tokens=len(dialogue.prompt_ids),
             pool=pool,
             policy=ledger.policy.usage,
             verifier=ledger.verifier.usage,
@@ -87,15 +86,14 @@ class AttemptContext:
         )
         return attempt, _measure(ledger, time.monotonic() - began)
 
-    async def probe(
-        self, cell: Cell, item: Item, prompt_ids: tuple[int, ...], seed: int
-    ) -> Solution | None:
+    async def probe(self, cell: Cell, item: Item, seed: int) -> Solution | None:
         """Let a suite-wide strategy look at the problem; None where that fails.
 
         Nothing is recorded: the attempt that follows draws the same, and fails the same.
         """
         assert isinstance(cell.strategy, AllocatingStrategy)
-        session = self._session(cell, item, prompt_ids, seed, self._ledger())
+        dialogue = self.prompt.dialogue(item.problem, self.engine.tokenizer)
+        session = self._session(cell, dialogue, seed, self._ledger())
         try:
             return _checked(await cell.strategy.probe_problem(item.problem, session), session)
         except ReplayMiss as miss:
@@ -109,12 +107,9 @@ class AttemptContext:
         scorer = Meter(self.verifier_info.shape, has_model=self.verifier_info.model is not None)
         return Ledger(Meter(self.shape), scorer, self.budget)
 
-    def _session(
-        self, cell: Cell, item: Item, prompt_ids: tuple[int, ...], seed: int, ledger: Ledger
-    ) -> Session:
+    def _session(self, cell: Cell, dialogue: Dialogue, seed: int, ledger: Ledger) -> Session:
         return Session(
-            item.problem,
-            prompt_ids,
+            dialogue,
             engine=self.engine,
             verifier=self.verifier,
             ledger=ledger,
@@ -122,7 +117,6 @@ class AttemptContext:
             seed=seed,
             canonicalize=self.canonicalize,
             max_model_len=self.max_model_len,
-            dialogue=Dialogue(self.prompt, item.problem, self.engine),
         )
 
     async def _grade(self, solution: Solution, reference: str) -> Pool:

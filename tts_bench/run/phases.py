@@ -116,9 +116,8 @@ async def draw_pools(
 
         async def work() -> None:
             for cell, item, seed in jobs:
-                prompt_ids = suite.prompt.encode(item.problem, engine)
                 _now.set(_Attempting(cell.id))
-                attempt, measurement = await context.attempt(cell, item, prompt_ids, seed)
+                attempt, measurement = await context.attempt(cell, item, seed)
                 if attempt.status == "error":
                     failed.append((attempt, measurement))
 

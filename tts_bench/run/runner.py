@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tts_bench.answers.grader import Grader
-from tts_bench.engine.base import EngineInfo, first_error
+from tts_bench.engine.base import Engine, EngineInfo, first_error
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import StoreError, TtsBenchError
 from tts_bench.progress import Progress
@@ -27,7 +27,6 @@ from tts_bench.run.rerun import differences
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.runs import RunStore, check_space, point_latest, write_atomically
 from tts_bench.strategy.base import AllocatingStrategy
-from tts_bench.suite.load import Suite
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier.cached import CachedVerifier
 
@@ -84,10 +83,7 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
         record = _begin(plan, options, info, verifier_info)
         for difference in record.get("repeats", {}).get("differs", ()):
             progress.say(f"warning: unlike the run that this repeats: {difference}")
-        prompts = {
-            item.problem.id: suite.prompt.encode(item.problem, engine) for item in plan.items
-        }
-        _warn_of_cut(prompts, suite, info, progress)
+        _warn_of_cut(plan, engine, progress)
         context = AttemptContext(
             engine,
             info.shape,
@@ -104,7 +100,7 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
             plan = _record_failed(plan, drawn)
             engine.generated_tokens = drawn.generated_tokens
         try:
-            await _attempt_all(plan, context, prompts, engine, progress)
+            await _attempt_all(plan, context, engine, progress)
         finally:
             record["throughput"] = {
                 "generated_tokens": engine.generated_tokens,
@@ -169,7 +165,6 @@ def _failures(run: RunStore) -> int:
 async def _attempt_all(
     plan: Plan,
     context: AttemptContext,
-    prompts: dict[str, tuple[int, ...]],
     engine: CachedEngine,
     progress: Progress,
 ) -> None:
@@ -183,13 +178,13 @@ async def _attempt_all(
 
     async def work(jobs: Iterator[Job]) -> None:
         for cell, item, seed in jobs:
-            attempt, measurement = await context.attempt(cell, item, prompts[item.problem.id], seed)
+            attempt, measurement = await context.attempt(cell, item, seed)
             plan.run.append(attempt, measurement)
             progress.advance(failed=attempt.status == "error", tokens=engine.generated_tokens)
 
     async def share_out() -> Iterator[Job]:
         width = plan.suite.concurrency
-        return iter(await allocated(suite_wide, plan.items, context, prompts, width))
+        return iter(await allocated(suite_wide, plan.items, context, width))
 
     async def work_all(shared_out: asyncio.Task[Iterator[Job]]) -> None:
         await work(others)
@@ -214,13 +209,14 @@ def cancel_on_sigterm() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
 
-def _warn_of_cut(
-    prompts: dict[str, tuple[int, ...]], suite: Suite, info: EngineInfo, progress: Progress
-) -> None:
+def _warn_of_cut(plan: Plan, engine: Engine, progress: Progress) -> None:
+    """Say how many prompts leave too little room. Raises ModelError for one that is refused."""
+    suite, longest = plan.suite, engine.info.max_model_len
+    prompts = [suite.prompt.encode(item.problem, engine.tokenizer) for item in plan.items]
     asked = max(cell.sampling.max_tokens for cell in suite.cells)
-    short = sum(len(ids) + asked > info.max_model_len for ids in prompts.values())
+    short = sum(len(ids) + asked > longest for ids in prompts)
     if short:
         progress.say(
             f"warning: {short} of {len(prompts)} prompts leave less than max_tokens={asked} "
-            f"within the model's {info.max_model_len} tokens; their solutions may be cut off"
+            f"within the model's {longest} tokens; their solutions may be cut off"
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tts_bench.engine.base import Completion, Engine
-from tts_bench.engine.tokenizer import TAIL_TOKENS, added_from
+from tts_bench.engine.base import Completion
+from tts_bench.engine.tokenizer import TAIL_TOKENS, Tokenizer, added_from
 from tts_bench.types import CUT, Candidate
 
 
@@ -25,7 +25,7 @@ class Prefix:
         """Behind a candidate, whose present turn begins at that character of its text."""
         return cls(parent.prompt_ids, parent, parent.token_ids, parent.text, turn)
 
-    def without_end(self, engine: Engine, stops: tuple[str, ...]) -> Prefix:
+    def without_end(self, tokenizer: Tokenizer, stops: tuple[str, ...]) -> Prefix:
         """Without what ended the candidate: its stop string or the end of its turn.
 
         `stops` are the strings that it was to stop at: of a candidate that was cut off while it
@@ -37,7 +37,7 @@ class Prefix:
         whole = parent.finish_reason == "stop"
         if whole:
             stops = () if parent.stop is None else (parent.stop,)
-        left = engine.reopen(self.prompt_ids, self.token_ids, stops, whole)
+        left = tokenizer.reopen(self.prompt_ids, self.token_ids, stops, whole)
         return replace(
             self,
             token_ids=self.token_ids[: left.tokens] + left.rest_ids,
@@ -48,7 +48,7 @@ class Prefix:
         """With more put behind it."""
         return replace(self, token_ids=self.token_ids + token_ids, text=self.text + text)
 
-    def text_with(self, done: Completion, engine: Engine) -> str:
+    def text_with(self, done: Completion, tokenizer: Tokenizer) -> str:
         """The text of the solution so far and of what was drawn behind it.
 
         A draw that was cut within a character ends with a mark for it, which the tokens behind
@@ -57,8 +57,8 @@ class Prefix:
         if not self.text.endswith(CUT):
             return self.text + done.text
         tail = (self.prompt_ids + self.token_ids)[-TAIL_TOKENS:]
-        before = engine.decode(tail)
-        lost = len(before) - added_from(before, engine.decode(tail + done.token_ids))
+        before = tokenizer.decode(tail)
+        lost = len(before) - added_from(before, tokenizer.decode(tail + done.token_ids))
         return self.text[: max(0, len(self.text) - lost)] + done.text
 
     def next_turn(self, token_ids: tuple[int, ...], text: str) -> Prefix:

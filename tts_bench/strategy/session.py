@@ -18,7 +18,8 @@ from typing import Any
 from tts_bench.answers.extract import boxed, extract
 from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
-from tts_bench.prompt import Dialogue, Prompt
+from tts_bench.engine.tokenizer import Tokenizer
+from tts_bench.prompt import Dialogue
 from tts_bench.strategy.prefix import Prefix
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
 from tts_bench.verifier.base import Verifier
@@ -52,8 +53,7 @@ class Session:
 
     def __init__(
         self,
-        problem: Problem,
-        prompt_ids: tuple[int, ...],
+        dialogue: Dialogue,
         *,
         engine: Engine,
         verifier: Verifier,
@@ -61,12 +61,9 @@ class Session:
         sampling: Sampling,
         seed: int,
         canonicalize: Canonicalize,
-        dialogue: Dialogue | None = None,
         max_model_len: int | None = None,
     ) -> None:
-        self._problem = problem
-        self._prompt_ids = prompt_ids
-        self._dialogue = dialogue or Dialogue(Prompt(chat=False), problem, engine)
+        self._dialogue = dialogue
         self._engine = engine
         self._verifier = verifier
         self._ledger = ledger
@@ -90,6 +87,14 @@ class Session:
         return random.Random(f"{self._seed}|{self._problem.id}")
 
     @property
+    def _problem(self) -> Problem:
+        return self._dialogue.problem
+
+    @property
+    def _tokenizer(self) -> Tokenizer:
+        return self._dialogue.tokenizer
+
+    @property
     def spent(self) -> Usage:
         """What the policy has been asked to do so far."""
         return self._ledger.policy.usage
@@ -105,8 +110,7 @@ class Session:
         Keyword arguments replace fields of the suite's `Sampling`. The budget may grant fewer
         or shorter candidates; raises BudgetExhausted where it grants none.
         """
-        prompt_ids = self._dialogue.opening(instruction) if instruction else self._prompt_ids
-        return await self._draw([Prefix(prompt_ids)] * n, sampling)
+        return await self._draw([Prefix(self._dialogue.opening(instruction))] * n, sampling)
 
     async def extend(
         self,
@@ -130,7 +134,7 @@ class Session:
         a candidate that did not come from this session, or that has `total_tokens` already.
         """
         self.check(candidates)
-        injected = self._engine.encode(inject) if inject else ()
+        injected = self._tokenizer.encode(inject) if inject else ()
         prefixes = []
         for parent in candidates:
             prefix = self._behind(parent, reply, drop_stop).then(injected, inject)
@@ -162,10 +166,10 @@ class Session:
         issued = self._issued[parent.id]
         prefix = Prefix.after(parent, issued.turn)
         if reply or drop_stop:
-            prefix = prefix.without_end(self._engine, issued.stops)
+            prefix = prefix.without_end(self._tokenizer, issued.stops)
         if reply:
             ids = self._dialogue.reply(reply)
-            prefix = prefix.next_turn(ids, self._engine.decode(ids))
+            prefix = prefix.next_turn(ids, self._tokenizer.decode(ids))
         return prefix
 
     async def _draw(
@@ -202,7 +206,7 @@ class Session:
         self, first: int, draws: Sequence[_Draw], completions: Sequence[Completion]
     ) -> list[Candidate]:
         pairs = list(zip(draws, completions, strict=True))
-        texts = [draw.prefix.text_with(done, self._engine) for draw, done in pairs]
+        texts = [draw.prefix.text_with(done, self._tokenizer) for draw, done in pairs]
         turns = [text[draw.prefix.turn :] for text, draw in zip(texts, draws, strict=True)]
         found = [_find_answer(*one) for one in zip(turns, completions, strict=True)]
         forms = iter(await self._canonicalize([answer for answer in found if answer is not None]))

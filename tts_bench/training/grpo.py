@@ -23,7 +23,7 @@ from typing import Any
 from tts_bench.answers.extract import boxed, extract
 from tts_bench.answers.grader import Grader
 from tts_bench.dataset.base import Item, LoadedDataset
-from tts_bench.engine.tokenizer import decode, end_ids
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.errors import ModelError, UsageError
 from tts_bench.training.callbacks import LOG, CsvLog, StopWhenAsked
 from tts_bench.training.config import GrpoConfig
@@ -74,8 +74,8 @@ class CorrectAnswer:
     __name__ = "correct"  # TRL names the reward after the function
 
     def __init__(self, tokenizer: Any, model: Any) -> None:
-        self._tokenizer = tokenizer
-        self._ends = end_ids(tokenizer, model.config, model.generation_config)
+        self._tokenizer = HuggingFaceTokenizer(tokenizer)
+        self._ends = self._tokenizer.end_ids(model.config, model.generation_config)
         self._runner = asyncio.Runner()
         self._grader = Grader()
 
@@ -95,7 +95,7 @@ class CorrectAnswer:
         return [float(verdict is True) for verdict in verdicts]
 
     def _answer(self, ids: Sequence[int]) -> str | None:
-        text = decode(self._tokenizer, ids)
+        text = self._tokenizer.decode(ids)
         is_finished = bool(ids) and ids[-1] in self._ends
         return extract(text) if is_finished else boxed(text)
 

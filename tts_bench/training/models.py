@@ -5,13 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 import transformers
 
-from tts_bench.engine import tokenizer as text
-from tts_bench.engine.base import Engine
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.weights import check_model_exists, load_error, local_path
 from tts_bench.errors import ModelError
 from tts_bench.prompt import Prompt
@@ -139,27 +138,15 @@ class PromptEncoder:
     """Problems to prompt token ids, by the very rule with which a suite's run encodes them."""
 
     def __init__(self, tokenizer: Any, prompt: Prompt | None) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = HuggingFaceTokenizer(tokenizer)
         self._prompt = prompt or Prompt(chat=bool(tokenizer.chat_template))
         self._known: dict[str, tuple[int, ...]] = {}
 
     def __call__(self, problem: str) -> tuple[int, ...]:
         """Token ids of the prompt, up to where the solution begins."""
         if problem not in self._known:
-            # Of an engine, encoding a prompt needs the two methods below alone.
-            encoder = cast(Engine, self)
-            self._known[problem] = self._prompt.encode(Problem("", problem), encoder)
+            self._known[problem] = self._prompt.encode(Problem("", problem), self.tokenizer)
         return self._known[problem]
-
-    def encode(self, plain: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        """See Engine.encode."""
-        return text.encode(self._tokenizer, plain, add_special_tokens)
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
-        """See Engine.encode_chat."""
-        return text.encode_chat(self._tokenizer, messages, template_kwargs)
 
 
 def encode_texts(tokenizer: Any, texts: Sequence[str], offsets: bool = False) -> Any:

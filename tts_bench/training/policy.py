@@ -94,7 +94,7 @@ def _conversation(
             "the assistant's"
         )
     turns = [{"role": one["role"], "content": one["content"]} for one in messages[:-1]]
-    return encoder.encode_chat(turns, {}), messages[-1]["content"]
+    return encoder.tokenizer.encode_chat(turns, {}), messages[-1]["content"]
 
 
 def collate(batch: Sequence[Example], pad: int) -> Batch:

@@ -89,8 +89,8 @@ class ChatVerifier(AskingVerifier):
         """Token ids of a prompt, up to where the model goes on."""
         if self.chat:
             message = {"role": "user", "content": text}
-            return self.asked.encode_chat([message], self.template_kwargs)
-        return self.asked.encode(text, add_special_tokens=True)
+            return self.asked.tokenizer.encode_chat([message], self.template_kwargs)
+        return self.asked.tokenizer.encode(text, add_special_tokens=True)
 
     def room(self, prompt_ids: tuple[int, ...], reserved: int = 0) -> int:
         """How many tokens the model may write, `reserved` ones for what follows left out.

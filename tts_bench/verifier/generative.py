@@ -117,7 +117,7 @@ class GenerativeVerifier(ChatVerifier):
     async def _think(
         self, problem: Problem, candidate: Candidate, ids: tuple[int, ...], index: int
     ) -> Rationale:
-        again = self.asked.encode(self.again) if self.rounds > 1 else ()
+        again = self.asked.tokenizer.encode(self.again) if self.rounds > 1 else ()
         opening, yes, no = self._decision()
         texts: list[str] = []
         calls: list[Call] = []
@@ -141,8 +141,8 @@ class GenerativeVerifier(ChatVerifier):
 
     def _decision(self) -> tuple[tuple[int, ...], int, int]:
         """What is put behind the rationale, and the tokens that decide: (ids, yes, no)."""
-        yes = self.asked.encode(self.decision + self.yes)
-        no = self.asked.encode(self.decision + self.no)
+        yes = self.asked.tokenizer.encode(self.decision + self.yes)
+        no = self.asked.tokenizer.encode(self.decision + self.no)
         pairs = zip(yes, no, strict=False)
         at = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
         if at is None:
@@ -155,7 +155,8 @@ class GenerativeVerifier(ChatVerifier):
         """The ids of what was written, without the token that ended the turn."""
         if done.finish_reason == "length":
             return done.token_ids
-        return done.token_ids[: self.asked.reopen(prompt, done.token_ids, (), True).tokens]
+        left = self.asked.tokenizer.reopen(prompt, done.token_ids, (), True)
+        return done.token_ids[: left.tokens]
 
     def _verdicts(self, rounds: Sequence[str], steps: int) -> tuple[float, ...]:
         """Of the last round that has a verdict on every step, else nothing."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from tts_bench.engine import tokenizer as tokens
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.errors import ModelError, VerifierError
 from tts_bench.verifier.backend import Reading
 from tts_bench.verifier.formats import PROBLEM, STEP, Format, OutcomeFormat
@@ -27,6 +27,7 @@ class Renderer:
     def __init__(self, form: Format, tokenizer: Any, delimiter: str) -> None:
         """Raises ModelError where the tokenizer lacks the template or a token of the format."""
         self._form, self._tokenizer, self._delimiter = form, tokenizer, delimiter
+        self._encoder = HuggingFaceTokenizer(tokenizer)
         self._pieces = functools.lru_cache(REMEMBERED)(self._encode)
         self._prompts = functools.lru_cache(REMEMBERED)(self._encode_prompt)
         self._answered = functools.lru_cache(REMEMBERED)(self._encode_turns)
@@ -71,7 +72,7 @@ class Renderer:
         return (self.token(self._form.marker),)
 
     def _encode(self, text: str) -> tuple[int, ...]:
-        return tokens.encode(self._tokenizer, text, add_special_tokens=False)
+        return self._encoder.encode(text)
 
     def _bare(self, step: str) -> str:
         """A step without the delimiters and blank lines around it."""
@@ -82,14 +83,14 @@ class Renderer:
         if self._form.layout == "turns" or self._form.chat:
             return self._chat([{"role": "user", "content": text}])
         # A beginning of text that the format spells out is not to be added a second time.
-        return tokens.encode(self._tokenizer, text, "{bos}" not in self._form.prompt)
+        return self._encoder.encode(text, "{bos}" not in self._form.prompt)
 
     def _prompt_text(self, problem: str) -> str:
         bos = self._tokenizer.bos_token or ""
         return self._form.prompt.replace("{bos}", bos).replace(PROBLEM, problem)
 
     def _chat(self, messages: list[dict[str, str]]) -> tuple[int, ...]:
-        return tokens.encode_chat(self._tokenizer, _with_system(messages, self._form.system), {})
+        return self._encoder.encode_chat(_with_system(messages, self._form.system), {})
 
     def _separate(self, problem: str, steps: Sequence[str]) -> Reading:
         """Layout `pieces`: each step and each marker encoded by itself."""
@@ -109,7 +110,7 @@ class Renderer:
         """Layout `text`: one string, read wherever the marker's token stands in the solution."""
         written = (self._form.step.replace(STEP, self._bare(step)) for step in steps)
         text = self._prompt_text(problem) + "".join(written)
-        ids = tokens.encode(self._tokenizer, text, add_special_tokens=True)
+        ids = self._encoder.encode(text, add_special_tokens=True)
         # The problem's last token may merge with what follows, but no marker is part of that.
         first = len(self._prompts(problem)) - 1
         positions = [i for i in range(first, len(ids)) if ids[i] == self._marker[0]]
@@ -145,20 +146,21 @@ class OutcomeRenderer:
     def __init__(self, form: OutcomeFormat, tokenizer: Any) -> None:
         """Raises ModelError where the tokenizer lacks the template or the token of the format."""
         self._form, self._tokenizer = form, tokenizer
+        self._encoder = HuggingFaceTokenizer(tokenizer)
         self._prompts = functools.lru_cache(REMEMBERED)(self._encode_prompt)
         self._prompts("")
         self._end = self._end_ids()
 
     def render(self, problem: str, solution: str) -> Reading:
         """Prompt and solution, read at the last token."""
-        ids = self._prompts(problem) + tokens.encode(self._tokenizer, solution, False) + self._end
+        ids = self._prompts(problem) + self._encoder.encode(solution) + self._end
         return Reading(ids, (len(ids) - 1,))
 
     def _encode_prompt(self, problem: str) -> tuple[int, ...]:
         text = self._form.prompt.replace(PROBLEM, problem)
         if not self._form.chat:
-            return tokens.encode(self._tokenizer, text, add_special_tokens=True)
-        return tokens.encode_chat(self._tokenizer, self._messages(text), {})
+            return self._encoder.encode(text, add_special_tokens=True)
+        return self._encoder.encode_chat(self._messages(text), {})
 
     def _messages(self, text: str) -> list[dict[str, str]]:
         return _with_system([{"role": "user", "content": text}], self._form.system)
@@ -177,7 +179,7 @@ class OutcomeRenderer:
             text: str = self._tokenizer.apply_chat_template(messages, tokenize=False)
         except Exception as error:  # whatever a template raises: it is code of the model's author
             raise ModelError(f"the chat template of {name} failed: {error}") from error
-        return tokens.encode(self._tokenizer, text.rpartition(probe)[2], False)
+        return self._encoder.encode(text.rpartition(probe)[2])
 
 
 def _with_system(messages: list[dict[str, str]], system: str | None) -> list[dict[str, str]]:

@@ -45,7 +45,7 @@ async def verify_labels(job: EvaluationJob, source: StepLabels) -> EvaluationRes
         )
     solutions = source.read()[: job.limit]
     async with scorer(job.setting, job.generations, job.progress, replay=job.replay) as started:
-        texts = write(solutions, job.setting.delimiter, started.engine)
+        texts = write(solutions, job.setting.delimiter, started.tokenizer)
         asked = [(one.problem, one.candidate) for one in texts.written]
         outcomes, spent = await started.score(asked, job.progress)
     written = [one.solution for one in texts.written]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tts_bench.dataset.step_labels import LabelledSolution
-from tts_bench.engine.base import Engine
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import UsageError
 from tts_bench.steps import split_steps
 from tts_bench.types import Candidate, FinishReason, Problem
@@ -33,13 +33,13 @@ class Texts:
 
 
 def write(
-    solutions: Iterable[LabelledSolution], delimiter: str, engine: Engine | None = None
+    solutions: Iterable[LabelledSolution], delimiter: str, tokenizer: Tokenizer | None = None
 ) -> Texts:
     """Each solution's steps joined by the verifier's delimiter, as a model writes them.
 
     White space around a step is dropped, and a delimiter within one becomes a single newline (a
     space where the delimiter is itself a newline): the verifier would take it for the end of a
-    step that has no label. The last step is left open, as a model ends it. The engine, where
+    step that has no label. The last step is left open, as a model ends it. The tokenizer, if
     there is one, gives the candidates their token ids. Raises UsageError where no solution is
     left.
     """
@@ -55,7 +55,7 @@ def write(
             unwritten.append(f"{solution.id}: {len(plain)} labelled steps are {found} in the text")
             continue
         mended += plain != bare
-        ids = engine.encode(text) if engine is not None else ()
+        ids = tokenizer.encode(text) if tokenizer is not None else ()
         problem = Problem(solution.problem_id, solution.problem)
         written.append(Written(solution, problem, given(len(written), text, ids)))
     if not written:

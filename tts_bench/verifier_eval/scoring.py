@@ -15,6 +15,7 @@ from typing import Any
 from tts_bench.cost.ledger import Call, Meter
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, first_error
 from tts_bench.engine.cached import CachedEngine
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import (
     EngineError,
     ReplayMiss,
@@ -92,6 +93,10 @@ class NoPolicy(Engine):
     def info(self) -> EngineInfo:
         raise _lacking()
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        raise _lacking()
+
     async def start(self) -> EngineInfo:
         raise _lacking()
 
@@ -99,14 +104,6 @@ class NoPolicy(Engine):
         """Nothing to free."""
 
     async def generate(self, request: Request) -> Completion:
-        raise _lacking()
-
-    def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
-        raise _lacking()
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], template_kwargs: Mapping[str, Any]
-    ) -> tuple[int, ...]:
         raise _lacking()
 
 
@@ -132,11 +129,12 @@ class Scorer:
     """A started verifier behind a generation store."""
 
     def __init__(
-        self, verifier: CachedVerifier, verifier_info: VerifierInfo, engine: Engine | None
+        self, verifier: CachedVerifier, verifier_info: VerifierInfo, tokenizer: Tokenizer | None
     ):
         self._verifier = verifier
         self.verifier_info = verifier_info
-        self.engine = engine
+        self.tokenizer = tokenizer
+        """The policy's, if the verifier asks the policy."""
 
     async def score(
         self, texts: Sequence[tuple[Problem, Candidate]], progress: Progress
@@ -208,4 +206,4 @@ async def scorer(
         stack.push_async_callback(verifier.close)
         async with progress.heartbeat(f"loading verifier {setting.name}"):
             verifier_info = await verifier.start(policy)
-        yield Scorer(verifier, verifier_info, policy if setting.engine is not None else None)
+        yield Scorer(verifier, verifier_info, None if setting.engine is None else policy.tokenizer)
