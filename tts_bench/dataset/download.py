@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, did_you_mean
+
+_PROBE_SECONDS = 5.0
+"""How long the hub may take to answer before only the cache is read."""
 
 
 def download(
@@ -21,10 +27,11 @@ def download(
     try:
         import datasets
 
-        builder = datasets.load_dataset_builder(hub_id, config, revision=revision)
-        commit = _commit(builder.hash)
-        _check_commit(hub_id, revision, commit)
-        builder.download_and_prepare()
+        with _cache_alone_if_unreachable(hub_id):
+            builder = datasets.load_dataset_builder(hub_id, config, revision=revision)
+            commit = _commit(builder.hash)
+            _check_commit(hub_id, revision, commit)
+            builder.download_and_prepare()
         _check_split(hub_id, split, list(builder.info.splits or {}))
         table = builder.as_dataset(split=split)
     except DatasetError:
@@ -34,6 +41,37 @@ def download(
         raise DatasetError(_explain(hub_id, revision, error)) from error
     rows = [Row(f"{hub_id} row {number}", cells) for number, cells in enumerate(table, start=1)]
     return rows, commit
+
+
+@contextlib.contextmanager
+def _cache_alone_if_unreachable(hub_id: str) -> Iterator[None]:
+    """Put both libraries into their offline mode if the hub does not answer.
+
+    They would try each of several requests six times, for half a minute, with a line for each try.
+    """
+    from datasets import config
+    from huggingface_hub import constants
+
+    before = config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    if not Path(hub_id).exists() and not _answers(constants.ENDPOINT):
+        config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+
+
+def _answers(endpoint: str) -> bool:
+    """Whether anything answers there, be it an error."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        get_session().head(endpoint, timeout=_PROBE_SECONDS)
+    except Exception:  # of whichever HTTP library the hub's client stands on
+        return False
+    return True
 
 
 def _commit(digest: Any) -> str:
@@ -59,10 +97,10 @@ def _check_split(hub_id: str, split: str, splits: list[str]) -> None:
 
 def _explain(hub_id: str, revision: str | None, error: Exception) -> str:
     from datasets.exceptions import DatasetNotFoundError
-    from httpx import TransportError
 
     text = " ".join(str(error).split())
-    if isinstance(error, ConnectionError | TimeoutError | TransportError):
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # the hub's client changes its library
+    if isinstance(error, ConnectionError | TimeoutError) or "TransportError" in kinds:
         return (
             f"{hub_id}: the Hugging Face Hub cannot be reached and the data set is not in the "
             "cache. Read a local copy with `path:`, or fill the cache (HF_HOME) online"
