@@ -54,6 +54,8 @@ def test_underscores_are_accepted_in_options(command):
         (["run", "quickstart", "--fresh", "--replay"], "exclude each other"),
         (["run", "quickstart", "--include-path", "no/where"], "no such folder"),
         (["validate", "math500", "--set", "dataset.path=no/where.jsonl"], "no/where.jsonl"),
+        (["validate", "quickstart", "--model", "./no/model"], "no/model"),
+        (["validate", "quickstart", "--set", "verifier.model=./no/prm"], "no/prm"),
         (["report", "no/where"], "no/where: no such run folder"),
         (["grade", "no.jsonl", "--reference-field", "a", "--response-field", "b"], "no.jsonl"),
     ],

@@ -231,9 +231,11 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
 @_suite_options
 def validate(suite: str, **options: Any) -> int:
     """Check SUITE, its strategies and its data set; load no model."""
+    from tts_bench.run.forecast import check_models_exist
     from tts_bench.run.plan import RunOptions, make_plan
 
     loaded = _load(suite, options)
+    check_models_exist(loaded)
     plan = make_plan(loaded, RunOptions(options["output_path"], options["limit"]))
     click.echo(f"{loaded.path}: ok ({len(plan.items)} problems, {len(loaded.cells)} cells)")
     return 0

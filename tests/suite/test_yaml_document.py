@@ -36,12 +36,27 @@ def test_duplicate_keys_in_nested_mappings_are_found():
         ("true", True),
         ("null", None),
         ("12", 12),
+        ("020", 20),
+        ("-007", -7),
+        ("1_000", 1000),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("1:30", "1:30"),
+        ("190:20:30", "190:20:30"),
         ("[1, 4]", [1, 4]),
     ],
 )
 def test_scalars_are_read_as_people_expect(text, value):
     assert parse_value(text) == value
     assert parse_yaml(f"a: {text}", "s").data == {"a": value}
+
+
+def test_a_number_beyond_what_python_reads_is_a_short_line():
+    document = parse_yaml(f"a: {'9' * 5000}", "s.yaml")
+    assert document.data == {"a": None}
+    (fault,) = document.faults
+    assert fault.startswith("s.yaml:1: a: not a value: '999")
+    assert len(fault) < 300
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: b: c", "\t- x", "a: 'x"])
@@ -123,7 +138,8 @@ def test_too_deep_a_nesting_is_one_line():
 
 
 @pytest.mark.parametrize(
-    "text", ["!!int x", "!!bool x", "!!timestamp x", "!!float x", "!!python/name:os.system", "0b_"]
+    "text",
+    ["!!int x", "!!bool x", "!!timestamp x", "!!float x", "!!python/name:os.system", "!!int 0b_"],
 )
 def test_a_value_that_is_not_what_its_tag_says_is_a_fault(text):
     assert len(parse_yaml(f"a: {text}", "s").faults) == 1

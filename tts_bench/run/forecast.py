@@ -26,9 +26,7 @@ def forecast(plan: Plan) -> str:
     Raises ModelError for a model folder that is not there; a hub id may still be downloaded.
     """
     suite = plan.suite
-    for model in _models(suite).values():
-        if isinstance(model, TransformersEngine | VLLMEngine | RewardModel):
-            check_model_exists(model.model)
+    check_models_exist(suite)
     lines = [
         f"{suite.name:<9} {len(plan.items)} problems x {len(suite.cells)} cells x "
         f"{len(suite.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)",
@@ -42,6 +40,13 @@ def forecast(plan: Plan) -> str:
         "nothing was run.",
     ]
     return "\n".join(lines)
+
+
+def check_models_exist(suite: Suite) -> None:
+    """Raises ModelError for a model folder that is not there; a hub id may still be downloaded."""
+    for model in _models(suite).values():
+        if isinstance(model, TransformersEngine | VLLMEngine | RewardModel):
+            check_model_exists(model.model)
 
 
 def _models(suite: Suite) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from tts_bench.errors import SuiteError
 Address = tuple[str | int, ...]
 """Keys and list indices from the document's root to a value."""
 
+QUOTED = 200
+"""Most characters of a value that a message quotes."""
 MAX_VALUES = 100_000
 """A few nested aliases can stand for billions of values; no suite has this many."""
 
@@ -148,19 +150,27 @@ def parse_value(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2's booleans and floats, and without dates."""
+    """SafeLoader with YAML 1.2's numbers and booleans, and without dates.
+
+    YAML 1.1 reads `020` as 16 and `1:30` as 90; here they are 20 and text.
+    """
 
 
 _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
         for tag, pattern in resolvers
-        if tag.rsplit(":", 1)[1] not in ("bool", "float", "timestamp")
+        if tag.rsplit(":", 1)[1] not in ("bool", "int", "float", "timestamp")
     ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^(?:[-+]?[0-9][0-9_]*|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)$"),
+    list("-+0123456789"),
 )
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -170,6 +180,15 @@ _Loader.add_implicit_resolver(
     ),
     list("-+0123456789."),
 )
+
+
+def _integer(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """A whole number: decimal, leading zeros or not, or with a prefix that says its base."""
+    digits = node.value.replace("_", "")
+    return int(digits, 0) if digits[1:2] in ("x", "o", "b") else int(digits)
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 class _Builder:
@@ -205,7 +224,8 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             self._document.fault(address, f"not a value: {error.problem}")
         except (ValueError, LookupError, AttributeError):  # `!!int x`, `!!bool x`, `!!timestamp x`
-            self._document.fault(address, f"not a value: {node.value!r} as {node.tag}")
+            shown = node.value if len(node.value) <= QUOTED else f"{node.value[:QUOTED]}..."
+            self._document.fault(address, f"not a value: {shown!r} as {node.tag}")
         return None
 
     def _mapping(self, node: yaml.MappingNode, address: Address) -> dict[str, Any]:
