@@ -1,5 +1,7 @@
 # make quickstart   install, then run suites/quickstart.yaml on this machine's CPU
-# make test         install what the tests need (vLLM's CPU build on Linux x86-64), then test
+# make test         install what the tests need (vLLM's CPU build on Linux x86-64), then test;
+#                   WORKERS=4 for more processes, PYTEST_ARGS="-k vote" for some of the tests
+# make test-quick   the same without the slow tests and without vLLM
 # make tiny         train the tiny models of the package anew, into build/tiny (about an hour)
 # make lint         ruff and mypy
 # Every target can be repeated: what is installed already is left alone.
@@ -10,6 +12,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 MODEL := models/SmolLM2-135M-Instruct
 TORCH := torch==2.13.0
+# Processes that share the tests. One of them holds vLLM (2 GB), the others about 1 GB each.
+WORKERS ?= 2
 PLATFORM := $(shell uname -s)-$(shell uname -m)
 # A torch thread per core that another process holds makes every product wait for it.
 export OMP_NUM_THREADS ?= 1
@@ -20,10 +24,10 @@ quickstart: $(VENV)/.installed
 	$(BIN)/tts-bench run suites/quickstart.yaml
 
 test: $(VENV)/.installed-dev $(MODEL)/config.json
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 test-quick: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow and not vllm" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not vllm" $(PYTEST_ARGS)
 
 tiny: $(VENV)/.installed-dev
 	$(MAKE) --file tts_bench/tiny/recipe/Makefile --jobs 2 BIN=$(BIN)

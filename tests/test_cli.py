@@ -7,35 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tts_bench.cli import main
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs `tts-bench` in this process; returns exit code, output and errors."""
-
-    def command(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return command
-
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["grade", "-h"], ["ls", "-h"]])
-def test_help_shows_usage(command, words):
-    code, out, _ = command(*words)
+def test_help_shows_usage(cli, words):
+    code, out, _ = cli(*words)
     assert code == 0
     assert out.startswith("Usage: tts-bench")
 
 
-def test_version(command):
-    assert command("--version")[1].startswith("tts-bench, version ")
+def test_version(cli):
+    assert cli("--version")[1].startswith("tts-bench, version ")
 
 
-def test_underscores_are_accepted_in_options(command):
-    code, out, _ = command("run", "quickstart", "--dry_run", "--output_path", "x")
+def test_underscores_are_accepted_in_options(cli):
+    code, out, _ = cli("run", "quickstart", "--dry_run", "--output_path", "x")
     assert code == 0
     assert "nothing was run." in out
 
@@ -60,15 +45,15 @@ def test_underscores_are_accepted_in_options(command):
         (["grade", "no.jsonl", "--reference-field", "a", "--response-field", "b"], "no.jsonl"),
     ],
 )
-def test_a_users_mistake_is_a_line_without_traceback_and_exit_2(command, words, message):
-    code, _, err = command(*words)
+def test_a_users_mistake_is_a_line_without_traceback_and_exit_2(cli, words, message):
+    code, _, err = cli(*words)
     assert code == 2
     assert message in err
     assert "Traceback" not in err
 
 
-def test_every_fault_is_a_line_and_their_number_is_said(command):
-    code, _, err = command(
+def test_every_fault_is_a_line_and_their_number_is_said(cli):
+    code, _, err = cli(
         "run", "quickstart", "--set", "engin.name=x", "--set", "sampling.top_p=7", "--model", ""
     )
     assert code == 2
@@ -76,10 +61,10 @@ def test_every_fault_is_a_line_and_their_number_is_said(command):
     assert err.rstrip().endswith("2 errors; nothing was run.")
 
 
-def test_ls_lists_every_kind_as_text_and_as_json(command):
+def test_ls_lists_every_kind_as_text_and_as_json(cli):
     for kind in ("strategies", "suites", "engines", "verifiers", "datasets"):
-        code, out, _ = command("ls", kind)
-        rows = json.loads(command("ls", kind, "--json")[1])
+        code, out, _ = cli("ls", kind)
+        rows = json.loads(cli("ls", kind, "--json")[1])
         assert code == 0
         assert rows
         assert all(row["name"] in out for row in rows)
@@ -110,10 +95,10 @@ class Mine(Strategy):
     ],
 )
 def test_ls_shows_a_broken_plugin_with_its_error_and_the_others_still(
-    command, tmp_path: Path, file, source, message
+    cli, tmp_path: Path, file, source, message
 ):
     (tmp_path / file).write_text(source)
-    code, out, _ = command("ls", "strategies", "--include-path", tmp_path)
+    code, out, _ = cli("ls", "strategies", "--include-path", tmp_path)
     assert code == 0
     broken = [line for line in out.splitlines() if "broken: " in line]
     assert len(broken) == 1
@@ -121,13 +106,13 @@ def test_ls_shows_a_broken_plugin_with_its_error_and_the_others_still(
     assert "self_consistency" in out
 
 
-def test_ls_runs_is_empty_where_there_are_none(command, tmp_path: Path):
-    assert command("ls", "runs", "-o", tmp_path)[1] == "none\n"
+def test_ls_runs_is_empty_where_there_are_none(cli, tmp_path: Path):
+    assert cli("ls", "runs", "-o", tmp_path)[1] == "none\n"
 
 
-def test_options_can_come_from_the_environment(command, monkeypatch, tmp_path: Path):
+def test_options_can_come_from_the_environment(cli, monkeypatch, tmp_path: Path):
     monkeypatch.setenv("TTS_BENCH_OUTPUT_PATH", str(tmp_path))
-    assert command("ls", "runs")[1] == "none\n"
+    assert cli("ls", "runs")[1] == "none\n"
 
 
 @pytest.fixture
@@ -143,9 +128,9 @@ def graded(tmp_path: Path) -> Path:
     return path
 
 
-def test_grade_gives_a_verdict_per_line_and_a_summary(command, graded: Path):
+def test_grade_gives_a_verdict_per_line_and_a_summary(cli, graded: Path):
     words = ["grade", graded, "--reference-field", "gold", "--response-field", "pred"]
-    code, out, _ = command(*words, "--json")
+    code, out, _ = cli(*words, "--json")
     *verdicts, last = map(json.loads, out.splitlines())
     assert code == 0
     assert [verdict["correct"] for verdict in verdicts] == [True, True, False, False]
@@ -154,16 +139,16 @@ def test_grade_gives_a_verdict_per_line_and_a_summary(command, graded: Path):
     assert verdicts[3]["extracted"] is None
     assert last["summary"]["n"] == 4
     assert last["summary"]["accuracy"] == 0.5
-    assert command(*words)[1].splitlines()[0] == "1\tcorrect\t0.5"
+    assert cli(*words)[1].splitlines()[0] == "1\tcorrect\t0.5"
 
 
-def test_a_misspelt_field_is_answered_with_a_suggestion(command, graded: Path):
-    code, _, err = command("grade", graded, "--reference-field", "glod", "--response-field", "pred")
+def test_a_misspelt_field_is_answered_with_a_suggestion(cli, graded: Path):
+    code, _, err = cli("grade", graded, "--reference-field", "glod", "--response-field", "pred")
     assert code == 2
     assert "Did you mean 'gold'" in err
 
 
-def test_the_module_is_the_command():
+def test_the_module_is_the_cli():
     done = subprocess.run(
         [sys.executable, "-m", "tts_bench", "--version"], capture_output=True, check=True
     )

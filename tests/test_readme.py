@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
-import pytest
-
-from tts_bench.cli import main
 from tts_bench.store.runs import resolve_run
 from tts_bench.suite.fields import field_types
 from tts_bench.suite.load import _KEYS
@@ -20,14 +16,7 @@ README = (ROOT / "README.md").read_text()
 PLUGIN = ROOT / "tests" / "plugins" / "scripted.py"
 
 
-def run(monkeypatch, *words: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["tts-bench", *map(str, words)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
-def test_the_strategy_of_the_readme_runs(tmp_path: Path, monkeypatch):
+def test_the_strategy_of_the_readme_runs(cli, tmp_path: Path):
     [source] = re.findall(r"```python\n(# shortest.py.*?)```", README, re.S)
     (tmp_path / "shortest.py").write_text(source)
     (tmp_path / "s.yaml").write_text(
@@ -37,7 +26,7 @@ def test_the_strategy_of_the_readme_runs(tmp_path: Path, monkeypatch):
         f"strategies: [{{strategy: shortest, n: [2, 4]}}]\n"
     )
     words = ["--include-path", tmp_path, "--output-path", tmp_path, "--display", "none"]
-    assert run(monkeypatch, "run", tmp_path / "s.yaml", *words) == 0
+    assert cli("run", tmp_path / "s.yaml", *words).returncode == 0
     attempts = list(resolve_run(tmp_path / "s").attempts())
     assert len(attempts) == 2 * 5  # no pool: each n is a cell
     for attempt in attempts:
@@ -45,20 +34,21 @@ def test_the_strategy_of_the_readme_runs(tmp_path: Path, monkeypatch):
         assert attempt.pool.tokens[attempt.chosen] == min(answered)
 
 
-def test_the_errors_of_the_readme_are_what_is_printed(tmp_path: Path, monkeypatch, capsys):
+def test_the_errors_of_the_readme_are_what_is_printed(cli, tmp_path: Path, monkeypatch):
     [suite] = re.findall(r"```yaml\n(.*?)```", README, re.S)
     [shown] = re.findall(r"```\n(error: .*?)```", README, re.S)
     broken = suite.replace("best_of_n", "best_of_m").replace("temperature", "temprature")
     (tmp_path / "s.yaml").write_text(broken)
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, "run", "s.yaml") == 2
-    assert sorted(capsys.readouterr().err.splitlines()) == sorted(shown.splitlines())
+    code, _, err = cli("run", "s.yaml")
+    assert code == 2
+    assert sorted(err.splitlines()) == sorted(shown.splitlines())
 
 
-def test_the_suite_of_the_readme_is_valid(tmp_path: Path, monkeypatch, capsys):
+def test_the_suite_of_the_readme_is_valid(cli, tmp_path: Path):
     [suite] = re.findall(r"```yaml\n(.*?)```", README, re.S)
     (tmp_path / "s.yaml").write_text(suite.replace("math500", "arithmetic"))
-    assert run(monkeypatch, "validate", tmp_path / "s.yaml") == 0
+    assert cli("validate", tmp_path / "s.yaml").returncode == 0
 
 
 def test_every_file_and_link_of_the_documentation_exists():
@@ -76,8 +66,6 @@ def test_every_key_of_a_suite_is_explained():
         assert f"`sampling.{key}`" in page, key
 
 
-def test_every_strategy_and_dataset_is_named_in_the_readme(monkeypatch, capsys):
-    for kind in ("strategies",):
-        assert run(monkeypatch, "ls", kind, "--json") == 0
-        for row in json.loads(capsys.readouterr().out):
-            assert f"`{row['name']}`" in README
+def test_every_strategy_is_named_in_the_readme(cli):
+    for row in json.loads(cli("ls", "strategies", "--json").stdout):
+        assert f"`{row['name']}`" in README

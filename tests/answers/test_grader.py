@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from parts import NOT_TO_BE_HAD
 
 from tts_bench.answers import grader as grader_module
 from tts_bench.answers.grader import Grader, Question, Reply, _Worker
@@ -213,7 +214,7 @@ def test_no_worker_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     assert _wait_until_gone(pids) == []
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc to see a process")
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason=f"{NOT_TO_BE_HAD}/proc")
 def test_workers_load_no_torch_and_ignore_ctrl_c() -> None:
     async def main() -> None:
         async with Grader(workers=1, timeout=60) as grader:

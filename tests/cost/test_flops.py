@@ -245,13 +245,15 @@ FAMILIES: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def torch() -> Any:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    torch = pytest.importorskip("torch")
+    import torch
+
     torch.set_num_threads(1)
     return torch
 
 
 def small_model(torch: Any, family: str) -> tuple[Any, ModelShape]:
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     settings = {key: value for key, value in FAMILIES[family].items() if value is not None}
     config = transformers.AutoConfig.for_model(family.split()[0], **settings)
     torch.manual_seed(0)

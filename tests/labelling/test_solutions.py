@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tts_bench.cli import main
 from tts_bench.commands.label import label
 from tts_bench.dataset.base import Dataset, Item, LoadedDataset
 from tts_bench.dataset.jsonl import JsonlDataset
@@ -168,16 +166,13 @@ class TestOfARun:
     """The candidates of a finished run, by the suite that made it."""
 
     @pytest.fixture
-    def finished(self, tmp_path: Path, write_suite, monkeypatch, capsys) -> Path:
+    def finished(self, tmp_path: Path, write_suite, cli) -> Path:
         suite = write_suite(slip=0.3, sampling={"max_tokens": 60})
         data = yaml.safe_load(suite.read_text())
         data["strategies"] = ["greedy", {"strategy": "best_of_n", "n": [4]}, BEAMS]
         suite.write_text(yaml.safe_dump(data))
-        words = ["run", str(suite), "--output-path", str(tmp_path / "results"), "--display", "none"]
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code, capsys.readouterr().err
+        done = cli("run", suite, "--output-path", tmp_path / "results", "--display", "none")
+        assert done.returncode == 0, done.stderr
         return suite
 
     def test_every_candidate_is_a_trace_with_its_whole_text(self, finished, tmp_path, capsys):

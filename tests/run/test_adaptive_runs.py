@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import tts_bench
 
-from tts_bench.cli import main
 from tts_bench.store.runs import resolve_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -47,11 +47,8 @@ class Bench:
     def words(self, output: str, *options: str) -> list[str]:
         return ["run", str(self.suite), *options, "--output-path", str(self.folder / output)]
 
-    def run(self, monkeypatch: pytest.MonkeyPatch, *options: str, output: str = "results") -> int:
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *self.words(output, *options)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0)
+    def run(self, *options: str, output: str = "results") -> int:
+        return tts_bench(*self.words(output, *options)).returncode
 
     def die(self, after: int) -> int:
         """Run in a process of its own that is killed at that request."""
@@ -78,8 +75,8 @@ def suite_wide(tmp_path: Path) -> Bench:
     return Bench(tmp_path, SUITE_WIDE)
 
 
-def test_the_suites_draws_are_shared_out_and_each_is_paid_once(suite_wide, monkeypatch):
-    assert suite_wide.run(monkeypatch) == 0
+def test_the_suites_draws_are_shared_out_and_each_is_paid_once(suite_wide):
+    assert suite_wide.run() == 0
     for n in (2, 6):
         rows = suite_wide.rows(f"compute_optimal?max_n=12&n={n}&")
         assert len(rows) == PROBLEMS
@@ -90,43 +87,43 @@ def test_the_suites_draws_are_shared_out_and_each_is_paid_once(suite_wide, monke
 
 
 @pytest.mark.parametrize("die_after", [15, 60, 75])
-def test_a_run_that_was_killed_shares_out_as_it_would_have(suite_wide, monkeypatch, die_after):
-    assert suite_wide.run(monkeypatch, output="whole") == 0
+def test_a_run_that_was_killed_shares_out_as_it_would_have(suite_wide, die_after):
+    assert suite_wide.run(output="whole") == 0
     assert suite_wide.die(die_after) == -9
-    assert suite_wide.run(monkeypatch, "--concurrency", "64") == 0
+    assert suite_wide.run("--concurrency", "64") == 0
     assert suite_wide.lines() == suite_wide.lines("whole")
 
 
-def test_concurrency_does_not_change_who_gets_what(suite_wide, monkeypatch):
+def test_concurrency_does_not_change_who_gets_what(suite_wide):
     for concurrency in ("1", "64"):
-        assert suite_wide.run(monkeypatch, "--concurrency", concurrency, output=concurrency) == 0
+        assert suite_wide.run("--concurrency", concurrency, output=concurrency) == 0
     assert suite_wide.lines("1") == suite_wide.lines("64")
 
 
-def replayed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def replayed(bench: Bench) -> None:
     """The same attempts come from the generation store alone."""
-    assert bench.run(monkeypatch) == 0
+    assert bench.run() == 0
     before = bench.lines()
     run = resolve_run(bench.folder / "results" / "s")
     for path in run.folder.iterdir():
         path.unlink()
     run.folder.rmdir()
-    assert bench.run(monkeypatch, "--replay") == 0
+    assert bench.run("--replay") == 0
     assert bench.lines() == before
 
 
-def test_shared_out_draws_are_replayed_without_a_model(suite_wide, monkeypatch):
-    replayed(suite_wide, monkeypatch)
+def test_shared_out_draws_are_replayed_without_a_model(suite_wide):
+    replayed(suite_wide)
 
 
-def test_conversations_are_replayed_without_a_model(tmp_path, monkeypatch):
-    replayed(Bench(tmp_path, CONVERSING), monkeypatch)
+def test_conversations_are_replayed_without_a_model(tmp_path):
+    replayed(Bench(tmp_path, CONVERSING))
 
 
 def test_a_probe_that_fails_is_an_attempt_that_fails(suite_wide, monkeypatch):
     monkeypatch.setenv("SCRIPTED_FAIL_AT", "7")
-    assert suite_wide.run(monkeypatch) == 1
+    assert suite_wide.run() == 1
     rows = suite_wide.rows("compute_optimal")
     assert {row["status"] for row in rows} > {"error"}
     monkeypatch.delenv("SCRIPTED_FAIL_AT")
-    assert suite_wide.run(monkeypatch) == 0
+    assert suite_wide.run() == 0

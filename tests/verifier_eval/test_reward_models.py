@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from reward_models import make
-
-from tts_bench.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +28,16 @@ def labels(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def verify(labels: Path, tmp_path: Path, monkeypatch, capsys):
+def verify(labels: Path, tmp_path: Path, cli):
     def verify(kind: str, name: str) -> tuple[dict, str]:
         block = {"name": name, "model": str(make(kind, tmp_path / kind)), "device": "cpu"}
         (tmp_path / "v.yaml").write_text(yaml.safe_dump({"verifier": {**block, "threads": 1}}))
         options = ["--threshold", "0.5", "--resamples", "20", "--display", "none"]
         words = ["verify", str(tmp_path / "v.yaml"), str(labels), *options]
-        monkeypatch.setattr(sys, "argv", ["tts-bench", *words, "-o", str(tmp_path / "out")])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
+        done = cli(*words, "-o", tmp_path / "out")
+        assert done.returncode == 0, done.stderr
         record = json.loads((tmp_path / "out" / "verify.json").read_text())
-        return record, capsys.readouterr().out
+        return record, done.stdout
 
     return verify
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tts_bench.cli import main
 from tts_bench.store.runs import resolve_run
 from tts_bench.suite.registry import Registry
 from tts_bench.types import Score
@@ -33,16 +31,8 @@ SUITE = {
 }
 
 
-def command(*words: str) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["tts-bench", *words])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0)
-
-
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
+def results(cli, tmp_path_factory) -> Path:
     """A finished run of a strategy that chooses by a verifier, and its report."""
     folder = tmp_path_factory.mktemp("selection")
     (folder / "s.yaml").write_text(yaml.safe_dump(SUITE))
@@ -50,7 +40,7 @@ def results(tmp_path_factory) -> Path:
     (folder / "o.yaml").write_text(
         yaml.safe_dump({"verifier": {"name": f"{PLUGINS / 'oracle.py'}:Written"}})
     )
-    assert command("run", str(folder / "s.yaml"), "-o", str(folder / "results")) == 0
+    assert cli("run", folder / "s.yaml", "-o", folder / "results").returncode == 0
     return folder
 
 
@@ -59,15 +49,22 @@ def run(results: Path):
     return resolve_run(results / "results" / "s")
 
 
-def verify(results: Path, verifier: str, output: Path, *options: str) -> dict:
-    words = [str(results / verifier), str(results / "results/s/latest"), "--output", str(output)]
-    assert command("verify", *words, "--resamples", "50", *options) == 0
-    return json.loads((output / "verify.json").read_text())
+@pytest.fixture
+def verify(cli, results: Path, tmp_path: Path):
+    """Evaluates a verifier on the run's candidates; returns the record that it leaves."""
+
+    def verify(verifier: str, *options: str) -> dict:
+        words = [results / verifier, results / "results/s/latest", "--output", tmp_path / "out"]
+        done = cli("verify", *words, "--resamples", "50", *options)
+        assert done.returncode == 0, done.stderr
+        return json.loads((tmp_path / "out" / "verify.json").read_text())
+
+    return verify
 
 
-def test_the_runs_own_verifier_gives_the_runs_own_curves(results: Path, run, tmp_path: Path):
+def test_the_runs_own_verifier_gives_the_runs_own_curves(verify, run, tmp_path: Path):
     """Accuracy of each n is that of the report, which took it from the scores of the run."""
-    record = verify(results, "v.yaml", tmp_path / "out")
+    record = verify("v.yaml")
     summary = json.loads((run.folder / "summary.json").read_text())
     report = {
         (point["strategy"], point["n"]): point["metrics"][0]["value"] for point in summary["points"]
@@ -89,8 +86,8 @@ def test_the_runs_own_verifier_gives_the_runs_own_curves(results: Path, run, tmp
     assert (tmp_path / "out" / "best_of_n.svg").stat().st_size > 0
 
 
-def test_another_verifier_scores_the_same_texts(results: Path, tmp_path: Path):
-    record = verify(results, "o.yaml", tmp_path / "out")
+def test_another_verifier_scores_the_same_texts(verify):
+    record = verify("o.yaml")
     # It finds no score in any text, so all candidates are alike: best of n is one of them.
     by_n = {at["candidates"]: at["value"] for at in record["selection"]["best"]}
     majority = {at["candidates"]: at["value"] for at in record["selection"]["majority"]}
@@ -100,8 +97,8 @@ def test_another_verifier_scores_the_same_texts(results: Path, tmp_path: Path):
     assert record["spent"]["requests"] == 15 * 2 * 8
 
 
-def test_limit_takes_the_first_problems(results: Path, tmp_path: Path):
-    record = verify(results, "v.yaml", tmp_path / "out", "--limit", "4")
+def test_limit_takes_the_first_problems(verify):
+    record = verify("v.yaml", "--limit", "4")
     assert (record["data"]["problems"], record["data"]["texts"]) == (4, 4 * 2 * 8)
 
 
@@ -122,27 +119,28 @@ def test_perfect_scores_reach_coverage_and_a_failed_candidate_leaves_its_pool(ru
     assert [at.n for at in select(left, Choices(resamples=20)).lines["best"]] == [1, 2, 4, 7]
 
 
-def test_texts_and_problems_that_are_gone_are_one_line(results: Path, run, tmp_path: Path, capsys):
+def test_texts_and_problems_that_are_gone_are_one_line(cli, results: Path, run, tmp_path: Path):
     gone = tmp_path / "s" / "r"
     gone.mkdir(parents=True)
     for name in ("manifest.json", "attempts.jsonl", "measurements.jsonl"):
         shutil.copy(run.folder / name, gone / name)
-    words = ["verify", str(results / "v.yaml"), str(gone), "-o", str(tmp_path / "out")]
-    assert command(*words) == 2
-    assert "no generation store there" in capsys.readouterr().err
+    words = ["verify", results / "v.yaml", gone, "-o", tmp_path / "out"]
+    code, _, err = cli(*words)
+    assert code == 2
+    assert "no generation store there" in err
     manifest = json.loads((gone / "manifest.json").read_text())
     manifest["dataset"]["content_hash"] = "another"
     (gone / "manifest.json").write_text(json.dumps(manifest))
-    assert command(*words) == 2
-    assert "has changed since the run" in capsys.readouterr().err
+    code, _, err = cli(*words)
+    assert code == 2
+    assert "has changed since the run" in err
 
 
-def test_a_run_without_a_pool_has_nothing_to_choose_from(
-    results: Path, run, tmp_path: Path, capsys
-):
+def test_a_run_without_a_pool_has_nothing_to_choose_from(cli, results: Path, run, tmp_path: Path):
     bare = tmp_path / "s" / "r"
     bare.mkdir(parents=True)
     shutil.copy(run.folder / "manifest.json", bare)
     (bare / "attempts.jsonl").write_text("")
-    assert command("verify", str(results / "v.yaml"), str(bare), "-o", str(tmp_path / "o")) == 2
-    assert "no pool of candidates; run best_of_n or a vote" in capsys.readouterr().err
+    code, _, err = cli("verify", results / "v.yaml", bare, "-o", tmp_path / "o")
+    assert code == 2
+    assert "no pool of candidates; run best_of_n or a vote" in err

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-from tts_bench.cli import main
 from tts_bench.store.runs import RunStore, resolve_run
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
@@ -25,19 +23,12 @@ SUITE = {
 }
 
 
-def tts_bench(*words: object) -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["tts-bench", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-    return int(ended.value.code or 0)
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunStore:
+def run(cli, tmp_path_factory: pytest.TempPathFactory) -> RunStore:
     folder = tmp_path_factory.mktemp("exports")
     (folder / "s.yaml").write_text(yaml.safe_dump(SUITE))
-    assert tts_bench("run", folder / "s.yaml", "--output-path", folder / "results") == 0
+    done = cli("run", folder / "s.yaml", "--output-path", folder / "results")
+    assert done.returncode == 0, done.stderr
     return resolve_run(folder / "results" / "s")
 
 
@@ -73,8 +64,8 @@ def test_datasets_reads_the_candidates_offline(run: RunStore, tmp_path: Path, mo
 
 
 @pytest.fixture(scope="module")
-def samples(run: RunStore) -> dict[str, list[dict]]:
-    assert tts_bench("export", run.folder, "--format", "lm-eval") == 0
+def samples(cli, run: RunStore) -> dict[str, list[dict]]:
+    assert cli("export", run.folder, "--format", "lm-eval").returncode == 0
     files = sorted((run.folder / "lm-eval").glob("samples_*.jsonl"))
     return {
         file.name: [json.loads(line) for line in file.read_text().splitlines()] for file in files
@@ -127,9 +118,10 @@ def test_the_samples_load_as_a_data_set_and_their_mean_is_the_accuracy(run, samp
     assert sum(map(len, frames)) == len(attempts)
 
 
-def test_a_run_whose_texts_are_gone_is_not_exported(make, capsys):
+def test_a_run_whose_texts_are_gone_is_not_exported(cli, make):
     cell = make.cell("self_consistency", [2], "majority")
     attempt = make.attempt(cell["id"], "p", make.pool(["1", "2"]))
     made = make.run([cell], [attempt], resolved={}, started="2026-01-01T00:00:00Z")
-    assert tts_bench("export", made.folder, "--format", "lm-eval") == 2
-    assert "no generation store there" in capsys.readouterr().err
+    code, _, err = cli("export", made.folder, "--format", "lm-eval")
+    assert code == 2
+    assert "no generation store there" in err

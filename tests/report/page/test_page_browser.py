@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tts_bench.engine.base import Completion
 from tts_bench.report.build import build_report
@@ -23,6 +24,20 @@ from tts_bench.types import SearchTree
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+NO_BROWSER = (
+    "no chromium: install Debian's package `chromium`, or run `playwright install chromium`, "
+    "or name one by the environment variable CHROMIUM"
+)
+# No sandbox: containers run tests as root. The rest keeps it from asking the network for news.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 120_000  # ms: machines that run tests are often busy
 HOSTILE = [
     "<script>window.ran = 1</script>",
@@ -37,15 +52,12 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    with api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         path = found or playwright.chromium.executable_path
         if not Path(path).is_file():
-            pytest.skip("no chromium on the PATH; the environment variable CHROMIUM may name one")
-        browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox"], timeout=PATIENCE
-        )
+            pytest.skip(NO_BROWSER)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=PATIENCE)
         yield browser
         browser.close()
 
