@@ -7,15 +7,15 @@ flight and the adapter batches them as its library does best.
 from __future__ import annotations
 
 import abc
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
 from tts_bench.cost.flops import ModelShape
+from tts_bench.engine.in_flight import in_flight
 from tts_bench.engine.tokenizer import Tokenizer
-from tts_bench.errors import EngineError, TtsBenchError
+from tts_bench.errors import EngineError
 from tts_bench.types import FinishReason, Sampling
 
 
@@ -145,12 +145,7 @@ class Engine(abc.ABC):
 
     async def generate_all(self, requests: Sequence[Request]) -> list[Completion]:
         """Draw all completions at once, in order; the first failure cancels the others."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.generate(request)) for request in requests]
-        except* TtsBenchError as failures:
-            raise first_error(failures) from None
-        return [task.result() for task in tasks]
+        return await in_flight(self.generate(request) for request in requests)
 
 
 def brief(recipe: str) -> str:
@@ -158,12 +153,3 @@ def brief(recipe: str) -> str:
     name, _, settings = recipe.partition(" {")
     model = json.loads(f"{{{settings}").get("model") if settings else None
     return f"{name} {model} as it is set here" if model else name
-
-
-def first_error(group: BaseExceptionGroup[TtsBenchError]) -> TtsBenchError:
-    """The first plain error within a (nested) exception group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, TtsBenchError)
-    return error

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.answers.grader import Grader
-from tts_bench.engine.base import first_error
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.errors import ReplayMiss, StoreError, TtsBenchError, UsageError
+from tts_bench.engine.in_flight import in_flight
+from tts_bench.errors import ReplayMiss, StoreError, UsageError
 from tts_bench.labelling.base import Labeller, settings
 from tts_bench.labelling.label_file import LabelFile, LabelRow, Labels
 from tts_bench.labelling.manifest import begin, check_same, now, totals
 from tts_bench.labelling.probe import RIGHT, Desk, Probe
 from tts_bench.labelling.trace import Trace
 from tts_bench.progress import Progress
-from tts_bench.steps import first_error as first_wrong
+from tts_bench.steps import first_error
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.runs import check_space
 from tts_bench.suite.load import Suite
@@ -167,19 +167,12 @@ class _Session:
 
     async def _label_all(self, missing: Sequence[Trace], desk: Desk, engine: CachedEngine) -> None:
         """Keep the suite's `concurrency` of traces in flight, all of their steps at once."""
-        queue = iter(missing)
 
-        async def work() -> None:
-            for trace in queue:
-                ok = await self._label(trace, desk)
-                self._progress.advance(failed=not ok, tokens=engine.generated_tokens)
+        async def label(trace: Trace) -> None:
+            ok = await self._label(trace, desk)
+            self._progress.advance(failed=not ok, tokens=engine.generated_tokens)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._job.suite.concurrency, len(missing))):
-                    group.create_task(work())
-        except* TtsBenchError as failures:
-            raise first_error(failures) from None
+        await in_flight((label(trace) for trace in missing), self._job.suite.concurrency)
 
     async def _label(self, trace: Trace, desk: Desk) -> bool:
         """Label one trace and write its line; False where that failed."""
@@ -232,7 +225,7 @@ def _row(trace: Trace, labels: Labels, method: str, probe: Probe) -> LabelRow:
         completions=trace.steps,
         labels=labels.labels,
         method=method,
-        first_error=first_wrong(labels.labels),
+        first_error=first_error(labels.labels),
         soft=labels.soft,
         outcomes=labels.outcomes,
         rollouts=tuple(map(len, labels.outcomes)),

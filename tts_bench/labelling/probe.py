@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from tts_bench.answers.extract import boxed, extract
 from tts_bench.answers.grader import Grading
 from tts_bench.cost.ledger import Budget, Ledger, Meter
-from tts_bench.engine.base import Engine, EngineInfo, first_error
+from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import TtsBenchError
 from tts_bench.labelling.trace import Trace
@@ -20,8 +18,6 @@ from tts_bench.types import Candidate, FinishReason, Problem, Sampling, Usage
 from tts_bench.verifier.confidence import ConfidenceVerifier
 
 RIGHT, WRONG, CUT_OFF, NOT_GRADED = "1", "0", "-", "?"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -140,20 +136,6 @@ class Probe:
 def final_answer(text: str, finish_reason: FinishReason) -> str | None:
     """The answer of a whole solution; of one that was cut off, only one in a box."""
     return boxed(text) if finish_reason == "length" else extract(text)
-
-
-async def all_of(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """Await all at once, in order; the first failure cancels the others and is raised plain."""
-
-    async def wait(call: Awaitable[T]) -> T:
-        return await call
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(wait(call)) for call in calls]
-    except* TtsBenchError as failures:
-        raise first_error(failures) from None
-    return [task.result() for task in tasks]
 
 
 async def _as_written(found: Sequence[str]) -> list[str]:

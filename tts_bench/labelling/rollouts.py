@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import UsageError
 from tts_bench.labelling.base import LabellingBound
 from tts_bench.labelling.label_file import Labels
-from tts_bench.labelling.probe import RIGHT, Probe, all_of
+from tts_bench.labelling.probe import RIGHT, Probe
 from tts_bench.labelling.trace import Trace
 
 
@@ -66,7 +67,7 @@ class MonteCarlo(_Rollouts):
         unsettled = probe.trace.unsettled
         probe.check_fits(unsettled)
         correct = await probe.own_answer()
-        outcomes = await all_of(probe.rollouts(i + 1, self.rollouts) for i in range(unsettled))
+        outcomes = await in_flight(probe.rollouts(i + 1, self.rollouts) for i in range(unsettled))
         return labels_of(outcomes, correct, self.threshold)
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from tts_bench.dataset.base import Item
+from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import UsageError
 from tts_bench.run.attempt import AttemptContext
 from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.suite.cells import Cell
-from tts_bench.types import Solution
 
 Job = tuple[Cell, Item, int]
 """A cell, a problem and a seed: one attempt to make."""
@@ -46,17 +45,11 @@ async def _share(
 ) -> dict[str, Cell]:
     """The cell as each problem gets it: with the strategy that the probes have earned it."""
     assert isinstance(cell.strategy, AllocatingStrategy)
-    free = asyncio.Semaphore(concurrency)
-
-    async def probe(item: Item) -> Solution | None:
-        async with free:
-            return await context.probe(cell, item, seed)
-
     names = [item.problem.id for item in items]
-    async with asyncio.TaskGroup() as group:
-        probes = [group.create_task(probe(item)) for item in items]
+    probes = (context.probe(cell, item, seed) for item in items)
+    found = await in_flight(probes, concurrency)
     try:
-        given = cell.strategy.allocate([task.result() for task in probes])
+        given = cell.strategy.allocate(found)
         return {
             name: replace(cell, strategy=strategy)
             for name, strategy in zip(names, given, strict=True)

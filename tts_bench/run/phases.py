@@ -8,15 +8,15 @@ them once it has drawn everything, as flat strategies do.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tts_bench.dataset.base import Item
-from tts_bench.engine.base import Completion, Request, first_error
+from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.errors import TtsBenchError, UsageError
+from tts_bench.engine.in_flight import in_flight
+from tts_bench.errors import UsageError
 from tts_bench.progress import Progress
 from tts_bench.run.attempt import AttemptContext
 from tts_bench.store.generations import GenerationStore
@@ -114,18 +114,14 @@ async def draw_pools(
             info.max_model_len,
         )
 
-        async def work() -> None:
-            for cell, item, seed in jobs:
-                _now.set(_Attempting(cell.id))
-                attempt, measurement = await context.attempt(cell, item, seed)
-                if attempt.status == "error":
-                    failed.append((attempt, measurement))
+        async def draw(cell: Cell, item: Item, seed: int) -> None:
+            _now.set(_Attempting(cell.id))
+            attempt, measurement = await context.attempt(cell, item, seed)
+            if attempt.status == "error":
+                failed.append((attempt, measurement))
 
-        async with progress.heartbeat("phase 1 of 2: drawing"), asyncio.TaskGroup() as group:
-            for _ in range(suite.concurrency):
-                group.create_task(work())
-    except* TtsBenchError as failures:
-        raise first_error(failures) from None
+        async with progress.heartbeat("phase 1 of 2: drawing"):
+            await in_flight((draw(*job) for job in jobs), suite.concurrency)
     finally:
         await engine.close()
     return FirstPhase(failed, engine.generated_tokens)

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tts_bench.answers.grader import Grader
-from tts_bench.engine.base import Engine, EngineInfo, first_error
+from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.errors import StoreError, TtsBenchError
+from tts_bench.engine.in_flight import in_flight
+from tts_bench.errors import StoreError
 from tts_bench.progress import Progress
 from tts_bench.run import manifest
 from tts_bench.run.allocation import Job, allocated
@@ -182,21 +183,19 @@ async def _attempt_all(
             plan.run.append(attempt, measurement)
             progress.advance(failed=attempt.status == "error", tokens=engine.generated_tokens)
 
-    async def share_out() -> Iterator[Job]:
-        width = plan.suite.concurrency
-        return iter(await allocated(suite_wide, plan.items, context, width))
+    width = min(plan.suite.concurrency, plan.total)
+    shared_out: asyncio.Future[Iterator[Job]] = asyncio.get_running_loop().create_future()
 
-    async def work_all(shared_out: asyncio.Task[Iterator[Job]]) -> None:
+    async def share_out() -> None:
+        jobs = await allocated(suite_wide, plan.items, context, width)
+        shared_out.set_result(iter(jobs))
+
+    async def work_all() -> None:
         await work(others)
         await work(await shared_out)
 
     try:
-        async with asyncio.TaskGroup() as group:
-            shared_out = group.create_task(share_out())
-            for _ in range(min(plan.suite.concurrency, plan.total)):
-                group.create_task(work_all(shared_out))
-    except* TtsBenchError as failures:
-        raise first_error(failures) from None
+        await in_flight([share_out(), *(work_all() for _ in range(width))])
     finally:
         progress.stop()
 

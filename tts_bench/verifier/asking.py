@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
 from array import array
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from tts_bench.cost.ledger import Call
-from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, first_error
-from tts_bench.errors import EngineError, TtsBenchError, VerifierError
+from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.errors import EngineError, VerifierError
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Verifier, VerifierInfo
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -138,13 +135,3 @@ def draw_seed(seed: int, problem: Problem, candidate: Candidate, *place: object)
 def charge(request: Request, done: Completion, known: int = 0) -> Call:
     """The call that a completion was; `known` as in `Call.known_prompt_tokens`."""
     return Call(request.prompt_ids, len(done.token_ids), done.cached_prompt_tokens, None, known)
-
-
-async def all_at_once(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run everything side by side, in order; the first failure cancels the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one) for one in work]
-    except* TtsBenchError as failures:
-        raise first_error(failures) from None
-    return [task.result() for task in tasks]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, Request
+from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import ModelError
 from tts_bench.steps import split_steps
 from tts_bench.types import Candidate, Problem, Sampling, Score
-from tts_bench.verifier.asking import ChatVerifier, all_at_once, charge, draw_seed, fill
+from tts_bench.verifier.asking import ChatVerifier, charge, draw_seed, fill
 from tts_bench.verifier.backend import probability
 from tts_bench.verifier.base import Scoring, VerifierInfo
 
@@ -96,7 +97,7 @@ class GenerativeVerifier(ChatVerifier):
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         """One scoring for each candidate; every first request goes out at once."""
-        return await all_at_once(self._score(problem, candidate) for candidate in candidates)
+        return await in_flight(self._score(problem, candidate) for candidate in candidates)
 
     async def _score(self, problem: Problem, candidate: Candidate) -> Scoring:
         steps = split_steps(candidate.text, self.delimiter)
@@ -104,7 +105,7 @@ class GenerativeVerifier(ChatVerifier):
         parts = {"problem": problem.text, "solution": candidate.text, "steps": numbered}
         ids = self.encode(fill(self.prompt, parts))
         chains = [self._think(problem, candidate, ids, index) for index in range(self.n)]
-        rationales = await all_at_once(chains)
+        rationales = await in_flight(chains)
         found = [self._verdicts(one.rounds, len(steps)) for one in rationales]
         return Scoring(
             Score(

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tts_bench.engine.base import Request
+from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import VerifierError
 from tts_bench.types import Candidate, FinishReason, Problem, Sampling, Score
-from tts_bench.verifier.asking import ChatVerifier, all_at_once, charge, draw_seed, fill
+from tts_bench.verifier.asking import ChatVerifier, charge, draw_seed, fill
 from tts_bench.verifier.base import Scoring
 
 PROMPT = """Grade a solution of a problem in mathematics on a scale from {low} to {high}.
@@ -67,7 +68,7 @@ class JudgeVerifier(ChatVerifier):
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         """One scoring for each candidate; every first request goes out at once."""
-        return await all_at_once(self._score(problem, candidate) for candidate in candidates)
+        return await in_flight(self._score(problem, candidate) for candidate in candidates)
 
     async def _score(self, problem: Problem, candidate: Candidate) -> Scoring:
         low, high = parse_scale(self.scale)

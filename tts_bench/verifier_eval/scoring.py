@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import dataclasses
 import time
@@ -13,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.cost.ledger import Call, Meter
-from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, first_error
+from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
 from tts_bench.engine.cached import CachedEngine
+from tts_bench.engine.in_flight import in_flight
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import (
     EngineError,
     ReplayMiss,
     SuiteError,
-    TtsBenchError,
     UsageError,
     VerifierError,
 )
@@ -157,13 +156,9 @@ class Scorer:
             return outcome
 
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(*text)) for text in texts]
-        except* TtsBenchError as failures:
-            raise first_error(failures) from None
+            outcomes = await in_flight(one(*text) for text in texts)
         finally:
             progress.stop()
-        outcomes = [task.result() for task in tasks]
         problems = [problem.id for problem, _ in texts]
         return outcomes, self._spent(zip(problems, outcomes, strict=True), time.monotonic() - began)
 
