@@ -1,138 +1,89 @@
-from __future__ import annotations
+"""The finder of columns: usual names, names that a user gives, and what is ambiguous."""
 
-import hashlib
-from collections.abc import Mapping
+from __future__ import annotations
 
 import pytest
 
-from tts_bench.dataset.base import Item
-from tts_bench.dataset.columns import Columns, after_hashes, integer, items_of
+from tts_bench.dataset import columns
+from tts_bench.dataset.columns import Columns, Names, parse_columns
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError
 
+TABLES = {
+    name: table
+    for name, table in vars(columns).items()
+    if name.isupper() and not name.startswith("_")
+}
+ROLES: dict[str, Names] = {
+    "problem": (("problem", "question"), ("prompt",)),
+    "id": (("id",),),
+}
 
-def rows(*table: Mapping[str, object]) -> list[Row]:
-    return [Row(f"a.jsonl:{number}", cells) for number, cells in enumerate(table, start=1)]
+
+def find(*names: str, **given: str) -> dict[str, str]:
+    return Columns(ROLES, given, required=("problem",)).find(names, "a.csv")
 
 
-def items(*table: Mapping[str, object], **columns: str) -> tuple[Item, ...]:
-    return items_of(rows(*table), Columns().given(columns), "a.jsonl")
-
-
-def refusal(*table: Mapping[str, object], **columns: str) -> str:
+def refusal(*names: str, **given: str) -> str:
     with pytest.raises(DatasetError) as caught:
-        items(*table, **columns)
+        find(*names, **given)
     return str(caught.value)
 
 
-def test_usual_names_are_found_without_a_map() -> None:
-    row = {"question": "1 + 1", "answer": 2, "unique_id": "x/1", "level": 1, "subject": "Sums"}
-    (item,) = items(row)
-    assert (item.problem.text, item.reference, item.problem.id) == ("1 + 1", "2", "x/1")
-    assert (item.problem.level, item.problem.subject) == (1, "Sums")
+def test_usual_names_go_by_their_rank():
+    assert find("id", "question") == {"problem": "question", "id": "id"}
+    assert find("prompt") == {"problem": "prompt"}
+    assert find("prompt", "problem") == {"problem": "problem"}
 
 
-def test_map_names_the_column_of_a_role() -> None:
-    row = {"problem": "?", "prompt": "1 + 1", "answer": "no", "final": "2"}
-    (item,) = items(row, problem="prompt", reference="final")
-    assert (item.problem.text, item.reference) == ("1 + 1", "2")
+def test_two_columns_of_one_rank_are_an_error_that_names_both():
+    assert refusal("problem", "id", "question") == (
+        "a.csv: 'problem' and 'question' may each be the problem; "
+        "say which: columns: {problem: problem}"
+    )
+    assert find("problem", "question", problem="question") == {"problem": "question"}
 
 
-def test_unknown_role_is_refused_with_a_suggestion() -> None:
-    with pytest.raises(ValueError, match=r"no role 'refrence', only problem, .* 'reference'"):
-        Columns().given({"refrence": "a"})
+def test_a_column_that_a_user_gave_to_one_role_is_not_taken_for_another():
+    assert find("problem", "question", id="question") == {"problem": "problem", "id": "question"}
+    assert "no column" in refusal("question", id="question")
+    assert find("x", id="x", problem="x") == {"problem": "x", "id": "x"}
 
 
-def test_missing_column_is_refused_with_those_that_exist() -> None:
-    assert refusal({"problems": "1", "answer": "1"}) == (
-        "a.jsonl: no column 'problem' or 'question' for the problem; "
-        "there are 'problems', 'answer'. Did you mean 'problems'?"
+def test_what_is_not_there_is_said_with_what_is():
+    assert refusal("a", "b") == (
+        "a.csv: no column 'problem' or 'question' or 'prompt' for the problem; "
+        "there are 'a', 'b'; name it: columns: {problem: NAME}"
+    )
+    assert refusal("problem", "ident", id="idents") == (
+        "a.csv: no column 'idents' for the id; there are 'problem', 'ident'. Did you mean 'ident'?"
     )
 
 
-def test_optional_column_must_exist_once_it_is_named() -> None:
-    row = {"problem": "1", "answer": "1"}
-    assert items(row)[0].problem.level is None
-    assert "no column 'difficulty' for the level" in refusal(row, level="difficulty")
-
-
-@pytest.mark.parametrize("empty", [None, "", "  ", float("nan")])
-@pytest.mark.parametrize(("column", "role"), [("problem", "problem"), ("answer", "reference")])
-def test_empty_problem_or_reference_is_refused_with_its_row(
-    column: str, role: str, empty: object
-) -> None:
-    good = {"problem": "1", "answer": "1"}
-    message = f"a.jsonl:2: no {role} (column {column!r} is empty)"
-    assert refusal(good, {**good, column: empty}) == message
-
-
-def test_cell_absent_from_one_row_is_refused_with_that_row() -> None:
-    message = refusal({"problem": "1", "answer": "1"}, {"problem": "2"})
-    assert message == "a.jsonl:2: no reference (column 'answer' is empty)"
-
-
-@pytest.mark.parametrize(("cell", "kind"), [(["1", "2"], "list"), (True, "bool"), ({}, "dict")])
-def test_reference_must_be_text_or_a_number(cell: object, kind: str) -> None:
-    message = refusal({"problem": "1", "answer": cell})
-    assert message == (
-        f"a.jsonl:1: the reference (column 'answer') is a {kind}, not text or a number"
+def test_an_unknown_role_is_refused_before_any_table_is_read():
+    with pytest.raises(DatasetError) as caught:
+        Columns(ROLES, {"problme": "x"}, option="--map")
+    assert str(caught.value) == (
+        "--map problme=x: no role 'problme', only problem, id. Did you mean 'problem'?"
     )
 
 
-def test_empty_table_is_refused() -> None:
-    assert refusal() == "a.jsonl is empty"
+def test_empty_cells_of_a_row_are_passed_over_unless_they_were_named():
+    row = Row("a.csv:2", {"problem": None, "question": "1 + 1", "id": None, "x": None})
+    assert Columns(ROLES).cells(row) == {"problem": "1 + 1"}
+    assert Columns(ROLES, {"id": "x"}).cells(row) == {"problem": "1 + 1", "id": None}
 
 
-@pytest.mark.parametrize(
-    ("cell", "level"),
-    [(3, 3), ("3", 3), (3.0, 3), ("Level 3", 3), ("level 3", 3), ("Level ?", None), (None, None)],
-)
-def test_level_is_read_from_numbers_and_from_math_s_spelling(
-    cell: object, level: int | None
-) -> None:
-    assert items({"problem": "1", "answer": "1", "level": cell})[0].problem.level == level
+@pytest.mark.parametrize("table", TABLES)
+def test_no_usual_name_stands_twice_under_a_role(table):
+    for role, ranks in TABLES[table].items():
+        names = [name for rank in ranks for name in rank]
+        assert len(names) == len(set(names)), role
 
 
-def test_level_in_words_is_refused() -> None:
-    message = refusal({"problem": "1", "answer": "1", "level": "hard"})
-    assert message == "a.jsonl:1: level 'hard' is neither a number nor like 'Level 3'"
-
-
-def test_repeated_id_is_refused_with_both_rows() -> None:
-    row = {"id": 7, "problem": "1", "answer": "1"}
-    assert refusal(row, {**row, "id": 8}, row) == "a.jsonl:3: id '7' is that of a.jsonl:1 too"
-
-
-def test_ids_from_content_survive_reordering() -> None:
-    first, second = {"problem": "1 + 1", "answer": "2"}, {"problem": "2 + 2", "answer": "4"}
-    ids = {item.problem.text: item.problem.id for item in items(first, second)}
-    assert ids == {item.problem.text: item.problem.id for item in items(second, first)}
-    assert ids["1 + 1"] == hashlib.sha256(b"1 + 1").hexdigest()[:12]
-
-
-def test_repeated_problems_without_ids_stay_apart() -> None:
-    row = {"problem": "1 + 1", "answer": "2"}
-    ids = [item.problem.id for item in items(row, row, row)]
-    assert ids == [ids[0], f"{ids[0]}-2", f"{ids[0]}-3"]
-
-
-@pytest.mark.parametrize(
-    ("text", "plain"),
-    [("27.0", "27"), ("025", "25"), ("-1", "-1"), ("0", "0"), ("27.5", "27.5"), ("1/2", "1/2")],
-)
-def test_integers_lose_their_decimals_and_leading_zeros(text: str, plain: str) -> None:
-    assert integer(text) == plain
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"), [("a\n#### 18", "18"), ("#### 1,200,000", "1200000"), ("####-3 ", "-3")]
-)
-def test_final_answer_is_what_follows_the_hashes(text: str, answer: str) -> None:
-    assert after_hashes(text) == answer
-
-
-@pytest.mark.parametrize("text", ["18", "so it is ####", "#### "])
-def test_solution_without_a_final_answer_is_refused_with_its_row(text: str) -> None:
-    table = rows({"problem": "1", "answer": text})
-    with pytest.raises(DatasetError, match="column 'answer' has no final answer"):
-        items_of(table, Columns(), "a.jsonl", after_hashes)
+def test_options_are_parsed():
+    assert parse_columns(["a=b", "c=d=e"], "--map") == {"a": "b", "c": "d=e"}
+    with pytest.raises(DatasetError, match="--map a: must be ROLE=NAME"):
+        parse_columns(["a"], "--map")
+    with pytest.raises(DatasetError, match="--column a=c: a is named twice"):
+        parse_columns(["a=b", "a=c"], "--column")

@@ -161,7 +161,8 @@ def test_newest_commit_is_found_and_recorded_where_none_is_given(loads: Loads) -
 def test_columns_of_any_set_can_be_mapped(loads: Loads) -> None:
     assert loads.online["mapped"][3][0][1:] == ["1 + 1", None, "2"]
     assert loads.online["unmapped"] == (
-        "org/odd: no column 'problem' or 'question' for the problem; there are 'q', 'a'"
+        "org/odd: no column 'problem' or 'question' or 'prompt' for the problem; there are 'q', "
+        "'a'; name it: columns: {problem: NAME}"
     )
 
 

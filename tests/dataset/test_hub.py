@@ -15,6 +15,7 @@ from tts_bench.dataset.arithmetic import Arithmetic
 from tts_bench.dataset.base import Dataset
 from tts_bench.dataset.hub import Aime24, Aime25, Amc23, Gsm8k, HubDataset, KnownDataset, Math500
 from tts_bench.dataset.jsonl import JsonlDataset
+from tts_bench.errors import DatasetError
 
 FILES: list[tuple[type[KnownDataset], str, int]] = [
     (Math500, "math500.jsonl", 500),
@@ -124,7 +125,7 @@ def test_own_file_is_named_after_itself(tmp_path: Path) -> None:
 def test_unknown_role_is_refused_before_anything_is_read(
     kind: type[JsonlDataset | HubDataset],
 ) -> None:
-    with pytest.raises(ValueError, match="no role 'answer'"):
+    with pytest.raises(DatasetError, match="no role 'answer'"):
         kind("nowhere", columns={"answer": "a"})
 
 

@@ -63,6 +63,21 @@ def test_of_ratings_zero_is_neutral(read, neutral, label):
     assert one.first_error == (1 if neutral == "negative" else 3)
 
 
+def test_ratings_are_known_by_their_column_or_by_one_that_is_negative(read):
+    row = {"problem": "p", "steps": ["a", "b"]}
+    [one] = read(row | {"ratings": [1, 0]}, neutral="ignore")
+    assert one.labels == (True, None)
+    first, other = read(row | {"labels": [0, -1]}, row | {"labels": [1, 0]}, neutral="ignore")
+    assert (first.labels, other.labels) == ((None, False), (True, None))
+    [named] = read(row | {"r": [1, -1]}, columns={"labels": "r"})
+    assert named.labels == (True, False)
+
+
+def test_steps_under_two_usual_names_are_an_error_that_names_both(read):
+    with pytest.raises(DatasetError, match=r"'steps' and 'completions' may each be the steps"):
+        read(TRL | {"steps": ["a", "b"]})
+
+
 def test_prm800k_as_published_follows_what_the_labeller_chose(read):
     def option(text, rating):
         return {"text": text, "rating": rating, "flagged": False}
@@ -99,7 +114,7 @@ def test_columns_of_other_names_are_mapped(read):
     columns = {"problem": "q", "steps": "cut", "labels": "ok", "id": "who", "correct": "answered"}
     [one] = read(row, columns=columns)
     assert (one.problem, one.id, one.correct, one.labels) == ("p", "7", True, (True, True))
-    with pytest.raises(DatasetError, match=r"no role 'step', only .* Did you mean 'steps'"):
+    with pytest.raises(DatasetError, match=r"--column step=cut: no role 'step',.* mean 'steps'"):
         read(row, columns={"step": "cut"})
     with pytest.raises(DatasetError, match="no column 'cutt' for the steps; there are"):
         read(row, columns={"steps": "cutt"})
@@ -111,7 +126,7 @@ def test_columns_of_other_names_are_mapped(read):
         ({"label": 3}, "step 3 is the first wrong one of 3 steps"),
         ({"label": "1"}, "must be an index, not '1'"),
         ({"label": True}, "must be an index, not True"),
-        ({"label": None}, "must be an index, not None"),
+        ({"label": None}, "no labelled steps; .* the columns id, split, problem"),
         ({"steps": "1 + 1 = 2"}, "steps must be a list"),
         ({"steps": [], "label": -1}, "has no steps"),
         ({"steps": ["a", "  "], "label": -1}, "a step must be a text that is not empty"),

@@ -119,7 +119,11 @@ def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
     ("cells", "mapping", "message"),
     [
         ([], {}, "f is empty"),
-        ([{"id": "a", "answer": "1"}], {}, r"no column for the text.*--map text="),
+        (
+            [{"id": "a", "answer": "1"}],
+            {},
+            r"no column 'text' or .*; name it: --map text=NAME",
+        ),
         ([{"text": "t", "answer": "1"}], {}, "neither an id nor a problem"),
         ([{"id": "a", "answer": "", "text": "t"}], {}, "f:1: no reference"),
         ([{"id": "", "answer": "1", "text": "t"}], {}, "f:1: no id"),
@@ -147,9 +151,9 @@ def test_unusable_rows_are_told_with_their_place(cells, mapping, message):
 
 def test_a_wrong_mapping_gets_a_suggestion():
     cells = rows({"id": "a", "answer": "1", "completions": ["t"]})
-    with pytest.raises(UsageError, match=r"no such column.*Did you mean 'completions'"):
+    with pytest.raises(UsageError, match=r"no column 'completion' for the text; .*'completions'\?"):
         read_pools(cells, {"text": "completion"}, "last", "f")
-    with pytest.raises(UsageError, match=r"no such role.*Did you mean 'text'"):
+    with pytest.raises(UsageError, match=r"--map texts=completions: no role .* mean 'text'"):
         read_pools(cells, {"texts": "completions"}, "last", "f")
 
 
@@ -158,8 +162,8 @@ def test_a_wrong_mapping_gets_a_suggestion():
     [
         (["--n", "8"], "--n 8: the smallest pool has 4 completions"),
         (["--n", "four"], "must be numbers"),
-        (["--map", "text"], "must be ROLE=COLUMN"),
-        (["--map", "text=completions", "--map", "text=completions"], "mapped twice"),
+        (["--map", "text"], "must be ROLE=NAME"),
+        (["--map", "text=completions", "--map", "text=completions"], "text is named twice"),
     ],
 )
 def test_wrong_options_are_one_line(run_import, options, message):

@@ -3,9 +3,10 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pytest
+from pydantic import Field
 
 from tts_bench.errors import UsageError
 from tts_bench.suite.fields import build, check, field_types, sweep
@@ -93,11 +94,43 @@ def test_types_are_those_of_the_class_that_wrote_them_and_of_fields_alone():
         (tuple[int, int], [1, 2, 3], "must be at most 2 values, not [1, 2, 3]"),
         (tuple[int, int], [1], "must be complete, not [1]"),
         (Path, 5, "must be a string, not 5"),
+        (Annotated[int, Field(ge=1)], 0, "must be at least 1, not 0"),
+        (Annotated[int, Field(ge=1)] | None, 0, "must be at least 1, not 0"),
+        (Annotated[float, Field(gt=0, le=1)], 0, "must be above 0, not 0"),
+        (Annotated[float, Field(gt=0, le=1)], 1.5, "must be at most 1, not 1.5"),
+        (Annotated[float, Field(lt=0.5)], 0.5, "must be below 0.5, not 0.5"),
     ],
 )
 def test_a_wrong_value_is_answered_in_the_words_of_yaml(document, kind, value, message):
     assert check(kind, value, ("a",), document) is None
     assert document.faults == [f"s.yaml: a: {message}"]
+
+
+@dataclass(frozen=True)
+class Part:
+    size: Annotated[int, Field(ge=1)]
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Whole:
+    first: str | Part
+    others: tuple[Part, ...] = ()
+
+
+def test_blocks_within_blocks_name_every_fault(document):
+    whole = build(Whole, {"first": {"size": 2}, "others": [{"size": 3}]}, (), document)
+    assert whole == Whole(Part(2), (Part(3),))
+    assert build(Whole, {"first": "a name"}, (), document) == Whole("a name")
+    wrong = {"first": {"sise": 2}, "others": [{"size": 0, "label": 1}, 5]}
+    assert build(Whole, wrong, (), document) is None
+    assert document.faults == [
+        "s.yaml: first.sise: unknown key 'sise'. Did you mean 'size'?",
+        "s.yaml: first: missing key 'size'",
+        "s.yaml: others[0].size: must be at least 1, not 0",
+        "s.yaml: others[0].label: must be a string, not 1",
+        "s.yaml: others[1]: must be a mapping, not 5",
+    ]
 
 
 def test_a_fault_within_a_value_names_its_place(document):

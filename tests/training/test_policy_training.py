@@ -105,7 +105,7 @@ def test_conversations_and_plain_prompts(
     assert plain.input_ids.tolist() == [*tokenizer.encode("ab"), tokenizer.eos_token_id]
     with pytest.raises(DatasetError, match=r"f:1: messages must be .* the last is the assistant's"):
         encode([Row("f:1", {"messages": turns[:1]})], configure(), tokenizer)
-    with pytest.raises(DatasetError, match=r"f:9: nothing in column 'prompt'"):
+    with pytest.raises(DatasetError, match=r"f:9: no column 'prompt' or .*Did you mean 'promt'"):
         encode([Row("f:9", {"promt": "a"})], configure(), tokenizer)
 
 

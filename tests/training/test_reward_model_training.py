@@ -20,7 +20,6 @@ from tts_bench.training.config import OrmConfig, PrmConfig
 from tts_bench.training.config_file import load_config
 from tts_bench.training.losses import IGNORED
 from tts_bench.training.models import load_tokenizer
-from tts_bench.training.step_rows import LabelledSolution, read_solutions
 
 
 def losses(folder: Path) -> list[float]:
@@ -44,23 +43,32 @@ def configure(
     return make
 
 
-def solutions(cells: dict[str, Any], config: PrmConfig) -> list[LabelledSolution]:
-    return list(read_solutions(Row("f:1", cells), config))
+Learnt = tuple[str, tuple[str, ...], tuple[float | None, ...]]
+
+
+def solutions(cells: dict[str, Any], config: PrmConfig) -> list[Learnt]:
+    """Problem, steps and labels of a row, as they are encoded."""
+    found = prm.make_reader(config).read([Row("f:1", cells)])
+    closed = [one.delimited(config.delimiter) for _, one in found]
+    return [(one.problem, one.steps, one.labels) for one in closed]
 
 
 def test_label_files_and_trls_columns_mean_the_same(configure: Callable[..., Any]):
     bare = {"prompt": "p", "completions": ["a", "b"], "labels": [True, False]}
     closed = {**bare, "completions": ["a\n\n", "b"], "soft": [0.75, None]}
-    expected = LabelledSolution("p", ("a\n\n", "b"), (1.0, 0.0))
+    expected = ("p", ("a\n\n", "b"), (1.0, 0.0))
     assert solutions(bare, configure()) == solutions(closed, configure()) == [expected]
-    assert solutions(closed, configure(labels="soft"))[0].labels == (0.75, None)
+    assert solutions(closed, configure(labels="soft"))[0][2] == (0.75, None)
     probabilities = {**bare, "labels": [0.5, 1]}
-    assert solutions(probabilities, configure(labels="soft"))[0].labels == (0.5, 1.0)
-    with pytest.raises(DatasetError, match=r"f:1: label 0.5 is a probability: set `labels: soft`"):
+    assert solutions(probabilities, configure(labels="soft"))[0][2] == (0.5, 1.0)
+    with pytest.raises(DatasetError, match=r"f:1: label 0.5 is a probability, .*`labels: soft`"):
         solutions(probabilities, configure())
-    with pytest.raises(DatasetError, match=r"f:1: 2 steps and 1 labels"):
+    with pytest.raises(DatasetError, match=r"f:1: has 1 labels for 2 steps"):
         solutions({**bare, "labels": [True]}, configure())
-    with pytest.raises(DatasetError, match=r"f:1: of no known format \(columns a\)"):
+    with pytest.raises(
+        DatasetError,
+        match=r"f:1: no labelled steps; .*columns a; name them",
+    ):
         solutions({"a": 1}, configure())
 
 
@@ -70,7 +78,7 @@ def test_more_tokens_of_a_step_may_carry_its_label(configure: Callable[..., Any]
     for count in (1, 2, 99):
         config = configure(label_tokens=count)
         renderer = prm.make_renderer(config, load_tokenizer(config))
-        [example] = prm.encode([Row("f:1", cells)], config, renderer)
+        [example] = prm.encode([Row("f:1", cells)], config, prm.make_reader(config), renderer)
         found[count] = example.labels
     ends = np.flatnonzero(found[1] != IGNORED)
     assert [found[1][i] for i in ends] == [1.0, 0.0]
@@ -85,7 +93,7 @@ def test_more_tokens_of_a_step_may_carry_its_label(configure: Callable[..., Any]
 
 def test_a_step_that_holds_the_delimiter_is_labelled_at_its_end(configure: Callable[..., Any]):
     cells = {"prompt": "p", "completions": ["a\n\nb", "c"], "labels": [0, 1]}
-    expected = LabelledSolution("p", ("a\n\n", "b\n\n", "c"), (None, 0.0, 1.0))
+    expected = ("p", ("a\n\n", "b\n\n", "c"), (None, 0.0, 1.0))
     assert solutions(cells, configure()) == [expected]
 
 
@@ -115,10 +123,10 @@ def test_prm800k_in_both_layouts(configure: Callable[..., Any], neutral: str, ex
         "ratings": [1, None, 0, -1],
         "alternatives": [chosen[:1], chosen[2:], None, chosen[2:]],
     }
-    path = LabelledSolution("p", ("a\n\n", "h\n\n", "b"), (1.0, None, expected))
+    path = ("p", ("a\n\n", "h\n\n", "b"), (1.0, None, expected))
     others = [
-        LabelledSolution("p", ("a\n\n", "x"), (None, 0.0)),
-        LabelledSolution("p", ("a\n\n", "h\n\n", "b\n\n", "x"), (None, None, None, 0.0)),
+        ("p", ("a\n\n", "x"), (None, 0.0)),
+        ("p", ("a\n\n", "h\n\n", "b\n\n", "x"), (None, None, None, 0.0)),
     ]
     config = configure(neutral=neutral)
     assert solutions(original, config) == [path, *others]
@@ -128,16 +136,14 @@ def test_prm800k_in_both_layouts(configure: Callable[..., Any], neutral: str, ex
 
 def test_processbench_and_math_shepherd(configure: Callable[..., Any]):
     cells = {"problem": "p", "steps": ["a", "b", "c"], "label": 1}
-    assert solutions(cells, configure())[0].labels == (1.0, 0.0, 0.0)
-    assert solutions(cells, configure(after_error="ignore"))[0].labels == (1.0, 0.0, None)
-    assert solutions({**cells, "label": -1}, configure())[0].labels == (1.0, 1.0, 1.0)
+    assert solutions(cells, configure())[0][2] == (1.0, 0.0, 0.0)
+    assert solutions(cells, configure(after_error="ignore"))[0][2] == (1.0, 0.0, None)
+    assert solutions({**cells, "label": -1}, configure())[0][2] == (1.0, 1.0, 1.0)
     with pytest.raises(DatasetError, match="f:1: step 3 is the first wrong one of"):
         solutions({**cells, "label": 3}, configure())
     text = "Two + two? Step 1: 2 + 2 = 4 ки\nStep 2: The answer is: 5 ки"
     marked = "Two + two? Step 1: 2 + 2 = 4 +\nStep 2: The answer is: 5 -"
-    expected = LabelledSolution(
-        "Two + two?", ("Step 1: 2 + 2 = 4\n\n", "Step 2: The answer is: 5"), (1.0, 0.0)
-    )
+    expected = ("Two + two?", ("Step 1: 2 + 2 = 4\n\n", "Step 2: The answer is: 5"), (1.0, 0.0))
     assert solutions({"input": text, "label": marked}, configure()) == [expected]
     with pytest.raises(DatasetError, match="label does not follow input at step 1"):
         solutions({"input": text, "label": marked[:-1] + "?"}, configure())
@@ -147,7 +153,9 @@ def test_labels_stand_where_steps_end_and_nowhere_else(configure: Callable[..., 
     config = configure()
     tokenizer = load_tokenizer(config)
     row = Row("f:1", {"prompt": "p", "completions": ["1 plus 1", "2"], "labels": [1, 0]})
-    (example,) = prm.encode([row], config, prm.make_renderer(config, tokenizer))
+    (example,) = prm.encode(
+        [row], config, prm.make_reader(config), prm.make_renderer(config, tokenizer)
+    )
     places = np.flatnonzero(example.labels != IGNORED).tolist()
     read = [tokenizer.decode(example.input_ids[: place + 1]) for place in places]
     prompt = "<|start|>user\np<|end|>\n<|start|>assistant\n"

@@ -58,6 +58,31 @@ def test_all_faults_at_once_with_their_lines(tmp_path: Path):
         assert expected in found
 
 
+def test_limits_of_every_kind_are_said(write_config: Callable[..., Path]):
+    path = write_config(
+        model={"architecture": "llama", "tokenizer": "t", "hidden_size": 8, "layer": 1, "heads": 2},
+        dataset="arithmetic",
+        max_completion_length=0,
+        group_size=1,
+        top_p=1.5,
+        temperature=0,
+        steps_per_generation=2.5,
+        max_steps=None,
+    )
+    found = "\n".join(faults(GrpoConfig, path))
+    for expected in (
+        "model: missing key 'layers'",
+        "model.layer: unknown key 'layer'. Did you mean 'layers'?",
+        "max_completion_length: must be at least 1, not 0",
+        "group_size: must be at least 2, not 1",
+        "top_p: must be at most 1, not 1.5",
+        "temperature: must be above 0, not 0",
+        "steps_per_generation: must be an integer, not 2.5",
+    ):
+        assert expected in found
+    assert "max_steps" not in found
+
+
 def test_missing_keys_and_options(tmp_path: Path):
     path = tmp_path / "bad.yaml"
     path.write_text("output: out\n")

@@ -12,7 +12,7 @@ from tts_bench.verifier_eval.measures import Choices
 
 def judged(problem, scores, labels, correct=None, value=None, group=""):
     steps = tuple(f"step {i}" for i in range(len(labels)))
-    one = LabelledSolution(problem, problem, problem, steps, tuple(labels), correct, group)
+    one = LabelledSolution(problem, steps, tuple(labels), problem, problem, correct, group)
     return Judged(one, Score(min(scores, default=0.0) if value is None else value, tuple(scores)))
 
 

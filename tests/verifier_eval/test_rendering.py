@@ -12,7 +12,7 @@ from tts_bench.verifier_eval.rendering import write
 
 
 def solution(*steps: str) -> LabelledSolution:
-    return LabelledSolution("s", "p", "Why?", steps, tuple(True for _ in steps))
+    return LabelledSolution("Why?", steps, tuple(True for _ in steps), "s", "p")
 
 
 def text_of(*steps: str, delimiter: str = "\n\n") -> tuple[str, int]:

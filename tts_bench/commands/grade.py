@@ -25,15 +25,18 @@ def grade(
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Grade the responses in FILE (JSON lines) against their references."""
+    """Grade the responses in FILE (.jsonl, .json, .csv or .parquet) against their references."""
     from dataclasses import asdict
 
-    from tts_bench.answers.grade_file import grade_file, summary
     from tts_bench.answers.grader import Grader
+    from tts_bench.answers.responses import grade_responses, summary
+    from tts_bench.dataset.responses import read_responses
+
+    responses = read_responses(file, reference_field, response_field)
 
     async def go() -> list[Any]:
         async with Grader(timeout=timeout) as grader:
-            return await grade_file(file, reference_field, response_field, grader)
+            return await grade_responses(responses, grader)
 
     verdicts = asyncio.run(go())
     total = summary(verdicts)

@@ -47,6 +47,7 @@ def import_pools(
     """Turn recorded completions (a file or a hub id) into a run, without a model."""
     import re
 
+    from tts_bench.dataset.columns import parse_columns
     from tts_bench.importing.pools import read_pools
     from tts_bench.importing.run import PoolSource
     from tts_bench.importing.run import import_pools as make_run
@@ -54,7 +55,7 @@ def import_pools(
     from tts_bench.report.tables.render import terminal_table
 
     rows, commit = _rows(source, config, split, revision)
-    pools = read_pools(rows, _mapping(maps), aggregate, source)  # type: ignore[arg-type]
+    pools = read_pools(rows, parse_columns(maps, "--map"), aggregate, source)  # type: ignore[arg-type]
     plain = re.sub(r"[^\w.-]", "_", name or Path(source).stem)
     done = asyncio.run(
         make_run(
@@ -85,18 +86,6 @@ def _rows(source: str, config: str | None, split: str, revision: str | None):  #
     if path.is_file() or path.suffix.lower() in READERS or source.startswith((".", "/", "~")):
         return read_rows(source), ""
     return download(source, config, split, revision)
-
-
-def _mapping(maps: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in maps:
-        role, equals, column = text.partition("=")
-        if not equals or not role or not column:
-            raise UsageError(f"--map {text}: must be ROLE=COLUMN, as in text=completions")
-        if role in found:
-            raise UsageError(f"--map {text}: {role} is mapped twice")
-        found[role] = column
-    return found
 
 
 def _number(text: str) -> int:

@@ -162,6 +162,7 @@ def compare(first: Path, second: Path, debug: bool) -> int:
 
 
 def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
+    from tts_bench.dataset.columns import parse_columns
     from tts_bench.labelling import summary
     from tts_bench.labelling.job import LabellingJob
     from tts_bench.labelling.solutions import Solutions
@@ -171,7 +172,7 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
     solutions = Solutions(
         path=options["solutions"],
         dataset=suite.dataset,
-        columns=_columns(options["columns"]),
+        columns=parse_columns(options["columns"], "--column"),
         delimiter=options["delimiter"].replace("\\n", "\n").replace("\\t", "\t"),
         needs_reference=labeller.needs_reference,
     )
@@ -235,13 +236,3 @@ def _suite(options: Mapping[str, Any]) -> Suite:
         sets=options["sets"], model=options["model"], concurrency=options["concurrency"]
     )
     return load_suite(find_suite(options["suite"]), Registry(options["include_path"]), overrides)
-
-
-def _columns(given: tuple[str, ...]) -> dict[str, str]:
-    columns = {}
-    for text in given:
-        role, equals, name = text.partition("=")
-        if not equals or not role or not name:
-            raise UsageError(f"--column {text}: must be ROLE=NAME")
-        columns[role] = name
-    return columns

@@ -60,6 +60,7 @@ def verify(verifier: str, data: str, **options: Any) -> int:
     """Evaluate VERIFIER on DATA: labelled steps (a file, a hub id) or a finished run's folder."""
     import asyncio
 
+    from tts_bench.dataset.columns import parse_columns
     from tts_bench.dataset.step_labels import StepLabels
     from tts_bench.progress import Progress
     from tts_bench.suite.load import find_suite
@@ -89,7 +90,7 @@ def verify(verifier: str, data: str, **options: Any) -> int:
             split=options["split"] or "test",
             config=options["config"],
             revision=options["revision"],
-            columns=_columns(options["columns"]),
+            columns=parse_columns(options["columns"], "--column"),
             neutral=options["neutral"] or "positive",
         )
         work = verify_labels(job, source)
@@ -139,16 +140,6 @@ def _refuse_idle(data: str, is_run: bool, options: dict[str, Any]) -> None:
             what = "run" if is_run else "file"
             option = "--column" if name == "columns" else f"--{name}"
             raise UsageError(f"{option} has no meaning for {data}, which is a {what}; leave it out")
-
-
-def _columns(given: tuple[str, ...]) -> dict[str, str]:
-    columns = {}
-    for text in given:
-        role, equals, name = text.partition("=")
-        if not equals or not role or not name:
-            raise UsageError(f"--column {text}: must be ROLE=NAME")
-        columns[role] = name
-    return columns
 
 
 def _stem(data: str, run: RunStore | None) -> str:

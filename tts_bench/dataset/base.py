@@ -58,3 +58,8 @@ def content_hash(items: Sequence[Item]) -> str:
         digest.update(json.dumps(row, sort_keys=True).encode())
         digest.update(b"\n")
     return digest.hexdigest()
+
+
+def text_id(text: str) -> str:
+    """A problem's id if none is given: the first 12 hex digits of its text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,169 +1,177 @@
-"""Which column of a table holds the problem, which the reference, and so on."""
+"""Which column of a table holds what: the usual names of every role, and one way to find them."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from tts_bench.dataset.base import Item
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, did_you_mean
-from tts_bench.types import Problem
 
-Role = Literal["problem", "reference", "id", "level", "subject"]
-ROLES: tuple[Role, ...] = ("problem", "reference", "id", "level", "subject")
+Names = tuple[tuple[str, ...], ...]
+"""Usual names of a role in ranks: a later rank is looked at only if no earlier one is there.
 
-ToReference = Callable[[str], str]
-"""Turns the text of a reference cell into the answer alone; ValueError says why it cannot."""
+Names of one rank are equally likely to be meant: a table that has two of them is ambiguous.
+"""
+
+_PROBLEM: Names = (("problem", "question"), ("prompt",))
+_REFERENCE: Names = (("reference", "answer", "gold", "gt_answer"),)
+_PROBLEM_ID: Names = (("problem_id",), ("id", "unique_id"))
+_PROMPT: Names = (("prompt",), ("problem", "question"))
+_COMPLETION: Names = (("completion",), ("solution", "text"), ("answer",))
+
+PROBLEMS: Mapping[str, Names] = {
+    "problem": _PROBLEM,
+    "reference": _REFERENCE,
+    "id": (("id", "unique_id"),),
+    "level": (("level",),),
+    "subject": (("subject",),),
+}
+"""A data set's problems."""
+
+POOLS: Mapping[str, Names] = {
+    **PROBLEMS,
+    "reference": (*_REFERENCE, ("solution",)),
+    "id": _PROBLEM_ID,
+    "text": (("text", "completion", "completions", "samples", "response", "responses"),),
+    "score": (("score", "scores"),),
+    "tokens": (("tokens", "completion_tokens"),),
+    "verdict": (("correct", "is_correct", "is_corrects"),),
+}
+"""Recorded completions."""
+
+SOLUTIONS: Mapping[str, Names] = {
+    "id": _PROBLEM_ID,
+    "problem": _PROBLEM,
+    "reference": _REFERENCE,
+    "solution": (("solution", "response", "completion", "text"),),
+    "steps": (("steps", "completions"),),
+    "finish_reason": (("finish_reason",),),
+}
+"""Solutions whose steps are to be labelled."""
+
+LABELLED_STEPS: Mapping[str, Names] = {
+    "problem": _PROBLEM,
+    "steps": (("steps", "completions"),),
+    "labels": (("labels", "ratings"),),
+    "soft": (("soft",),),
+    "first_error": (("label",),),
+    "correct": (("correct", "final_answer_correct"),),
+    "id": (("id",),),
+    "problem_id": (("problem_id",),),
+    "group": (("split", "subset"),),
+    "alternatives": (("alternatives",),),
+}
+"""Solutions whose steps are labelled."""
+
+CONVERSATIONS: Mapping[str, Names] = {
+    "prompt": _PROMPT,
+    "completion": _COMPLETION,
+    "messages": (("messages",),),
+}
+"""What a policy learns from."""
+
+OUTCOMES: Mapping[str, Names] = {
+    "prompt": _PROMPT,
+    "completion": _COMPLETION,
+    "label": (("label",), ("correct",)),
+}
+"""What an outcome reward model learns from."""
+
+Option = Literal["columns", "--column", "--map"]
+"""Where a user names columns: a key in YAML, or an option of the command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names under which each role may be found; the first one that a table has is used.
+    """Finds the column of each role; a column that the user named wins over the usual names.
 
-    Roles in `required` must be found; the others may be absent.
+    Raises DatasetError for a named role that `names` does not have.
     """
 
-    problem: tuple[str, ...] = ("problem", "question")
-    reference: tuple[str, ...] = ("reference", "answer")
-    id: tuple[str, ...] = ("id", "unique_id")
-    level: tuple[str, ...] = ("level",)
-    subject: tuple[str, ...] = ("subject",)
-    required: tuple[Role, ...] = ("problem", "reference")
+    names: Mapping[str, Names]
+    """Roles, and the usual names of each."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Columns that the user named, by role."""
+    required: tuple[str, ...] = ()
+    option: Option = "columns"
 
-    def given(self, columns: Mapping[str, str]) -> Columns:
-        """The same, but each role in `columns` must be the column named there.
-
-        Raises ValueError for a role that does not exist.
-        """
-        for role in columns:
-            if role not in ROLES:
-                near = did_you_mean(role, ROLES)
-                raise ValueError(f"columns: no role {role!r}, only {', '.join(ROLES)}{near}")
-        named = tuple(role for role in ROLES if role in columns)
-        required = tuple(role for role in ROLES if role in {*self.required, *named})
-        return replace(self, required=required, **{role: (columns[role],) for role in named})
-
-    def find(self, names: Sequence[str], source: str) -> dict[Role, str]:
-        """The column of each role among the `names` that a table has.
-
-        Raises DatasetError where a required role has none.
-        """
-        found: dict[Role, str] = {}
-        for role in ROLES:
-            wanted: tuple[str, ...] = getattr(self, role)
-            present = [name for name in wanted if name in names]
-            if present:
-                found[role] = present[0]
-            elif role in self.required:
-                sought = " or ".join(map(repr, wanted))
-                there = ", ".join(map(repr, names)) or "none"
-                near = next(filter(None, (did_you_mean(name, names) for name in wanted)), "")
+    def __post_init__(self) -> None:
+        for role, column in self.given.items():
+            if role not in self.names:
+                near = did_you_mean(role, self.names)
+                known = ", ".join(self.names)
                 raise DatasetError(
-                    f"{source}: no column {sought} for the {role}; there are {there}{near}"
+                    f"{self.spelt(role, column)}: no role {role!r}, only {known}{near}"
                 )
-        return found
 
+    def find(self, names: Sequence[str], where: str) -> dict[str, str]:
+        """The column of each role among the `names` that a table (or a row) has.
 
-def items_of(
-    rows: Sequence[Row], columns: Columns, source: str, reference: ToReference = str
-) -> tuple[Item, ...]:
-    """Turn rows into items. Raises DatasetError where a row or the whole table is unusable.
+        Raises DatasetError, with `where`, if a named column or a required role is not there, or
+        two columns may hold one role.
+        """
+        found = {role: self._one(role, names, where) for role in self.names}
+        for role in self.required:
+            if not found[role]:
+                raise DatasetError(self.missing(role, names, where))
+        return {role: column for role, column in found.items() if column}
 
-    Ids are those of the id column and must be unique. Without such a column an id is the first
-    12 hex digits of the SHA-256 of the problem's text, so that it survives reordering; the 2nd,
-    3rd, ... row with one text gets `-2`, `-3`, ... appended, because public sets hold repeats
-    that a user cannot remove.
-    """
-    if not rows:
-        raise DatasetError(f"{source} is empty")
-    names = tuple(dict.fromkeys(name for row in rows for name in row.cells))
-    found = columns.find(names, source)
-    items = tuple(_item(row, found, reference) for row in rows)
-    if "id" not in found:
-        return _with_content_ids(items)
-    first: dict[str, Row] = {}
-    for row, item in zip(rows, items, strict=True):
-        other = first.setdefault(item.problem.id, row)
-        if other is not row:
-            raise DatasetError(f"{row.where}: id {item.problem.id!r} is that of {other.where} too")
-    return items
+    def find_in(self, row: Row) -> dict[str, str]:
+        """The column of each role in a row; of the usual names, only those with something in them.
 
+        For rows that need not be of one table. Raises as `find` does.
+        """
+        named = set(self.given.values())
+        names = [name for name, cell in row.cells.items() if cell is not None or name in named]
+        return self.find(names, row.where)
 
-def integer(text: str) -> str:
-    """Plain spelling of an integer written as 27.0 or 025; any other text unchanged.
+    def cells(self, row: Row) -> dict[str, Any]:
+        """What a row says of each role that it has. Raises as `find` does."""
+        return {role: row.cells[column] for role, column in self.find_in(row).items()}
 
-    >>> [integer(t) for t in ("27.0", "025", "-1", "1/2")]
-    ['27', '25', '-1', '1/2']
-    """
-    return str(int(text.partition(".")[0])) if re.fullmatch(r"-?\d+(\.0+)?", text) else text
+    def missing(self, role: str, names: Sequence[str], where: str) -> str:
+        """A message that says that no column holds the role."""
+        wanted = (self.given[role],) if role in self.given else sum(self.names[role], ())
+        sought = " or ".join(map(repr, wanted))
+        there = ", ".join(map(repr, names)) or "none"
+        near = next(filter(None, (did_you_mean(name, names) for name in wanted)), "")
+        hint = near or ("" if role in self.given else f"; name it: {self.spelt(role, 'NAME')}")
+        return f"{where}: no column {sought} for the {role}; there are {there}{hint}"
 
-
-def after_hashes(text: str) -> str:
-    r"""GSM8K's final answer: what follows `####`, without thousands separators.
-
-    >>> after_hashes("He pays 2 * 600 = <<2*600=1200>>1200.\n#### 1,200")
-    '1200'
-    """
-    _, hashes, answer = text.rpartition("####")
-    if not hashes or not answer.strip():
-        raise ValueError("has no final answer after '####'")
-    return answer.strip().replace(",", "")
-
-
-def _item(row: Row, found: Mapping[Role, str], to_reference: ToReference) -> Item:
-    text = {role: _text(row, role, column) for role, column in found.items()}
-    for role in found:
-        if role in ("problem", "reference", "id") and not text[role]:
-            raise DatasetError(f"{row.where}: no {role} (column {found[role]!r} is empty)")
-    try:
-        reference = to_reference(text["reference"])
-    except ValueError as error:
-        raise DatasetError(f"{row.where}: column {found['reference']!r} {error}") from error
-    problem = Problem(
-        id=text.get("id", ""),
-        text=text["problem"],
-        level=_level(row, text.get("level", "")),
-        subject=text.get("subject") or None,
-    )
-    return Item(problem, reference)
-
-
-def _text(row: Row, role: Role, column: str) -> str:
-    cell = row.cells.get(column)
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+    def _one(self, role: str, names: Sequence[str], where: str) -> str:
+        if role in self.given:
+            if self.given[role] not in names:
+                raise DatasetError(self.missing(role, names, where))
+            return self.given[role]
+        free = set(names) - set(self.given.values())
+        for rank in self.names[role]:
+            present = [name for name in rank if name in free]
+            if len(present) > 1:
+                raise DatasetError(
+                    f"{where}: {' and '.join(map(repr, present))} may each be the {role}; "
+                    f"say which: {self.spelt(role, present[0])}"
+                )
+            if present:
+                return present[0]
         return ""
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
-        kind = type(cell).__name__
-        raise DatasetError(
-            f"{row.where}: the {role} (column {column!r}) is a {kind}, not text or a number"
-        )
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
+
+    def spelt(self, role: str, column: str) -> str:
+        """How a user names the column of a role."""
+        if self.option == "columns":
+            return f"columns: {{{role}: {column}}}"
+        return f"{self.option} {role}={column}"
 
 
-def _level(row: Row, text: str) -> int | None:
-    # MATH writes "Level 3", and "Level ?" where it does not know.
-    match = re.fullmatch(r"(?:level\s*)?(\d+|\?)", text, flags=re.IGNORECASE)
-    if match:
-        return None if match[1] == "?" else int(match[1])
-    if text:
-        raise DatasetError(f"{row.where}: level {text!r} is neither a number nor like 'Level 3'")
-    return None
-
-
-def _with_content_ids(items: Iterable[Item]) -> tuple[Item, ...]:
-    seen: Counter[str] = Counter()
-    named = []
-    for item in items:
-        digest = hashlib.sha256(item.problem.text.encode()).hexdigest()[:12]
-        seen[digest] += 1
-        suffix = f"-{seen[digest]}" if seen[digest] > 1 else ""
-        named.append(replace(item, problem=replace(item.problem, id=digest + suffix)))
-    return tuple(named)
+def parse_columns(texts: Sequence[str], option: Option) -> dict[str, str]:
+    """Columns by role from the values of an option, each `ROLE=NAME`. Raises DatasetError."""
+    columns: dict[str, str] = {}
+    for text in texts:
+        role, equals, name = text.partition("=")
+        if not equals or not role or not name:
+            raise DatasetError(f"{option} {text}: must be ROLE=NAME")
+        if role in columns:
+            raise DatasetError(f"{option} {text}: {role} is named twice")
+        columns[role] = name
+    return columns

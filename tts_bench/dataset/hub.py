@@ -6,10 +6,27 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tts_bench.dataset.base import LoadedDataset
-from tts_bench.dataset.columns import Columns, ToReference, after_hashes, integer, items_of
+from tts_bench.dataset.columns import PROBLEMS, Columns
 from tts_bench.dataset.download import download
+from tts_bench.dataset.items import (
+    ToReference,
+    after_hashes,
+    integer,
+    items_of,
+    problem_columns,
+)
 from tts_bench.dataset.rows import read_rows
 from tts_bench.dataset.subset import SubsetDataset
+
+
+def _columns(*problem: str, id: str = "") -> Columns:
+    """The columns of a known set, under these names alone; the reference is called `answer`."""
+    own = {
+        "problem": tuple((name,) for name in problem),
+        "reference": (("answer",),),
+        "id": ((id,),) if id else (),
+    }
+    return problem_columns({}, {**PROBLEMS, **own})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +84,7 @@ class Math500(KnownDataset):
         hub_id="HuggingFaceH4/MATH-500",
         split="test",
         revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
-        columns=Columns(problem=("problem",), reference=("answer",), id=("unique_id",)),
+        columns=_columns("problem", id="unique_id"),
     )
 
 
@@ -80,7 +97,7 @@ class Aime24(KnownDataset):
         hub_id="HuggingFaceH4/aime_2024",
         split="train",
         revision="2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
-        columns=Columns(problem=("problem",), reference=("answer",), id=("id",)),
+        columns=_columns("problem", id="id"),
         reference=integer,
     )
 
@@ -94,7 +111,7 @@ class Aime25(KnownDataset):
         hub_id="math-ai/aime25",
         split="test",
         revision="563bb8404243c5f09de6ec262f2db674fe5bce9b",
-        columns=Columns(problem=("problem",), reference=("answer",), id=("id",)),
+        columns=_columns("problem", id="id"),
         reference=integer,
     )
 
@@ -108,7 +125,7 @@ class Amc23(KnownDataset):
         hub_id="math-ai/amc23",
         split="test",
         revision="80815d37005feb82cd7f8fbc6901d5d3eff43057",
-        columns=Columns(problem=("question", "problem"), reference=("answer",), id=("id",)),
+        columns=_columns("question", "problem", id="id"),
         reference=integer,
     )
 
@@ -124,7 +141,7 @@ class Gsm8k(KnownDataset):
         split="test",
         revision="740312add88f781978c0658806c59bc2815b9866",
         # The hub's rows have no ids, so local copies that number theirs get content ids too.
-        columns=Columns(problem=("question",), reference=("answer",), id=()),
+        columns=_columns("question"),
         reference=after_hashes,
     )
 
@@ -146,10 +163,10 @@ class HubDataset(SubsetDataset):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Columns().given(self.columns)
+        problem_columns(self.columns)
 
     def load(self) -> LoadedDataset:
         """Fetch the split. Raises DatasetError where that fails or a column is missing."""
         rows, commit = download(self.id, self.config, self.split, self.revision)
-        items = items_of(rows, Columns().given(self.columns), self.id)
+        items = items_of(rows, problem_columns(self.columns), self.id)
         return LoadedDataset(self.id, self.id, commit, self.part(items, self.id))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tts_bench.dataset.base import LoadedDataset
-from tts_bench.dataset.columns import Columns, items_of
+from tts_bench.dataset.items import items_of, problem_columns
 from tts_bench.dataset.rows import read_rows
 from tts_bench.dataset.subset import SubsetDataset
 
@@ -24,9 +24,9 @@ class JsonlDataset(SubsetDataset):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Columns().given(self.columns)
+        problem_columns(self.columns)
 
     def load(self) -> LoadedDataset:
         """Read the file. Raises DatasetError where it is missing, malformed or empty."""
-        items = items_of(read_rows(self.path), Columns().given(self.columns), self.path)
+        items = items_of(read_rows(self.path), problem_columns(self.columns), self.path)
         return LoadedDataset(Path(self.path).stem, self.path, "", self.part(items, self.path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,19 @@ class Row:
     cells: Mapping[str, object]
 
 
-def read_rows(path: str) -> list[Row]:
+def column_names(rows: Iterable[Row]) -> list[str]:
+    """Names of all columns that any of the rows has, in the order in which they appear."""
+    return list(dict.fromkeys(name for row in rows for name in row.cells))
+
+
+def read_rows(path: str, default: str = "") -> list[Row]:
     """Read a .jsonl, .json, .csv or .parquet file, chosen by its suffix.
 
-    Raises DatasetError where the file is missing, unreadable or malformed.
+    `default` is the suffix that counts for a name with none of these. Raises DatasetError if the
+    file is missing, unreadable or malformed.
     """
     file = Path(path).expanduser()
-    reader = READERS.get(file.suffix.lower())
+    reader = READERS.get(file.suffix.lower()) or READERS.get(default)
     if file.is_dir():
         raise DatasetError(f"{path} is a folder, not a file")
     if not file.exists():

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, get_args
 
-from tts_bench.dataset.base import Item
-from tts_bench.dataset.columns import after_hashes
-from tts_bench.dataset.rows import Row
-from tts_bench.errors import DatasetError, UsageError, did_you_mean
+from tts_bench.dataset.base import Item, text_id
+from tts_bench.dataset.columns import POOLS, Columns
+from tts_bench.dataset.items import after_hashes
+from tts_bench.dataset.rows import Row, column_names
+from tts_bench.errors import DatasetError
 from tts_bench.steps import Aggregate, aggregate
 from tts_bench.types import Problem
-
-ROLES: Mapping[str, tuple[str, ...]] = {
-    "problem": ("problem", "question", "prompt"),
-    "reference": ("reference", "answer", "gt_answer", "solution"),
-    "id": ("id", "unique_id", "problem_id"),
-    "text": ("text", "completion", "completions", "samples", "responses", "response"),
-    "score": ("score", "scores"),
-    "tokens": ("tokens", "completion_tokens"),
-    "verdict": ("correct", "is_correct", "is_corrects"),
-    "level": ("level",),
-    "subject": ("subject",),
-}
-"""What a column can hold, and the names under which it is looked for."""
-_REQUIRED = ("reference", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +46,9 @@ def read_pools(
     """Pools from rows of a table, in the order in which their problems first appear.
 
     A row holds one completion, or all of a problem's as lists. `mapping` names columns by role
-    (see ROLES). Scores that are lists are step scores, folded by `how`. Problems are told
-    apart by their id, or without one by their text. Raises DatasetError where a column is
-    missing or a row is unusable, UsageError for an unknown role.
+    (see POOLS). Scores that are lists are step scores, folded by `how`. Problems are told
+    apart by their id, or without one by their text. Raises DatasetError if a column is missing
+    or ambiguous, a row is unusable or a role is unknown.
     """
     if not rows:
         raise DatasetError(f"{source} is empty")
@@ -74,30 +60,9 @@ def read_pools(
 
 
 def _find(rows: Sequence[Row], mapping: Mapping[str, str], source: str) -> dict[str, str]:
-    names = list(dict.fromkeys(name for row in rows for name in row.cells))
-    for role, column in mapping.items():
-        if role not in ROLES:
-            near = did_you_mean(role, ROLES)
-            raise UsageError(
-                f"--map {role}={column}: no such role; known: {', '.join(ROLES)}{near}"
-            )
-        if column not in names:
-            there = ", ".join(map(repr, names))
-            raise UsageError(
-                f"--map {role}={column}: {source} has no such column, only {there}"
-                f"{did_you_mean(column, names)}"
-            )
-    usual = {
-        role: next((name for name in wanted if name in names), None)
-        for role, wanted in ROLES.items()
-    }
-    found = {role: column for role, column in {**usual, **mapping}.items() if column}
-    for role in _REQUIRED:
-        if role not in found:
-            there = ", ".join(map(repr, names))
-            raise DatasetError(
-                f"{source}: no column for the {role}; there are {there}. Name it: --map {role}=..."
-            )
+    names = column_names(rows)
+    columns = Columns(POOLS, mapping, required=("reference", "text"), option="--map")
+    found = columns.find(names, source)
     if "id" not in found and "problem" not in found:
         raise DatasetError(f"{source}: neither an id nor a problem tells its rows apart")
     return found
@@ -109,7 +74,7 @@ def _problem_id(row: Row, found: Mapping[str, str]) -> str:
     if value is None or isinstance(value, list | dict) or not str(value).strip():
         raise DatasetError(f"{row.where}: no {role} (column {found[role]!r})")
     text = str(value).strip()
-    return text if role == "id" else hashlib.sha256(text.encode()).hexdigest()[:12]
+    return text if role == "id" else text_id(text)
 
 
 def _pool(name: str, rows: Sequence[Row], found: Mapping[str, str], how: Aggregate) -> RecordedPool:

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tts_bench.dataset.base import Dataset, Item
-from tts_bench.dataset.rows import Row, read_rows
-from tts_bench.errors import UsageError, did_you_mean
+from tts_bench.dataset.base import Dataset, Item, text_id
+from tts_bench.dataset.columns import SOLUTIONS, Columns
+from tts_bench.dataset.rows import Row, column_names, read_rows
+from tts_bench.errors import UsageError
 from tts_bench.labelling.trace import Trace, complete_steps, is_cut_off
 from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.store.texts import generations_of, texts_of
 from tts_bench.types import Attempt, Problem
-
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "id": ("problem_id", "id", "unique_id"),
-    "problem": ("problem", "question", "prompt"),
-    "reference": ("reference", "answer", "gold"),
-    "solution": ("solution", "response", "completion", "text"),
-    "steps": ("steps", "completions"),
-    "finish_reason": ("finish_reason",),
-}
-"""Roles of a solution file's columns, and the names under which each is looked for."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +38,7 @@ class Solutions:
     def __post_init__(self) -> None:
         if not self.delimiter:
             raise UsageError("--delimiter: must not be empty")
-        for role in self.columns:
-            if role not in COLUMNS:
-                known = f"there are {', '.join(COLUMNS)}"
-                raise UsageError(f"--column {role}: {known}{did_you_mean(role, COLUMNS)}")
+        self._columns()  # an unknown role is refused before anything is read
 
     def read(self, limit: int | None = None) -> Iterator[Trace]:
         """The first `limit` solutions, in order, or all.
@@ -67,7 +54,7 @@ class Solutions:
         rows = read_rows(str(self.path))
         if not rows:
             raise UsageError(f"{self.path}: holds no solutions")
-        found = self._find({name for row in rows for name in row.cells})
+        found = self._find(column_names(rows))
         known = _Known(self.dataset)
         for row in rows:
             cells = {role: row.cells.get(column) for role, column in found.items()}
@@ -75,24 +62,16 @@ class Solutions:
             steps, cut_off = self._steps(row, cells)
             yield Trace(item.problem, item.reference or None, steps, cut_off, row.where)
 
-    def _find(self, names: Iterable[str]) -> dict[str, str]:
+    def _columns(self) -> Columns:
+        return Columns(SOLUTIONS, self.columns, option="--column")
+
+    def _find(self, names: Sequence[str]) -> dict[str, str]:
         """The column of each role that the file has."""
-        names = list(names)
-        found = {}
-        for role, usual in COLUMNS.items():
-            if role in self.columns and self.columns[role] not in names:
-                column = self.columns[role]
-                there = f"there are {', '.join(sorted(names))}"
-                raise UsageError(
-                    f"{self.path}: no column {column!r}; {there}{did_you_mean(column, names)}"
-                )
-            column = self.columns.get(role) or next((n for n in usual if n in names), "")
-            if column:
-                found[role] = column
+        found = self._columns().find(names, str(self.path))
         if not {"solution", "steps"} & set(found):
             raise UsageError(
                 f"{self.path}: no column with solutions; name one with --column solution=NAME "
-                f"or --column steps=NAME (there are {', '.join(sorted(names))})"
+                f"or --column steps=NAME (there are {', '.join(names)})"
             )
         return found
 
@@ -101,8 +80,7 @@ class Solutions:
         name, text = _plain(cells.get("id")), _plain(cells.get("problem"))
         reference = _plain(cells.get("reference"))
         if text and (reference or not self.needs_reference):
-            digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-            return Item(Problem(name or digest, text), reference)
+            return Item(Problem(name or text_id(text), text), reference)
         item = known.find(name, text)
         if item is None:
             lacking = "reference answer" if text else "problem text"

@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import sys
+import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from tts_bench.errors import UsageError, did_you_mean
+from tts_bench.errors import DatasetError, UsageError, did_you_mean
 from tts_bench.suite.yaml_document import Address, YamlDocument
 
 T = TypeVar("T")
@@ -62,15 +63,15 @@ def build(
     if not isinstance(values, Mapping):
         document.fault(address, f"must be a mapping, not {_shown(values)}")
         return None
-    types = field_types(cls)
+    kinds = field_types(cls)
     checked = {}
     for name, value in values.items():
         if name in skip or name in made:
             continue
-        if name not in types:
-            unknown_key(document, (*address, name), list(types))
+        if name not in kinds:
+            unknown_key(document, (*address, name), list(kinds))
             continue
-        checked[name] = check(types[name], value, (*address, name), document)
+        checked[name] = check(kinds[name], value, (*address, name), document)
     for parameter in parameters(cls):
         if parameter.required and parameter.name not in values:
             document.fault(address, f"missing key {parameter.name!r}")
@@ -82,10 +83,10 @@ def build(
 def instantiate(
     cls: type[T], values: Mapping[str, Any], address: Address, document: YamlDocument
 ) -> T | None:
-    """Call the class; a ValueError or TypeError of its `__post_init__` becomes a fault."""
+    """Call the class; what its `__post_init__` raises for wrong values becomes a fault."""
     try:
         return cls(**values)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, DatasetError) as error:
         document.fault(address, str(error).partition("\n")[0] or type(error).__name__)
         return None
 
@@ -100,7 +101,14 @@ def field_types(cls: type[Any]) -> dict[str, Any]:
 
 
 def check(kind: Any, value: Any, address: Address, document: YamlDocument) -> Any:
-    """The value as the type wants it; notes a fault where it does not fit."""
+    """The value as the type wants it; notes a fault if it does not fit.
+
+    A mapping that stands for a dataclass is built as a block of its own, all of its faults noted.
+    """
+    if isinstance(value, Mapping) and (block := _block(kind)):
+        return build(block, value, address, document)
+    if isinstance(value, list) and (element := _element(kind)) and _block(element):
+        return tuple(check(element, one, (*address, i), document) for i, one in enumerate(value))
     try:
         return _validate(kind, value)
     except ValidationError as error:
@@ -145,6 +153,26 @@ def _validate(kind: Any, value: Any) -> Any:
     return TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
 
 
+def _members(kind: Any) -> tuple[Any, ...]:
+    """The types of a union; of any other type, that type."""
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return typing.get_args(kind) if is_union else (kind,)
+
+
+def _block(kind: Any) -> Any:
+    """The dataclass that a mapping stands for, if it can stand for one alone."""
+    found = [one for one in _members(kind) if dataclasses.is_dataclass(one)]
+    is_mapping = any(typing.get_origin(one) in (dict, Mapping) for one in _members(kind))
+    return found[0] if len(found) == 1 and not is_mapping else None
+
+
+def _element(kind: Any) -> Any:
+    """The type of a tuple's elements, if it may have any number of them."""
+    arguments = typing.get_args(kind)
+    is_any_number = typing.get_origin(kind) is tuple and arguments[1:] == (...,)
+    return arguments[0] if is_any_number else None
+
+
 def _fits(kind: Any, value: Any) -> bool:
     try:
         _validate(kind, value)
@@ -169,6 +197,14 @@ _WANTED = {
 }
 """What pydantic's errors ask for, in the words of YAML."""
 
+_LIMITS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+"""Limits of `Annotated[int, Field(ge=1)]` and the like, and where pydantic says what they are."""
+
 
 def _wanted(error: str, message: str, context: Mapping[str, Any] | None) -> str:
     if error in ("literal_error", "enum") and context:
@@ -177,6 +213,9 @@ def _wanted(error: str, message: str, context: Mapping[str, Any] | None) -> str:
         return f"at most {context['max_length']} values"
     if error in _WANTED:
         return _WANTED[error]
+    if error in _LIMITS and context:
+        words, key = _LIMITS[error]
+        return f"{words} {context[key]:.12g}"
     plain = message.removeprefix("Input should be ")
     return plain if plain != message else f"valid ({message})"
 
@@ -197,7 +236,7 @@ def _field_type(cls: type[Any], name: str) -> Any:
     module = vars(sys.modules[home.__module__])
     alone = type(home.__name__, (), {"__annotations__": {name: written}})
     try:
-        return typing.get_type_hints(alone, dict(vars(home)), module)[name]
+        return typing.get_type_hints(alone, dict(vars(home)), module, include_extras=True)[name]
     except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise UsageError(f"{cls.__name__}.{name}: no type {written}: {error}") from None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
 
 from tts_bench.dataset.base import Dataset
 from tts_bench.prompt import Prompt
@@ -16,15 +17,22 @@ from tts_bench.verifier.formats import (
     check_name,
 )
 
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 
-def at_least(minimum: float, default: Any = dataclasses.MISSING) -> Any:
-    """A field whose number must not be smaller; `null` passes where the type allows it."""
-    return field(default=default, metadata={"at_least": minimum})
+
+def _listed(value: Any) -> Any:
+    """A tuple of one name, if a name stands where several may stand."""
+    if isinstance(value, str) and value not in ("auto", "none"):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
-def above(limit: float, default: Any = dataclasses.MISSING) -> Any:
-    """A field whose number must be larger."""
-    return field(default=default, metadata={"above": limit})
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Files = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Trackers = Annotated[tuple[str, ...] | Literal["auto", "none"], BeforeValidator(_listed)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +42,16 @@ class Architecture:
     architecture: Literal["llama", "qwen2", "qwen3"]
     tokenizer: str
     """Folder or hub id; the vocabulary has as many entries as this tokenizer has tokens."""
-    hidden_size: int = at_least(1)
-    layers: int = at_least(1)
-    heads: int = at_least(1)
-    kv_heads: int | None = at_least(1, None)
+    hidden_size: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count | None = None
     """Heads of keys and values; as many as `heads` where it is left out."""
-    intermediate_size: int | None = at_least(1, None)
+    intermediate_size: Count | None = None
     """Width of the gated MLP; four times `hidden_size` where it is left out."""
-    max_length: int = at_least(1, 2048)
+    max_length: Count = 2048
     """Longest context (`max_position_embeddings`)."""
-    rope_theta: float = above(0, 10_000.0)
+    rope_theta: Positive = 10_000.0
     tie_embeddings: bool = True
 
     def __post_init__(self) -> None:
@@ -57,9 +65,9 @@ class Architecture:
 class Stage:
     """A part of a curriculum; the stages run in the order in which they stand."""
 
-    data: tuple[str, ...]
-    epochs: int = at_least(1, 1)
-    learning_rate: float | None = above(0, None)
+    data: Files
+    epochs: Count = 1
+    learning_rate: Positive | None = None
     """Where it is left out, that of the whole training."""
 
     def __post_init__(self) -> None:
@@ -73,36 +81,36 @@ class TrainingConfig:
 
     output: str
     model: str | Architecture = ""
-    added_layers: int = at_least(0, 0)
+    added_layers: Index = 0
     """New layers on top of a model that is loaded; they compute the identity at first."""
-    frozen_layers: int = at_least(0, 0)
+    frozen_layers: Index = 0
     """Lowest layers that keep their weights, and the embeddings with them."""
-    seed: int = at_least(0, 0)
-    learning_rate: float = above(0)
+    seed: Index = 0
+    learning_rate: Positive
     optimizer: Literal["adamw", "muon"] = "adamw"
-    adamw_learning_rate: float = above(0, 3e-3)
+    adamw_learning_rate: Positive = 3e-3
     """With `optimizer: muon`, that of the parameters that Muon is not for."""
-    weight_decay: float = at_least(0, 0.0)
-    max_grad_norm: float = at_least(0, 1.0)
+    weight_decay: NonNegative = 0.0
+    max_grad_norm: NonNegative = 1.0
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
-    final_learning_rate: float = at_least(0, 0.0)
+    final_learning_rate: NonNegative = 0.0
     """What the schedule ends at, as a share of the learning rate."""
-    warmup: float = at_least(0, 0.0)
+    warmup: NonNegative = 0.0
     """Steps of linear warm-up; below 1, a share of all steps."""
-    max_steps: int | None = at_least(1, None)
-    accumulate: int = at_least(1, 1)
+    max_steps: Count | None = None
+    accumulate: Count = 1
     """Batches whose gradients make one step."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; weights and optimizer are float32 while they are trained."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the weights that are saved."""
-    max_length: int | None = at_least(1, None)
+    max_length: Count | None = None
     """Longest sequence in tokens; the model's context where it is left out."""
-    log_every: int = at_least(1, 10)
-    save_every: int | None = at_least(1, None)
+    log_every: Count = 10
+    save_every: Count | None = None
     """Steps between checkpoints; only at an interruption where it is left out."""
-    keep_checkpoints: int = at_least(1, 1)
-    report_to: tuple[str, ...] | Literal["auto", "none"] = "auto"
+    keep_checkpoints: Count = 1
+    report_to: Trackers = "auto"
     """Trackers, as transformers names them; `auto` is every one that is installed."""
 
 
@@ -110,16 +118,16 @@ class TrainingConfig:
 class DataConfig(TrainingConfig):
     """A training on rows of files, or of a data set on the hub."""
 
-    data: tuple[str, ...] = ()
+    data: Files = ()
     """Files (.jsonl, .json, .csv, .parquet), or one hub id."""
     split: str = "train"
     revision: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
-    epochs: int = at_least(1, 1)
-    batch_size: int | None = at_least(1, None)
+    epochs: Count = 1
+    batch_size: Count | None = None
     """Sequences in a batch; 16 where neither this nor `batch_tokens` is given."""
-    batch_tokens: int | None = at_least(1, None)
+    batch_tokens: Count | None = None
     """Tokens in a batch, padding included."""
     too_long: Literal["skip", "error"] = "skip"
     """What becomes of rows that are longer than `max_length`; none is ever cut."""
@@ -140,7 +148,7 @@ class OrmConfig(DataConfig):
 
     format: str | OutcomeFormat = "classifier"
     """How problem and solution become tokens: as the verifier that reads the model is told."""
-    head_dropout: float = at_least(0, 0.0)
+    head_dropout: Dropout = 0.0
 
     def __post_init__(self) -> None:
         check_name(self.format, OUTCOME_FORMATS)
@@ -154,7 +162,7 @@ class PrmConfig(DataConfig):
     """How problem and steps become tokens: as the verifier that reads the model is told."""
     delimiter: str = "\n\n"
     data_format: Literal["auto", "stepwise", "prm800k", "processbench", "math_shepherd"] = "auto"
-    label_tokens: int = at_least(1, 1)
+    label_tokens: Count = 1
     """How many of the last tokens of each step carry its label. The verifier reads the last one;
     more of them are more to learn from where a step's end says less than what stands before."""
     labels: Literal["hard", "soft"] = "hard"
@@ -167,7 +175,7 @@ class PrmConfig(DataConfig):
     """What ProcessBench's steps behind the first wrong one count as."""
     step_tag: str = "ки"
     """The mark behind each step in Math-Shepherd's texts."""
-    head_dropout: float = at_least(0, 0.0)
+    head_dropout: Dropout = 0.0
 
     def __post_init__(self) -> None:
         check_name(self.format, FORMATS)
@@ -183,24 +191,24 @@ class GrpoConfig(TrainingConfig):
 
     dataset: Dataset | None = None
     prompt: Prompt = field(default_factory=Prompt)
-    max_completion_length: int = at_least(1)
-    group_size: int = at_least(2, 8)
+    max_completion_length: Count
+    group_size: Annotated[int, Field(ge=2)] = 8
     """G: completions of each problem."""
-    problems_per_step: int = at_least(1, 8)
+    problems_per_step: Count = 8
     """Problems in each step of the optimizer."""
-    steps_per_generation: int = at_least(1, 1)
+    steps_per_generation: Count = 1
     """Steps that share one round of generation, each on its own part of it."""
-    iterations: int = at_least(1, 1)
+    iterations: Count = 1
     """How often each round of generation is gone through (mu)."""
-    beta: float = at_least(0, 0.0)
+    beta: NonNegative = 0.0
     """Weight of the KL penalty (k3 estimator); 0 loads no reference model."""
-    epsilon: float = above(0, 0.2)
-    epsilon_high: float | None = above(0, None)
+    epsilon: Positive = 0.2
+    epsilon_high: Positive | None = None
     """Upper clip; `epsilon` where it is left out."""
     loss_type: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = "dapo"
     scale_rewards: Literal["group", "batch", "none"] = "group"
-    temperature: float = above(0, 1.0)
-    top_p: float = above(0, 1.0)
-    epochs: int = at_least(1, 1)
+    temperature: Positive = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    epochs: Count = 1
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     use_vllm: bool = False

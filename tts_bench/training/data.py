@@ -14,7 +14,7 @@ import numpy as np
 
 from tts_bench.dataset.download import download
 from tts_bench.dataset.rows import READERS, Row, read_rows
-from tts_bench.errors import DatasetError, did_you_mean
+from tts_bench.errors import DatasetError
 from tts_bench.training.config import DataConfig, Stage
 
 DEFAULT_BATCH_SIZE = 16
@@ -70,33 +70,13 @@ def _read(name: str, config: DataConfig) -> list[Row]:
     return download(name, None, config.split, config.revision)[0]
 
 
-def cell(row: Row, name: str, columns: Mapping[str, str], others: Sequence[str] = ()) -> Any:
-    """The cell of a role: of the column that the map names, else `name`, else one of `others`.
-
-    Raises DatasetError where the row has no such column, or nothing in it.
-    """
-    wanted = (columns[name],) if name in columns else (name, *others)
-    for column in wanted:
-        if row.cells.get(column) is not None:
-            return row.cells[column]
-    near = did_you_mean(wanted[0], list(row.cells)) or f"; there are {', '.join(row.cells)}"
-    raise DatasetError(f"{row.where}: nothing in column {wanted[0]!r}{near}")
-
-
-def text_cell(row: Row, name: str, columns: Mapping[str, str], others: Sequence[str] = ()) -> str:
-    """As `cell`, but refuses what is no text."""
-    value = cell(row, name, columns, others)
-    if not isinstance(value, str):
-        raise DatasetError(f"{row.where}: the {name} is a {type(value).__name__}, not text")
-    return value
-
-
-def check_columns(columns: Mapping[str, str], roles: Sequence[str]) -> None:
-    """Refuse a role that this training does not know. Raises DatasetError."""
-    for role in columns:
-        if role not in roles:
-            near = did_you_mean(role, roles)
-            raise DatasetError(f"columns: no role {role!r}, only {', '.join(roles)}{near}")
+def text_cell(row: Row, cells: Mapping[str, Any], role: str) -> str:
+    """The role's cell of a row. Raises DatasetError if it is not text."""
+    value = cells[role]
+    if isinstance(value, str):
+        return value
+    kind = "empty" if value is None else f"a {type(value).__name__}"
+    raise DatasetError(f"{row.where}: the {role} is {kind}, not text")
 
 
 def within(

@@ -10,19 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tts_bench.dataset.columns import OUTCOMES, Columns
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, ModelError
 from tts_bench.training import batches
 from tts_bench.training.config import OrmConfig
-from tts_bench.training.data import Example, cell, check_columns, text_cell
+from tts_bench.training.data import Example, text_cell
 from tts_bench.training.losses import last_real, outcome_loss
 from tts_bench.training.models import context_of, load_model, load_tokenizer, pad_id
 from tts_bench.training.setup import TrainingSetup, say, train_on_rows
 from tts_bench.training.trainer import Batch, TrainingOutcome
 from tts_bench.verifier.formats import OUTCOME_FORMATS, OutcomeFormat
 from tts_bench.verifier.rendering import OutcomeRenderer
-
-ROLES = ("prompt", "completion", "label")
 
 
 def train_orm(
@@ -33,7 +32,7 @@ def train_orm(
     Rows have the columns `prompt` (or `problem`), `completion` (or `solution`) and `label` (or
     `correct`): true, false, or the probability that the solution is right.
     """
-    check_columns(config.columns, ROLES)
+    columns = Columns(OUTCOMES, config.columns, required=tuple(OUTCOMES))
     tokenizer = load_tokenizer(config)
     renderer = make_renderer(config, tokenizer)
     settings = {"num_labels": 1, "classifier_dropout": config.head_dropout}
@@ -46,7 +45,7 @@ def train_orm(
         model=model,
         tokenizer=tokenizer,
         max_length=context_of(config, model),
-        encode=lambda rows: encode(rows, config, renderer),
+        encode=lambda rows: encode(rows, columns, renderer),
         collate=lambda batch: collate(batch, pad),
         loss=loss,
     )
@@ -66,13 +65,13 @@ def make_renderer(config: OrmConfig, tokenizer: Any) -> OutcomeRenderer:
     return OutcomeRenderer(form, tokenizer)
 
 
-def encode(rows: Sequence[Row], config: OrmConfig, renderer: OutcomeRenderer) -> list[Example]:
+def encode(rows: Sequence[Row], columns: Columns, renderer: OutcomeRenderer) -> list[Example]:
     """Problem and solution of each row. Raises DatasetError where all labels are the same."""
     examples = []
     for row in rows:
-        problem = text_cell(row, "prompt", config.columns, ("problem", "question"))
-        solution = text_cell(row, "completion", config.columns, ("solution", "text"))
-        label = _label(row, cell(row, "label", config.columns, ("correct",)))
+        cells = columns.cells(row)
+        problem, solution = text_cell(row, cells, "prompt"), text_cell(row, cells, "completion")
+        label = _label(row, cells["label"])
         ids = np.array(renderer.render(problem, solution).token_ids, dtype=np.int32)
         examples.append(Example(ids, label, row.where))
     right = sum(example.labels >= 0.5 for example in examples)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from tts_bench.dataset.columns import CONVERSATIONS, Columns
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError
 from tts_bench.training import batches
 from tts_bench.training.config import PolicyConfig
-from tts_bench.training.data import Example, cell, check_columns, text_cell
+from tts_bench.training.data import Example, text_cell
 from tts_bench.training.losses import IGNORED, next_token_loss
 from tts_bench.training.models import (
     PromptEncoder,
@@ -25,8 +26,6 @@ from tts_bench.training.models import (
 from tts_bench.training.setup import TrainingSetup, train_on_rows
 from tts_bench.training.trainer import Batch, TrainingOutcome
 
-ROLES = ("prompt", "completion", "messages")
-
 
 def train_policy(
     config: PolicyConfig, *, resume: bool = False, overwrite: bool = False
@@ -36,7 +35,7 @@ def train_policy(
     Rows have the columns `prompt` (or `problem`) and `completion` (or `solution`), or
     `messages`, whose last one is the completion. The completion ends with the end-of-turn token.
     """
-    check_columns(config.columns, ROLES)
+    make_columns(config)
     tokenizer = load_tokenizer(config)
     model = load_model(config, tokenizer, "AutoModelForCausalLM")
     model.config.use_cache = False
@@ -59,7 +58,8 @@ def encode(rows: Sequence[Row], config: PolicyConfig, tokenizer: Any) -> list[Ex
     meets it when it is benchmarked.
     """
     encoder = PromptEncoder(tokenizer, config.prompt)
-    pairs = [_pair(row, config, encoder) for row in rows]
+    columns = make_columns(config)
+    pairs = [_pair(row, columns, encoder) for row in rows]
     completions = encode_texts(tokenizer, [text for _, text in pairs])["input_ids"]
     examples = []
     for row, (prompt, _), completion in zip(rows, pairs, completions, strict=True):
@@ -71,19 +71,23 @@ def encode(rows: Sequence[Row], config: PolicyConfig, tokenizer: Any) -> list[Ex
     return examples
 
 
-def _pair(row: Row, config: PolicyConfig, encoder: PromptEncoder) -> tuple[Sequence[int], str]:
-    columns = config.columns
-    if "messages" in columns or ("messages" in row.cells and not columns):
-        return _conversation(row, config, encoder)
-    prompt = text_cell(row, "prompt", columns, ("problem", "question"))
-    return encoder(prompt), text_cell(row, "completion", columns, ("solution", "answer"))
+def make_columns(config: PolicyConfig) -> Columns:
+    """How the columns of a training's rows are found. Raises DatasetError for an unknown role."""
+    return Columns(CONVERSATIONS, config.columns)
 
 
-def _conversation(
-    row: Row, config: PolicyConfig, encoder: PromptEncoder
-) -> tuple[Sequence[int], str]:
+def _pair(row: Row, columns: Columns, encoder: PromptEncoder) -> tuple[Sequence[int], str]:
+    cells = columns.cells(row)
+    if "messages" in cells and ("messages" in columns.given or not columns.given):
+        return _conversation(row, cells["messages"], encoder)
+    for role in ("prompt", "completion"):
+        if role not in cells:
+            raise DatasetError(columns.missing(role, list(row.cells), row.where))
+    return encoder(text_cell(row, cells, "prompt")), text_cell(row, cells, "completion")
+
+
+def _conversation(row: Row, messages: Any, encoder: PromptEncoder) -> tuple[Sequence[int], str]:
     """The turns before the last one as the prompt, and the last one as the completion."""
-    messages = cell(row, "messages", config.columns)
     is_turns = isinstance(messages, list) and all(
         isinstance(one, dict) and isinstance(one.get("content"), str) and "role" in one
         for one in messages

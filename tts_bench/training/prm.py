@@ -13,19 +13,21 @@ import numpy as np
 from torch import Tensor
 
 from tts_bench.dataset.rows import Row
+from tts_bench.dataset.step_formats import Conventions
+from tts_bench.dataset.step_labels import StepReader
 from tts_bench.errors import DatasetError, ModelError
 from tts_bench.training import batches
 from tts_bench.training.config import PrmConfig
-from tts_bench.training.data import Example, check_columns
+from tts_bench.training.data import Example
 from tts_bench.training.losses import IGNORED, step_loss
 from tts_bench.training.models import context_of, load_model, load_tokenizer, pad_id
 from tts_bench.training.setup import TrainingSetup, say, train_on_rows
-from tts_bench.training.step_rows import read_solutions
 from tts_bench.training.trainer import Batch, TrainingOutcome
 from tts_bench.verifier.formats import FORMATS, Format
 from tts_bench.verifier.rendering import Renderer
 
-ROLES = ("prompt", "completions", "labels", "soft")
+TRL_ROLES = {"prompt": "problem", "completions": "steps"}
+"""TRL's names of roles, in a training file's `columns`, that have other names here."""
 WRONG, RIGHT = 0, 1
 """The classes of the head."""
 
@@ -38,7 +40,7 @@ def train_prm(
     Texts are rendered by the code with which the verifier `prm` reads the model, so that both
     mean the same position by the end of a step.
     """
-    check_columns(config.columns, ROLES)
+    reader = make_reader(config)
     tokenizer = load_tokenizer(config)
     renderer = make_renderer(config, tokenizer)
     model = load_model(
@@ -56,7 +58,7 @@ def train_prm(
         model=model,
         tokenizer=tokenizer,
         max_length=context_of(config, model),
-        encode=lambda rows: encode(rows, config, renderer),
+        encode=lambda rows: encode(rows, config, reader, renderer),
         collate=lambda batch: collate(batch, pad),
         loss=loss,
     )
@@ -91,23 +93,40 @@ def _without_template(form: Format, tokenizer: Any) -> Format:
     return dataclasses.replace(form, chat=False)
 
 
-def encode(rows: Sequence[Row], config: PrmConfig, renderer: Renderer) -> list[Example]:
+def make_reader(config: PrmConfig) -> StepReader:
+    """Reads rows as the training file says. Raises DatasetError for an unknown role."""
+    return StepReader(
+        columns={TRL_ROLES.get(role, role): name for role, name in config.columns.items()},
+        format=None if config.data_format == "auto" else config.data_format,
+        conventions=Conventions(
+            neutral=config.neutral,
+            after_error=config.after_error,
+            alternatives=config.alternatives,
+            soft=config.labels == "soft",
+            step_tag=config.step_tag,
+        ),
+    )
+
+
+def encode(
+    rows: Sequence[Row], config: PrmConfig, reader: StepReader, renderer: Renderer
+) -> list[Example]:
     """Every labelled solution of the rows; those without a single label are left out."""
     examples, counts = [], [0, 0]
-    for row in rows:
-        for solution in read_solutions(row, config):
-            reading = renderer.render(solution.problem, solution.steps)
-            ids = np.array(reading.token_ids, dtype=np.int32)
-            labels = np.full(len(ids), IGNORED, dtype=np.float32)
-            before = renderer.prompt_length(solution.problem) - 1
-            for place, label in zip(reading.positions, solution.labels, strict=True):
-                if label is not None:
-                    first = max(before, place - config.label_tokens) + 1
-                    labels[first : place + 1] = label
-                    counts[label >= 0.5] += 1
-                before = place
-            if (labels != IGNORED).any():
-                examples.append(Example(ids, labels, row.where))
+    for row, solution in reader.read(rows):
+        closed = solution.delimited(config.delimiter)
+        reading = renderer.render(closed.problem, closed.steps)
+        ids = np.array(reading.token_ids, dtype=np.int32)
+        labels = np.full(len(ids), IGNORED, dtype=np.float32)
+        before = renderer.prompt_length(closed.problem) - 1
+        for place, label in zip(reading.positions, closed.labels, strict=True):
+            if label is not None:
+                first = max(before, place - config.label_tokens) + 1
+                labels[first : place + 1] = label
+                counts[label >= 0.5] += 1
+            before = place
+        if (labels != IGNORED).any():
+            examples.append(Example(ids, labels, row.where))
     if not all(counts):
         raise DatasetError(
             f"{rows[0].where} and on: {counts[WRONG]} wrong and {counts[RIGHT]} right steps; "

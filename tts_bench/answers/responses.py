@@ -1,0 +1,77 @@
+"""Grading of responses that are whole solutions or bare answers: the core of `tts-bench grade`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tts_bench.answers.extract import extract, stated
+from tts_bench.answers.grader import Grader
+
+_BARE_LENGTH = 200
+_BARE_WORDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class GradedAnswer:
+    """What was found in one response, and whether it equals the reference.
+
+    `correct` is False where there is no answer and where grading timed out.
+    """
+
+    extracted: str | None
+    correct: bool
+    timed_out: bool
+
+
+async def grade_responses(
+    responses: Sequence[tuple[str, str | None]], grader: Grader
+) -> list[GradedAnswer]:
+    """One verdict for each pair of a reference and a response, in order; None is no response."""
+    return list(await asyncio.gather(*(_grade(*one, grader) for one in responses)))
+
+
+async def _grade(reference: str, response: str | None, grader: Grader) -> GradedAnswer:
+    answer = None if response is None else find_answer(response)
+    [correct] = await grader.grade(reference, [answer])
+    return GradedAnswer(answer, correct=correct is True, timed_out=correct is None)
+
+
+def find_answer(response: str) -> str | None:
+    """The answer in a response that may be a whole solution or nothing but an answer.
+
+    An announced answer (a box, "the answer is", `####`) is taken. Without one, a single line of
+    at most 200 characters and three words outside LaTeX is an answer itself, such as
+    `18 eggs` or `Evelyn`. Anything else is a solution, and searched as `extract` does.
+    """
+    text = response.strip()
+    if not text:
+        return None
+    if announced := stated(text):
+        return announced
+    words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\text\{[^{}]*\}|\\[A-Za-z]+", " ", text))
+    is_line = "\n" not in text and len(text) <= _BARE_LENGTH
+    cut_off = "\\boxed" in text
+    bare = is_line and len(words) <= _BARE_WORDS and not cut_off
+    return text if bare else extract(text)
+
+
+def summary(verdicts: Sequence[GradedAnswer]) -> dict[str, int | float | tuple[float, float]]:
+    """Counts and accuracy with its Wilson 95 % interval (Wilson 1927, JASA 22:209).
+
+    No answer and a timeout count as wrong. Raises ValueError where there is no verdict.
+    """
+    from scipy.stats import binomtest
+
+    correct = sum(verdict.correct for verdict in verdicts)
+    interval = binomtest(correct, len(verdicts)).proportion_ci(0.95, method="wilson")
+    return {
+        "n": len(verdicts),
+        "correct": correct,
+        "accuracy": correct / len(verdicts),
+        "accuracy_ci95": (float(interval.low), float(interval.high)),
+        "no_answer": sum(verdict.extracted is None for verdict in verdicts),
+        "timed_out": sum(verdict.timed_out for verdict in verdicts),
+    }

@@ -1,0 +1,44 @@
+"""Responses to be graded, each with the reference answer that stands beside it in a file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from tts_bench.dataset.columns import Columns
+from tts_bench.dataset.rows import Row, column_names, read_rows
+from tts_bench.errors import DatasetError
+
+
+def read_responses(
+    path: Path, reference_field: str, response_field: str
+) -> list[tuple[str, str | None]]:
+    """Reference and response of every row, in order; a response may be null or missing.
+
+    A file is read by its suffix, as JSON lines if that says nothing. Raises DatasetError, with the
+    place, for a file that cannot be read or is empty, a field that no row has, and a cell that is
+    neither text nor a number.
+    """
+    rows = read_rows(str(path), default=".jsonl")
+    if not rows:
+        raise DatasetError(f"{path}: no lines to grade")
+    given = {"reference": reference_field, "response": response_field}
+    Columns(dict.fromkeys(given, ()), given).find(column_names(rows), str(path))
+    found = []
+    for row in rows:
+        reference = _text(row, reference_field)
+        if not reference:
+            raise DatasetError(f"{row.where}: field {reference_field!r} holds no reference answer")
+        found.append((reference, _text(row, response_field)))
+    return found
+
+
+def _text(row: Row, name: str) -> str | None:
+    value: Any = row.cells.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+        raise DatasetError(
+            f"{row.where}: field {name!r} must be text or a number, not {value!r:.60}"
+        )
+    is_empty = value is None or (isinstance(value, float) and math.isnan(value))
+    return None if is_empty else str(value).strip()
