@@ -88,7 +88,7 @@ class LabelledSolution:
 
 
 @dataclass(frozen=True)
-class StepReader:
+class RowReader:
     """Reads rows of any format as labelled solutions.
 
     `columns` maps roles (`LABELLED_STEPS`) to the columns that hold them, if these have other
@@ -176,9 +176,9 @@ class StepLabels:
             found.append(solution)
         return found
 
-    def _reader(self, format: StepFormat | None = None) -> StepReader:
+    def _reader(self, format: StepFormat | None = None) -> RowReader:
         conventions = Conventions(neutral=self.neutral, stopped="first")
-        return StepReader(self.columns, format, conventions, option="--column")
+        return RowReader(self.columns, format, conventions, option="--column")
 
     def _rows(self) -> list[Row]:
         path = Path(self.source).expanduser()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tts_bench.dataset.rows import Row
 from tts_bench.dataset.step_formats import Conventions
-from tts_bench.dataset.step_labels import StepReader
+from tts_bench.dataset.step_labels import RowReader
 from tts_bench.errors import DatasetError, ModelError
 from tts_bench.training import batches
 from tts_bench.training.config import PrmConfig
@@ -93,9 +93,9 @@ def _without_template(form: Format, tokenizer: Any) -> Format:
     return dataclasses.replace(form, chat=False)
 
 
-def make_reader(config: PrmConfig) -> StepReader:
+def make_reader(config: PrmConfig) -> RowReader:
     """Reads rows as the training file says. Raises DatasetError for an unknown role."""
-    return StepReader(
+    return RowReader(
         columns={TRL_ROLES.get(role, role): name for role, name in config.columns.items()},
         format=None if config.data_format == "auto" else config.data_format,
         conventions=Conventions(
@@ -109,7 +109,7 @@ def make_reader(config: PrmConfig) -> StepReader:
 
 
 def encode(
-    rows: Sequence[Row], config: PrmConfig, reader: StepReader, renderer: Renderer
+    rows: Sequence[Row], config: PrmConfig, reader: RowReader, renderer: Renderer
 ) -> list[Example]:
     """Every labelled solution of the rows; those without a single label are left out."""
     examples, counts = [], [0, 0]
