@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
     from tts_bench.engine.scripted import ScriptedEngine
     from tts_bench.engine.tokenizer import Tokenizer
-    from tts_bench.errors import TtsBenchError, UsageError
+    from tts_bench.errors import EngineError, ModelError, TtsBenchError, UsageError
     from tts_bench.strategy.base import (
         AllocatingStrategy,
         SampleAndSelect,
@@ -38,9 +38,11 @@ _HOME = {
     "Completion": "engine.base",
     "Dataset": "dataset.base",
     "Engine": "engine.base",
+    "EngineError": "errors",
     "EngineInfo": "engine.base",
     "Item": "dataset.base",
     "LoadedDataset": "dataset.base",
+    "ModelError": "errors",
     "Node": "types",
     "Problem": "types",
     "Request": "engine.base",
@@ -79,9 +81,11 @@ __all__ = [
     "Completion",
     "Dataset",
     "Engine",
+    "EngineError",
     "EngineInfo",
     "Item",
     "LoadedDataset",
+    "ModelError",
     "Node",
     "Problem",
     "Request",

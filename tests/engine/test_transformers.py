@@ -45,19 +45,6 @@ def same_draws(some: list[Completion], others: list[Completion]) -> bool:
     return keep == [replace(c, logprob=0.0, cached_prompt_tokens=0) for c in others]
 
 
-def test_a_request_does_not_depend_on_its_batch(tiny_model_dir: Path) -> None:
-    requests = mixed_requests(tiny_model_dir)
-
-    async def one_by_one(running: TransformersEngine) -> list[Completion]:
-        return [await running.generate(request) for request in requests]
-
-    alone = run(tiny_model_dir, one_by_one)
-    assert same_draws(alone, complete(tiny_model_dir, requests))
-    assert same_draws(alone, complete(tiny_model_dir, requests[::-1])[::-1])
-    assert same_draws(alone, complete(tiny_model_dir, requests, max_batch_size=3))
-    assert len({c.token_ids for c in alone}) == len(alone)
-
-
 def test_greedy_equals_generate_of_transformers(tiny_model_dir: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
@@ -104,30 +91,6 @@ def test_first_tokens_follow_the_models_distribution(tiny_model_dir: Path) -> No
     assert stats.chisquare(observed, expected).pvalue > 1e-3
 
 
-def test_seeds_give_different_texts_and_one_seed_the_same(endless: Path) -> None:
-    ids = prompt(endless, "1 plus 2")
-    seeds = [*range(20), 7]
-    done = complete(endless, [Request(ids, Sampling(12), seed) for seed in seeds])
-    assert len({c.token_ids for c in done}) == 20
-    assert done[7].token_ids == done[20].token_ids
-
-
-def test_a_stop_string_ends_the_text_and_stays_in_it(endless: Path) -> None:
-    ids = prompt(endless, "1 plus 2")
-    whole = complete(endless, [Request(ids, Sampling(80), 3)])[0]
-    stop = whole.text[20:23]
-    first_end = whole.text.index(stop) + len(stop)
-    sampling = Sampling(80, stop=("never in the text", stop))
-    cut = complete(endless, [Request(ids, sampling, 3)])[0]
-    assert (cut.finish_reason, cut.stop) == ("stop", stop)
-    assert cut.token_ids == whole.token_ids[: len(cut.token_ids)]
-    assert len(cut.text) >= first_end
-    assert stop in cut.text
-    shorter = complete(endless, [Request(ids, Sampling(len(cut.token_ids) - 1), 3)])[0]
-    assert stop not in shorter.text
-    assert (shorter.finish_reason, shorter.stop) == ("length", None)
-
-
 def test_the_end_of_a_turn_stops_without_a_stop_string(tiny_model_dir: Path) -> None:
     ids = prompt(tiny_model_dir, "1 plus 2")
     requests = [Request(ids, Sampling(400, temperature=1.5), seed) for seed in range(8)]
@@ -160,15 +123,6 @@ def test_draws_of_one_prompt_compute_it_once(endless: Path) -> None:
     assert sum(c.cached_prompt_tokens == 0 for c in done) <= 4
 
 
-def test_greedy_continuation_by_exact_ids_equals_the_uncut_text(endless: Path) -> None:
-    ids = prompt(endless, "continue")
-    whole = complete(endless, [Request(ids, Sampling(40, temperature=0), 0)])[0].token_ids
-    cuts = [1, 7, 23, 39]
-    rest = [Request(ids + whole[:n], Sampling(40 - n, temperature=0), 0) for n in cuts]
-    for n, completion in zip(cuts, complete(endless, rest), strict=True):
-        assert whole[:n] + completion.token_ids == whole
-
-
 def test_prompts_of_one_token_join_others(endless: Path) -> None:
     requests = [
         Request(ids, Sampling(8, temperature=0), 0)
@@ -179,15 +133,6 @@ def test_prompts_of_one_token_join_others(endless: Path) -> None:
         return [await running.generate(request) for request in requests]
 
     assert same_draws(complete(endless, requests), run(endless, alone))
-
-
-def test_text_is_what_the_ids_add_to_the_prompt(endless: Path) -> None:
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(endless)
-    ids = prompt(endless, "é")
-    completion = complete(endless, [Request(ids, Sampling(50), 11)])[0]
-    assert completion.text == tokenizer.decode(completion.token_ids, skip_special_tokens=True)
 
 
 def test_what_the_engine_says_of_itself(tiny_model_dir: Path) -> None:
