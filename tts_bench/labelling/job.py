@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tts_bench.answers.grader import Grader
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import ReplayMiss, StoreError, UsageError
@@ -22,7 +20,7 @@ from tts_bench.labelling.probe import RIGHT, Desk, Probe
 from tts_bench.labelling.trace import Trace
 from tts_bench.progress import Progress
 from tts_bench.steps import first_error
-from tts_bench.store.generations import GenerationStore
+from tts_bench.store.models import open_models
 from tts_bench.store.runs import check_space
 from tts_bench.suite.load import Suite
 from tts_bench.suite.registry import source_hash
@@ -135,14 +133,9 @@ class _Session:
         self, missing: Sequence[Trace], done: int, earlier: Mapping[str, Any] | None
     ) -> None:
         suite = self._job.suite
-        async with contextlib.AsyncExitStack() as stack:
-            grader = await stack.enter_async_context(Grader())
-            store = await stack.enter_async_context(GenerationStore(self._job.generations))
-            engine = CachedEngine(suite.engine, store)
-            stack.push_async_callback(engine.close)
-            model = getattr(suite.engine, "model", "engine")
-            async with self._progress.heartbeat(f"loading {model}"):
-                info = await engine.start()
+        async with open_models(self._job.generations, self._progress) as models:
+            engine = await models.engine(suite.engine)
+            info, grader = engine.info, models.grader
             job = self._job
             record = begin(job.output, job.describe(), info, earlier)
             self._file.write_manifest(record)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion, Request
@@ -19,7 +20,7 @@ from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import UsageError
 from tts_bench.progress import Progress
 from tts_bench.run.attempt import AttemptContext
-from tts_bench.store.generations import GenerationStore
+from tts_bench.store.models import open_models
 from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.suite.cells import Cell
 from tts_bench.suite.load import Suite
@@ -94,14 +95,13 @@ def check_phases(suite: Suite) -> None:
 
 
 async def draw_pools(
-    suite: Suite, jobs: Iterator[Job], store: GenerationStore, salt: str, progress: Progress
+    suite: Suite, jobs: Iterator[Job], generations: Path, salt: str, progress: Progress
 ) -> FirstPhase:
     """Draw what the attempts need, with nothing but the engine loaded; it is closed at the end."""
-    engine = _DrawingEngine(suite.engine, store, salt=salt)
     failed: list[tuple[Attempt, Measurement]] = []
-    try:
-        async with progress.heartbeat("phase 1 of 2: loading the engine"):
-            info = await engine.start()
+    async with open_models(generations, progress, salt=salt) as models:
+        engine = await models.engine(suite.engine, kind=_DrawingEngine, stage="phase 1 of 2: ")
+        info = engine.info
         context = AttemptContext(
             engine,
             info.shape,
@@ -122,8 +122,6 @@ async def draw_pools(
 
         async with progress.heartbeat("phase 1 of 2: drawing"):
             await in_flight((draw(*job) for job in jobs), suite.concurrency)
-    finally:
-        await engine.close()
     return FirstPhase(failed, engine.generated_tokens)
 
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tts_bench.answers.grader import Grader
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.engine.in_flight import in_flight
@@ -25,11 +24,10 @@ from tts_bench.run.attempt import AttemptContext
 from tts_bench.run.phases import FirstPhase, draw_pools
 from tts_bench.run.plan import Plan, RunOptions, finished
 from tts_bench.run.rerun import differences
-from tts_bench.store.generations import GenerationStore
+from tts_bench.store.models import open_models
 from tts_bench.store.runs import RunStore, check_space, point_latest, write_atomically
 from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.verifier.base import VerifierInfo
-from tts_bench.verifier.cached import CachedVerifier
 
 
 @dataclass(frozen=True)
@@ -64,23 +62,15 @@ async def execute(plan: Plan, options: RunOptions, progress: Progress) -> RunRes
 
 async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> None:
     suite, run = plan.suite, plan.run
-    async with contextlib.AsyncExitStack() as stack:
-        grader = await stack.enter_async_context(Grader())
-        store = await stack.enter_async_context(GenerationStore(options.generations))
-        drawn = None
-        if options.phases:
-            drawn = await draw_pools(suite, plan.missing(), store, plan.salt, progress)
-        recall = options.replay or options.phases
-        engine = CachedEngine(suite.engine, store, replay=recall, salt=plan.salt)
-        stack.push_async_callback(engine.close)
-        loading = "recalling" if recall else "loading"
-        async with progress.heartbeat(f"{loading} {getattr(suite.engine, 'model', 'engine')}"):
-            info = await engine.start()
-        verifier = CachedVerifier(suite.verifier, store, replay=options.replay, salt=plan.salt)
-        stack.push_async_callback(verifier.close)
-        loading = "recalling" if options.replay else "loading"
-        async with progress.heartbeat(f"{loading} verifier {suite.verifier_name}"):
-            verifier_info = await verifier.start(engine)
+    drawn = None
+    if options.phases:
+        drawn = await draw_pools(suite, plan.missing(), options.generations, plan.salt, progress)
+    async with open_models(options.generations, progress, salt=plan.salt) as models:
+        engine = await models.engine(suite.engine, replay=options.replay or options.phases)
+        info, grader = engine.info, models.grader
+        verifier, verifier_info = await models.verifier(
+            suite.verifier_name, suite.verifier, engine, replay=options.replay
+        )
         record = _begin(plan, options, info, verifier_info)
         for difference in record.get("repeats", {}).get("differs", ()):
             progress.say(f"warning: unlike the run that this repeats: {difference}")

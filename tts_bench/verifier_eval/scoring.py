@@ -13,7 +13,6 @@ from typing import Any
 
 from tts_bench.cost.ledger import Call, Meter
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
-from tts_bench.engine.cached import CachedEngine
 from tts_bench.engine.in_flight import in_flight
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import (
@@ -24,7 +23,7 @@ from tts_bench.errors import (
     VerifierError,
 )
 from tts_bench.progress import Progress
-from tts_bench.store.generations import GenerationStore
+from tts_bench.store.models import open_models
 from tts_bench.suite.load import load_blocks
 from tts_bench.suite.registry import ENGINES, VERIFIERS, Registry
 from tts_bench.suite.yaml_document import read_yaml
@@ -189,16 +188,11 @@ async def scorer(
     setting: Setting, generations: Path, progress: Progress, *, replay: bool = False
 ) -> AsyncIterator[Scorer]:
     """Start the verifier (and the policy, where it is asked) behind the store, and close it."""
-    async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(GenerationStore(generations))
+    async with open_models(generations, progress) as models:
         policy: Engine = NoPolicy()
         if setting.engine is not None:
-            policy = CachedEngine(setting.engine, store, replay=replay)
-            stack.push_async_callback(policy.close)
-            async with progress.heartbeat(f"loading {getattr(setting.engine, 'model', 'engine')}"):
-                await policy.start()
-        verifier = CachedVerifier(setting.verifier, store, replay=replay)
-        stack.push_async_callback(verifier.close)
-        async with progress.heartbeat(f"loading verifier {setting.name}"):
-            verifier_info = await verifier.start(policy)
+            policy = await models.engine(setting.engine, replay=replay)
+        verifier, verifier_info = await models.verifier(
+            setting.name, setting.verifier, policy, replay=replay
+        )
         yield Scorer(verifier, verifier_info, None if setting.engine is None else policy.tokenizer)
