@@ -7,7 +7,8 @@ import pytest
 from parts import NOT_TO_BE_HAD
 
 from tts_bench.errors import StoreError
-from tts_bench.store.runs import RunStore, find_run, point_latest, resolve_run, write_atomically
+from tts_bench.store.files import write_atomically
+from tts_bench.store.runs import RunStore, find_run, point_latest, resolve_run
 from tts_bench.types import Attempt, Measurement, Pool, Usage
 
 

@@ -51,7 +51,8 @@ def gate(
     from tts_bench.report.gate.baseline import write_baseline as write
     from tts_bench.report.gate.verdict import Limits, gate_exactly, gate_statistically
     from tts_bench.report.points.series import read_series
-    from tts_bench.store.runs import resolve_run, write_atomically
+    from tts_bench.store.files import write_atomically
+    from tts_bench.store.runs import resolve_run
 
     run = read_series(resolve_run(run_folder))
     if write_baseline is not None:

@@ -47,7 +47,8 @@ def policy(
     from tts_bench.report.build import save_figure
     from tts_bench.report.points.series import read_series
     from tts_bench.report.policy import difficulty, optimal, text
-    from tts_bench.store.runs import resolve_run, write_atomically
+    from tts_bench.store.files import write_atomically
+    from tts_bench.store.runs import resolve_run
 
     run = read_series(resolve_run(run_folder))
     if probe < 1:

@@ -19,14 +19,9 @@ from tts_bench.errors import UsageError
 from tts_bench.importing.pools import RecordedPool, disagreements
 from tts_bench.run import manifest
 from tts_bench.store import environment
+from tts_bench.store.files import write_atomically
 from tts_bench.store.generations import GenerationStore
-from tts_bench.store.runs import (
-    FORMAT_VERSION,
-    RunStore,
-    new_run_id,
-    point_latest,
-    write_atomically,
-)
+from tts_bench.store.runs import FORMAT_VERSION, RunStore, new_run_id, point_latest
 from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt, FinishReason, Measurement, Pool, Usage
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tts_bench.errors import StoreError, UsageError
 from tts_bench.steps import first_error
-from tts_bench.store.runs import append_line, open_for_append, whole_lines, write_atomically
+from tts_bench.store.files import append_line, open_for_append, whole_lines, write_atomically
 from tts_bench.types import FinishReason, Usage
 
 FORMAT_VERSION = 1

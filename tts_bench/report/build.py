@@ -18,7 +18,8 @@ from tts_bench.report.page.write import write_page
 from tts_bench.report.points.content import Report, build_report
 from tts_bench.report.tables.render import csv_table, markdown_table
 from tts_bench.report.tables.summary import summary_text
-from tts_bench.store.runs import RunStore, write_atomically
+from tts_bench.store.files import write_atomically
+from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import generations_of
 
 if TYPE_CHECKING:

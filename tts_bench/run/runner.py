@@ -24,8 +24,9 @@ from tts_bench.run.attempt import AttemptContext
 from tts_bench.run.phases import FirstPhase, draw_pools
 from tts_bench.run.plan import Plan, RunOptions, finished
 from tts_bench.run.rerun import differences
+from tts_bench.store.files import write_atomically
 from tts_bench.store.models import open_models
-from tts_bench.store.runs import RunStore, check_space, point_latest, write_atomically
+from tts_bench.store.runs import RunStore, check_space, point_latest
 from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.verifier.base import VerifierInfo
 

@@ -22,7 +22,7 @@ import click
 
 from tts_bench.dataset.arithmetic import LEVELS, Arithmetic, Difficulty, draw_problem
 from tts_bench.steps import split_steps
-from tts_bench.store.runs import write_atomically
+from tts_bench.store.files import write_atomically
 from tts_bench.tiny.tokenizer import write_tokenizer
 from tts_bench.tiny.worked_arithmetic import (
     CAREFUL,

@@ -11,8 +11,9 @@ from typing import Any
 
 from tts_bench.dataset.base import Dataset
 from tts_bench.errors import StoreError
+from tts_bench.store.files import write_atomically
 from tts_bench.store.generations import read_texts
-from tts_bench.store.runs import RunStore, write_atomically
+from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import generations_of, texts_of
 from tts_bench.suite.fields import build
 from tts_bench.suite.registry import DATASETS, Registry

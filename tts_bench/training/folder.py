@@ -13,7 +13,8 @@ from typing import Any
 
 from tts_bench.errors import StoreError, UsageError
 from tts_bench.store import environment
-from tts_bench.store.runs import check_space, write_atomically
+from tts_bench.store.files import write_atomically
+from tts_bench.store.runs import check_space
 from tts_bench.training.config import TrainingConfig
 
 MANIFEST = "manifest.json"

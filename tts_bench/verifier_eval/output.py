@@ -12,7 +12,7 @@ from typing import Any
 from tts_bench.errors import StoreError
 from tts_bench.report.format import count, si
 from tts_bench.stats.estimators import Estimate
-from tts_bench.store.runs import write_atomically
+from tts_bench.store.files import write_atomically
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier_eval import plots
 from tts_bench.verifier_eval.measures import Choices, Evaluation, Figure

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tts_bench.report.compare.paired import Compared, Comparison
 from tts_bench.report.points.series import RunSeries, Series
+from tts_bench.store.files import write_atomically
 from tts_bench.store.generations import read_texts
-from tts_bench.store.runs import write_atomically
 from tts_bench.store.texts import generations_of, texts_of
 from tts_bench.types import Attempt
 

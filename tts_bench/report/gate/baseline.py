@@ -11,7 +11,8 @@ from typing import Any
 from tts_bench.errors import StoreError
 from tts_bench.report.points.scope import CellRecord
 from tts_bench.report.points.series import RunSeries, Series, read_series
-from tts_bench.store.runs import RunStore, resolve_run, write_atomically
+from tts_bench.store.files import write_atomically
+from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.types import Attempt
 
 FORMAT_VERSION = 1

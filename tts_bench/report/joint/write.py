@@ -12,7 +12,7 @@ from tts_bench.report.joint.crossing_text import crossings_csv, crossings_markdo
 from tts_bench.report.joint.figure import plot_runs
 from tts_bench.report.joint.lines import COSTS, CostAxis, Joint
 from tts_bench.report.joint.table import joint_csv, joint_markdown
-from tts_bench.store.runs import write_atomically
+from tts_bench.store.files import write_atomically
 
 
 def write_joint(

@@ -1,0 +1,60 @@
+"""Files that survive a crash: replaced in one step, or appended to line by line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from tts_bench.errors import StoreError
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old or the new content, never a part."""
+    staged = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        staged.write_text(text, encoding="utf-8")
+        os.replace(staged, path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def open_for_append(path: Path) -> BinaryIO:
+    """Open a file of lines at the end of its last whole line; a torn one behind it is cut off."""
+    file = path.open("a+b", buffering=0)
+    end = file.seek(0, os.SEEK_END)
+    file.truncate(_end_of_whole_lines(file, end))
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def _end_of_whole_lines(file: BinaryIO, end: int) -> int:
+    """Offset behind the last newline, searched backwards in blocks."""
+    block = 2**16
+    while end > 0:
+        start = max(0, end - block)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def append_line(file: BinaryIO, line: bytes) -> None:
+    """Write a line; when this returns, killing the process cannot lose it."""
+    data = memoryview(line + b"\n")
+    while data:
+        data = data[file.write(data) :]
+
+
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file with their numbers from 1; a torn last line is passed over."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                yield number, line
