@@ -26,7 +26,7 @@ verifier prompt
 engine
 dataset answers
 cost
-stats steps progress
+stats steps progress concurrency
 types errors
 """
 ORDER = [line.split() for line in reversed(LAYERS.split("\n")) if line]

@@ -16,7 +16,7 @@ from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.errors import EngineError
-from tts_bench.store.generations import GenerationStore, read_texts
+from tts_bench.store.generations import GenerationStore, TextReader
 from tts_bench.types import Sampling
 
 ONE = Sampling(max_tokens=1, temperature=0)
@@ -187,7 +187,7 @@ def test_a_store_of_format_1_is_read_and_brought_up_to_date(tmp_path: Path) -> N
     with sqlite3.connect(path) as connection:
         connection.executescript(FORMAT_1)
     connection.close()
-    assert read_texts(path, ["old"]) == {"old": "told"}  # a report only reads
+    assert TextReader(path).read(["old"]) == {"old": "told"}  # a report only reads
 
     async def go() -> dict[str, Completion]:
         for _ in range(2):  # the second opening finds the present format
@@ -200,7 +200,7 @@ def test_a_store_of_format_1_is_read_and_brought_up_to_date(tmp_path: Path) -> N
     found = asyncio.run(go())
     assert found["old"] == Completion((7, 8), "told", -2.5, "length", None, 3, "old")
     assert found["new"].first_logprobs == (-0.5,)
-    assert read_texts(path, ["old", "new"]) == {"old": "told", "new": "new"}
+    assert TextReader(path).read(["old", "new"]) == {"old": "told", "new": "new"}
 
 
 def test_processes_that_open_an_old_store_at_once_migrate_it_once(tmp_path: Path) -> None:

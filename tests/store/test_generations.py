@@ -14,7 +14,7 @@ from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import EngineError, ReplayMiss, StoreError
-from tts_bench.store.generations import GenerationStore, read_texts
+from tts_bench.store.generations import GenerationStore, TextReader
 from tts_bench.types import Sampling, Score
 from tts_bench.verifier.base import Scoring
 
@@ -44,7 +44,7 @@ def test_many_puts_at_once_are_all_stored_and_texts_are_read_in_chunks(tmp_path:
             await asyncio.gather(*(store.put(str(i), DONE) for i in range(1200)))
 
     asyncio.run(go())
-    texts = read_texts(tmp_path / "g.sqlite", map(str, range(1200)))
+    texts = TextReader(tmp_path / "g.sqlite").read(map(str, range(1200)))
     assert len(texts) == 1200
 
 
@@ -63,7 +63,7 @@ async def go():
 asyncio.run(go())
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
-    assert len(read_texts(tmp_path / "g.sqlite", map(str, range(1000)))) == 58
+    assert len(TextReader(tmp_path / "g.sqlite").read(map(str, range(1000)))) == 58
 
 
 def test_a_file_that_is_no_store_is_one_clear_error(tmp_path: Path):
@@ -76,9 +76,9 @@ def test_a_file_that_is_no_store_is_one_clear_error(tmp_path: Path):
     with pytest.raises(StoreError, match="not a database"):
         asyncio.run(go())
     with pytest.raises(StoreError, match="not a database"):
-        read_texts(tmp_path / "g.sqlite", ["a"])
+        TextReader(tmp_path / "g.sqlite").read(["a"])
     with pytest.raises(StoreError, match="no generation store there"):
-        read_texts(tmp_path / "absent", ["a"])
+        TextReader(tmp_path / "absent").read(["a"])
 
 
 def test_a_store_of_another_format_is_refused(tmp_path: Path):
@@ -103,7 +103,7 @@ def test_a_full_disk_fails_the_put_and_keeps_what_was_there(tmp_path: Path):
                 await store.put("too large", large)
 
     asyncio.run(go())
-    assert read_texts(tmp_path / "g.sqlite", ["first"]) == {"first": DONE.text}
+    assert TextReader(tmp_path / "g.sqlite").read(["first"]) == {"first": DONE.text}
 
 
 def test_every_part_of_a_request_is_in_its_key():
@@ -200,7 +200,7 @@ def test_of_two_completions_of_one_key_the_first_stays_and_both_get_it(tmp_path:
 
     first, second = asyncio.run(go())
     assert first.text == second.text == DONE.text
-    assert read_texts(tmp_path / "g.sqlite", ["k"]) == {"k": DONE.text}
+    assert TextReader(tmp_path / "g.sqlite").read(["k"]) == {"k": DONE.text}
 
 
 def test_a_completion_that_cannot_be_stored_is_an_error_and_holds_nobody_up(tmp_path: Path):

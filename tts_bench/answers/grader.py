@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from typing import NamedTuple, Protocol
@@ -22,6 +22,7 @@ from typing import NamedTuple, Protocol
 from tts_bench.answers import formulas
 from tts_bench.answers.equality import canonical, canonical_quick, equal, equal_quick
 from tts_bench.answers.notation import plain
+from tts_bench.concurrency.memo import Memo
 from tts_bench.errors import TtsBenchError
 
 _BATCH = 32
@@ -61,8 +62,8 @@ class Grader:
         self.workers = workers
         self.timeout = timeout
         self._known: dict[Question, Reply] = {}
-        self._asked: dict[Question, asyncio.Future[Reply]] = {}
-        self._queue: deque[Question] = deque()
+        self._memo: Memo[Question, None, Reply] = Memo(self._look_up, self._ask)
+        self._queue: deque[tuple[Question, asyncio.Future[Reply]]] = deque()
         self._idle: list[_Worker] = []
         self._busy: set[_Worker] = set()
         self._lanes: set[asyncio.Task[None]] = set()
@@ -80,17 +81,17 @@ class Grader:
         No answer (None) is wrong. Raises TtsBenchError where workers cannot be started.
         """
         questions = [Question(reference, answer) for answer in answers if answer is not None]
-        await self._settle(questions)
+        replies = await self._replies(questions)
         return [
-            False if answer is None else _verdict(self._known[Question(reference, answer)])
+            False if answer is None else _verdict(replies[Question(reference, answer)])
             for answer in answers
         ]
 
     async def canonical(self, answers: Sequence[str]) -> list[str]:
         """The form under which each answer votes; its text, normalised, where that timed out."""
         questions = [Question(None, answer) for answer in answers]
-        await self._settle(questions)
-        forms = [self._known[question] for question in questions]
+        replies = await self._replies(questions)
+        forms = [replies[question] for question in questions]
         return [
             form if isinstance(form, str) else plain(answer)
             for form, answer in zip(forms, answers, strict=True)
@@ -102,34 +103,29 @@ class Grader:
         for worker in (*self._idle, *self._busy):
             worker.close()
         await asyncio.gather(*self._lanes, return_exceptions=True)
-        for future in self._asked.values():
-            future.cancel()
-        self._asked.clear()
+        await self._memo.close()
         self._idle.clear()
         if self._threads is not None:
             self._threads.shutdown()
             self._threads = None
 
-    async def _settle(self, questions: Iterable[Question]) -> None:
-        """Bring every question into `_known`."""
-        waiting = {future for question in questions if (future := self._ask(question)) is not None}
-        if waiting:
-            await asyncio.wait(waiting)
-        for future in waiting:
-            future.result()
+    async def _replies(self, questions: Iterable[Question]) -> dict[Question, Reply]:
+        """What is to be said to each question, asked before or now."""
+        return await self._memo.get(dict.fromkeys(questions))
 
-    def _ask(self, question: Question) -> asyncio.Future[Reply] | None:
-        if question in self._known:
-            return None
-        if question not in self._asked:
-            quick = _quick(question)
-            if quick is not None:
+    async def _look_up(self, questions: Sequence[Question]) -> dict[Question, Reply]:
+        for question in questions:
+            if question not in self._known and (quick := _quick(question)) is not None:
                 self._known[question] = quick
-                return None
-            self._asked[question] = asyncio.get_running_loop().create_future()
-            self._queue.append(question)
-            self._open_lane()
-        return self._asked[question]
+        return {one: self._known[one] for one in questions if one in self._known}
+
+    async def _ask(self, asked: Mapping[Question, None]) -> dict[Question, Reply]:
+        [question] = asked
+        reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._queue.append((question, reply))
+        self._open_lane()
+        self._known[question] = await reply
+        return {question: self._known[question]}
 
     def _open_lane(self) -> None:
         """Put one more worker to work, where there is one left."""
@@ -150,14 +146,16 @@ class Grader:
             share = -(-len(self._queue) // self.workers)
             batch = [self._queue.popleft() for _ in range(min(_BATCH, share))]
             try:
-                replies = await loop.run_in_executor(self._threads, worker.answer, batch)
+                questions = [question for question, _ in batch]
+                replies = await loop.run_in_executor(self._threads, worker.answer, questions)
             except Exception as error:  # whatever it is, those who wait must hear of it
-                for question in batch:
-                    self._asked.pop(question).set_exception(error)
+                for _, waiting in batch:
+                    if not waiting.done():
+                        waiting.set_exception(error)
                 continue
-            for question, reply in zip(batch, replies, strict=False):
-                self._known[question] = reply
-                self._asked.pop(question).set_result(reply)
+            for (_, waiting), reply in zip(batch, replies, strict=False):
+                if not waiting.done():
+                    waiting.set_result(reply)
         # Without an await since the queue was found empty: the next question opens a lane.
         self._busy.discard(worker)
         if not worker.closed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import math
@@ -10,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
+from tts_bench.concurrency.memo import Memo
 from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, brief
 from tts_bench.engine.remembered_tokenizer import RememberedTokenizer, ids_bytes
@@ -45,11 +45,8 @@ class CachedEngine(Engine):
         self._salt = salt
         self._identity = ""
         self._info: EngineInfo | None = None
-        self._in_flight: dict[str, asyncio.Task[Completion]] = {}
-        self._made: set[str] = set()
+        self._memo: Memo[str, Request, Completion] = Memo(store.get_many, self._make)
         self._tokenizer: RememberedTokenizer | None = None
-        self.hits = 0
-        """Requests answered without asking the engine."""
         self.generated_tokens = 0
         """Tokens that the engine has generated, not counting those from the store."""
 
@@ -73,6 +70,11 @@ class CachedEngine(Engine):
         return info
 
     @property
+    def hits(self) -> int:
+        """Requests answered without asking the engine."""
+        return self._memo.hits
+
+    @property
     def info(self) -> EngineInfo:
         """What `start` returned. Raises EngineError where the engine is not started."""
         if self._info is None:
@@ -88,10 +90,7 @@ class CachedEngine(Engine):
 
     async def close(self) -> None:
         """Drop what is in flight and close the inner engine."""
-        tasks = list(self._in_flight.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._memo.close()
         if not self._replay:
             await self._engine.close()
             await self._save_texts()
@@ -104,51 +103,22 @@ class CachedEngine(Engine):
         """Look all up at once, join what is in flight, and ask the engine for the rest."""
         await self._save_texts()
         keys = [request_key(self._identity, request) for request in requests]
-        tasks = {key: self._in_flight[key] for key in keys if key in self._in_flight}
-        self.hits += len(tasks)
-        found = await self._look_up([key for key in keys if key not in tasks])
-        for key, request in zip(keys, requests, strict=True):
-            if key not in found and key not in tasks:
-                tasks[key] = self._in_flight.get(key) or self._ask(key, request)
-        # Shielded: another strategy may be waiting for the same draw, and a finished draw is
-        # worth storing even where the attempt that asked for it has failed.
-        await asyncio.gather(*(asyncio.shield(task) for task in tasks.values()))
-        return [found[key] if key in found else tasks[key].result() for key in keys]
+        found = await self._memo.get(dict(zip(keys, requests, strict=True)))
+        return [found[key] for key in keys]
 
     async def _save_texts(self) -> None:
         if self._tokenizer is not None and (new := self._tokenizer.take_new()):
             await self._store.put_facts(self._encodings, new)
 
-    async def _look_up(self, keys: Sequence[str]) -> dict[str, Completion]:
-        wanted = list(dict.fromkeys(keys))
-        found = await self._store.get_many(wanted)
-        # A draw may have been asked for, made and stored by another attempt while we looked.
-        while late := [key for key in wanted if key not in found and key in self._made]:
-            found |= await self._store.get_many(late)
-        self.hits += len(found)
-        return found
-
-    def _ask(self, key: str, request: Request) -> asyncio.Task[Completion]:
-        task = asyncio.create_task(self._make(key, request))
-        self._in_flight[key] = task
-        task.add_done_callback(lambda done: self._forget(key, done))
-        return task
-
-    async def _make(self, key: str, request: Request) -> Completion:
+    async def _make(self, requests: Mapping[str, Request]) -> dict[str, Completion]:
         if self._replay:
             raise ReplayMiss("a completion was never recorded")
+        [(key, request)] = requests.items()
         completion = replace(await self._engine.generate(request), key=key)
         if not math.isfinite(completion.logprob):
             raise EngineError(f"the engine reports a log-probability of {completion.logprob}")
         self.generated_tokens += len(completion.token_ids)
-        stored = await self._store.put(key, completion)
-        self._made.add(key)
-        return stored
-
-    def _forget(self, key: str, task: asyncio.Task[Completion]) -> None:
-        del self._in_flight[key]
-        if not task.cancelled():
-            task.exception()  # marks it as seen: whoever waited may be gone
+        return {key: await self._store.put(key, completion)}
 
     async def _recall_info(self) -> EngineInfo:
         recipe = self._engine.settings_key()

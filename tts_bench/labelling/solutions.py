@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,9 +13,8 @@ from tts_bench.dataset.columns import SOLUTIONS, Columns
 from tts_bench.dataset.rows import Row, column_names, read_rows
 from tts_bench.errors import UsageError
 from tts_bench.labelling.trace import Trace, complete_steps, is_cut_off
-from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore, resolve_run
-from tts_bench.store.texts import generations_of, texts_of
+from tts_bench.store.texts import RunTexts
 from tts_bench.types import Attempt, Problem
 
 
@@ -112,27 +110,30 @@ class Solutions:
         return steps[:-1] if torn else steps, cut_off
 
     def _of_run(self, run: RunStore) -> Iterator[Trace]:
-        generations = generations_of(run)
-        if generations is None:
-            raise UsageError(f"{run.folder}: its manifest names no generation store with texts")
         known = _Known(self.dataset)
-        for attempt in run.attempts():
-            item = known.find(attempt.problem, "")
-            if item is None:
-                raise UsageError(
-                    f"{run.folder}: problem {attempt.problem!r} is not in the suite's data set; "
-                    "give the suite (and --set) with which the run was made"
-                )
-            for i, text in enumerate(_texts(attempt, generations)):
-                if text is None:
+        with RunTexts(run) as texts:
+            for attempt in run.attempts():
+                item = known.find(attempt.problem, "")
+                if item is None:
                     raise UsageError(
-                        f"{run.folder}: the text of {attempt.cell} on {attempt.problem} is not in "
-                        f"{os.path.relpath(generations)}"
+                        f"{run.folder}: problem {attempt.problem!r} is not in the suite's data "
+                        "set; give the suite (and --set) with which the run was made"
                     )
-                cut_off = is_cut_off(text, self.delimiter, attempt.pool.finish_reason[i])
-                steps = complete_steps(text, self.delimiter, cut_off)
-                where = f"{attempt.cell} {attempt.problem} seed {attempt.seed} candidate {i}"
-                yield Trace(item.problem, item.reference, steps, cut_off, where)
+                yield from self._of_attempt(run, attempt, item, texts.of(attempt))
+
+    def _of_attempt(
+        self, run: RunStore, attempt: Attempt, item: Item, texts: Sequence[str | None]
+    ) -> Iterator[Trace]:
+        for i, text in enumerate(texts):
+            if text is None:
+                raise UsageError(
+                    f"{run.folder}: the text of {attempt.cell} on {attempt.problem} is not in its "
+                    "generation store"
+                )
+            cut_off = is_cut_off(text, self.delimiter, attempt.pool.finish_reason[i])
+            steps = complete_steps(text, self.delimiter, cut_off)
+            where = f"{attempt.cell} {attempt.problem} seed {attempt.seed} candidate {i}"
+            yield Trace(item.problem, item.reference, steps, cut_off, where)
 
 
 class _Known:
@@ -150,17 +151,6 @@ class _Known:
             self._items = {item.problem.text: item for item in items}
             self._items |= {item.problem.id: item for item in items}
         return self._items.get(name) or self._items.get(text)
-
-
-def _texts(attempt: Attempt, generations: Path) -> list[str | None]:
-    """The whole text of each candidate of an attempt; None where it cannot be found."""
-    texts = texts_of(attempt)
-    keys = [key for key, text in zip(attempt.pool.generation, texts, strict=True) if text is None]
-    stored = read_texts(generations, dict.fromkeys(keys)) if keys else {}
-    return [
-        stored.get(key) if text is None else text
-        for key, text in zip(attempt.pool.generation, texts, strict=True)
-    ]
 
 
 def _plain(cell: object) -> str:

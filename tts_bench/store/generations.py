@@ -175,21 +175,34 @@ def _as_store_error(path: Path, error: Exception) -> StoreError:
     return error if isinstance(error, StoreError) else StoreError(f"{path}: {error}")
 
 
-def read_texts(path: Path, keys: Iterable[str]) -> dict[str, str]:
-    """Texts of stored completions, by key; read-only, for reports.
+class TextReader:
+    """Texts of stored completions over one read-only connection, for those who only read.
 
     Raises StoreError where the file is absent or is no generation store.
     """
-    if not path.is_file():
-        raise StoreError(f"{path}: no generation store there")
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=60)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise StoreError(f"{path}: no generation store there")
+        uri = f"{path.absolute().as_uri()}?mode=ro"
         try:
-            return {key: done.text for key, done in _read_completions(connection, list(keys))}
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise StoreError(f"{path}: {error}") from error
+            self._connection = sqlite3.connect(uri, uri=True, timeout=60)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: {error}") from error
+
+    def __enter__(self) -> TextReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def read(self, keys: Iterable[str]) -> dict[str, str]:
+        """The texts that are there, by key."""
+        try:
+            return dict(_rows_of(self._connection, "completions", list(keys), "key, text"))
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -240,17 +253,19 @@ def _read_completions(
     connection: sqlite3.Connection, keys: list[str]
 ) -> Iterator[tuple[str, Completion]]:
     for row in _rows_of(connection, "completions", keys):
-        # A file of format 1 that is only read, by a report, lacks the last column.
-        key, ids, text, logprob, finish_reason, stop, cached, *first = row
+        key, ids, text, logprob, finish_reason, stop, cached, first = row
         numbers, logprobs = array("i"), array("d")
         numbers.frombytes(ids)
-        logprobs.frombytes(first[0] if first else b"")
+        logprobs.frombytes(first)
         done = (tuple(numbers), text, logprob, finish_reason, stop, cached, key, tuple(logprobs))
         yield key, Completion(*done)
 
 
-def _rows_of(connection: sqlite3.Connection, table: str, keys: list[str]) -> Iterator[Any]:
+def _rows_of(
+    connection: sqlite3.Connection, table: str, keys: list[str], columns: str = "*"
+) -> Iterator[Any]:
     for start in range(0, len(keys), _KEYS_PER_QUERY):
         part = keys[start : start + _KEYS_PER_QUERY]
         marks = ",".join("?" * len(part))
-        yield from connection.execute(f"SELECT * FROM {table} WHERE key IN ({marks})", part)
+        query = f"SELECT {columns} FROM {table} WHERE key IN ({marks})"
+        yield from connection.execute(query, part)

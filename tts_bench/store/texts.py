@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tts_bench.errors import StoreError
+from tts_bench.store.generations import TextReader
 from tts_bench.store.runs import RunStore
 from tts_bench.strategy.tree import whole_texts
 from tts_bench.types import Attempt, Pool
@@ -26,6 +28,56 @@ def texts_of(attempt: Attempt) -> list[str | None]:
             if node is not None:
                 texts[place] = grown[node]
     return texts
+
+
+class RunTexts:
+    """The texts of a run's candidates, over at most one connection to its generation store.
+
+    The connection is opened when a text that only the store has is first asked for, and closed
+    at the end of the `with` block.
+    """
+
+    def __init__(self, run: RunStore) -> None:
+        self._folder = run.folder
+        self._path = generations_of(run)
+        self._reader: TextReader | None = None
+
+    def __enter__(self) -> RunTexts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reader is not None:
+            self._reader.__exit__()
+            self._reader = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the generation store is where the manifest says."""
+        return self._path is not None and self._path.is_file()
+
+    def stored(self, keys: Iterable[str]) -> dict[str, str]:
+        """The texts that the store has, by key; an empty key has none.
+
+        Raises StoreError where the store is not there or cannot be read.
+        """
+        wanted = dict.fromkeys(filter(None, keys))
+        if not wanted:
+            return {}
+        if self._path is None:
+            raise StoreError(f"{self._folder}: its manifest names no generation store with texts")
+        if self._reader is None:
+            self._reader = TextReader(self._path)
+        return self._reader.read(wanted)
+
+    def of(self, attempt: Attempt) -> list[str | None]:
+        """The whole text of each candidate; None for one that is nowhere. Raises as `stored`."""
+        texts, keys = texts_of(attempt), attempt.pool.generation
+        if not keys:
+            return texts
+        stored = self.stored(key for key, text in zip(keys, texts, strict=True) if text is None)
+        return [
+            stored.get(key) if text is None else text for key, text in zip(keys, texts, strict=True)
+        ]
 
 
 def distinct_draws(pool: Pool) -> Sequence[int]:

@@ -12,9 +12,8 @@ from typing import Any
 from tts_bench.dataset.base import Dataset
 from tts_bench.errors import StoreError
 from tts_bench.store.files import write_atomically
-from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore
-from tts_bench.store.texts import generations_of, texts_of
+from tts_bench.store.texts import RunTexts
 from tts_bench.suite.fields import build
 from tts_bench.suite.registry import DATASETS, Registry
 from tts_bench.suite.yaml_document import YamlDocument
@@ -47,21 +46,22 @@ def collect(
     problems = _problem_texts(run)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     copies = ungraded = 0
-    for attempt in run.attempts():
-        own = found.setdefault(attempt.problem, {})
-        for text, correct, finish_reason in _solutions(attempt, run):
-            if correct is None:
-                ungraded += 1
-            elif text in own:
-                copies += 1
-            else:
-                own[text] = {
-                    "problem_id": attempt.problem,
-                    "prompt": problems[attempt.problem],
-                    "completion": text,
-                    "label": correct,
-                    "finish_reason": finish_reason,
-                }
+    with RunTexts(run) as texts:
+        for attempt in run.attempts():
+            own = found.setdefault(attempt.problem, {})
+            for text, correct, finish_reason in _solutions(attempt, texts, run):
+                if correct is None:
+                    ungraded += 1
+                elif text in own:
+                    copies += 1
+                else:
+                    own[text] = {
+                        "problem_id": attempt.problem,
+                        "prompt": problems[attempt.problem],
+                        "completion": text,
+                        "label": correct,
+                        "finish_reason": finish_reason,
+                    }
     chosen = [
         _draw(list(own.values()), per_problem, f"{seed}/{name}") for name, own in found.items()
     ]
@@ -87,19 +87,17 @@ def _draw(rows: list[dict[str, Any]], count: int | None, seed: str) -> list[dict
     return random.Random(seed).sample(rows, count)
 
 
-def _solutions(attempt: Attempt, run: RunStore) -> Iterator[tuple[str, bool | None, str]]:
-    pool, texts = attempt.pool, texts_of(attempt)
-    missing = [key for key, text in zip(pool.generation, texts, strict=False) if text is None]
-    generations = generations_of(run) if missing else None
-    stored = read_texts(generations, dict.fromkeys(missing)) if generations else {}
-    for i, text in enumerate(texts):
-        whole = stored.get(pool.generation[i]) if text is None and pool.generation else text
-        if whole is None:
+def _solutions(
+    attempt: Attempt, texts: RunTexts, run: RunStore
+) -> Iterator[tuple[str, bool | None, str]]:
+    pool = attempt.pool
+    for i, text in enumerate(texts.of(attempt)):
+        if text is None:
             raise StoreError(
                 f"{run.folder}: the text of {attempt.cell} on {attempt.problem} is not in the "
                 "generation store"
             )
-        yield whole, pool.correct[i], pool.finish_reason[i]
+        yield text, pool.correct[i], pool.finish_reason[i]
 
 
 def _problem_texts(run: RunStore) -> dict[str, str]:

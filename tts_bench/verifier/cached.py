@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import zlib
@@ -11,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from tts_bench.concurrency.memo import Memo
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call, common_prefix
 from tts_bench.engine.base import Engine, EngineInfo, brief
@@ -19,6 +19,7 @@ from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 
 _INFO = "verifier|"
+_Asked = tuple[Problem, Candidate]
 
 
 class ScoreStore(Protocol):
@@ -47,9 +48,7 @@ class CachedVerifier(Verifier):
         self._replay = replay
         self._salt = salt
         self._info = VerifierInfo("")
-        self._in_flight: dict[str, asyncio.Future[Scoring]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._made: set[str] = set()
+        self._memo: Memo[str, _Asked, Scoring] = Memo(store.get_scores, self._make, together=True)
 
     def settings_key(self) -> str:
         """The inner verifier's."""
@@ -66,9 +65,7 @@ class CachedVerifier(Verifier):
 
     async def close(self) -> None:
         """Drop what is in flight and close the inner verifier."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._memo.close()
         if not self._replay:
             await self._verifier.close()
 
@@ -78,68 +75,19 @@ class CachedVerifier(Verifier):
             return await self._verifier.score(problem, candidates)
         identity = f"{self._info.identity}|{self._salt}"
         keys = [score_key(identity, problem, candidate) for candidate in candidates]
-        waiting = {key: self._in_flight[key] for key in keys if key in self._in_flight}
-        found = await self._store.get_scores([key for key in set(keys) if key not in waiting])
-        # A score may have been asked for, made and stored by another attempt while we looked.
-        if late := [key for key in set(keys) if key in self._made and key not in found]:
-            found |= await self._store.get_scores(late)
-        missing: dict[str, Candidate] = {}
-        for key, candidate in zip(keys, candidates, strict=True):
-            if key not in found and key not in waiting:
-                if key in self._in_flight:  # another attempt began on it while we looked
-                    waiting[key] = self._in_flight[key]
-                else:
-                    missing[key] = candidate
-        if missing:
-            waiting |= self._ask(problem, missing)
-        # Shielded: another attempt may be waiting for the same score.
-        own = [one for key, one in waiting.items() if key in missing]
-        joined = [one for key, one in waiting.items() if key not in missing]
-        await asyncio.gather(*(asyncio.shield(one) for one in own))
-        others = (asyncio.shield(one) for one in joined)
-        failures = await asyncio.gather(*others, return_exceptions=True)
-        # What failed there may be a candidate of theirs that is none of ours: ask for ours alone.
-        if any(isinstance(failure, VerifierError) for failure in failures):
-            return await self.score(problem, candidates)
-        return [found[key] if key in found else waiting[key].result() for key in keys]
+        asked = {key: (problem, one) for key, one in zip(keys, candidates, strict=True)}
+        found = await self._memo.get(asked)
+        return [found[key] for key in keys]
 
-    def _ask(
-        self, problem: Problem, missing: Mapping[str, Candidate]
-    ) -> dict[str, asyncio.Future[Scoring]]:
-        loop = asyncio.get_running_loop()
-        futures: dict[str, asyncio.Future[Scoring]] = {key: loop.create_future() for key in missing}
-        self._in_flight |= futures
-        task = asyncio.create_task(self._make(problem, missing, futures))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return futures
-
-    async def _make(
-        self,
-        problem: Problem,
-        missing: Mapping[str, Candidate],
-        futures: Mapping[str, asyncio.Future[Scoring]],
-    ) -> None:
-        try:
-            if self._replay:
-                many = f"{len(missing)} scores were" if len(missing) > 1 else "a score was"
-                raise ReplayMiss(f"{many} never recorded")
-            made = await self._verifier.score(problem, list(missing.values()))
-            if len(made) != len(missing):
-                raise VerifierError(f"{len(made)} scores for {len(missing)} candidates")
-            stored = await self._store.put_scores(dict(zip(missing, made, strict=True)))
-            self._made.update(stored)
-            for key, future in futures.items():
-                future.set_result(stored[key])
-        except BaseException as error:  # whoever waits must hear of it, whatever it is
-            for future in futures.values():
-                if not future.done():
-                    _fail(future, error)
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            for key in missing:
-                del self._in_flight[key]
+    async def _make(self, asked: Mapping[str, _Asked]) -> dict[str, Scoring]:
+        if self._replay:
+            many = f"{len(asked)} scores were" if len(asked) > 1 else "a score was"
+            raise ReplayMiss(f"{many} never recorded")
+        [problem] = {problem for problem, _ in asked.values()}
+        made = await self._verifier.score(problem, [candidate for _, candidate in asked.values()])
+        if len(made) != len(asked):
+            raise VerifierError(f"{len(made)} scores for {len(asked)} candidates")
+        return await self._store.put_scores(dict(zip(asked, made, strict=True)))
 
     def _fact(self, policy: Engine) -> str:
         """Under which it is kept what the verifier said of itself: it may ask the policy."""
@@ -154,14 +102,6 @@ class CachedVerifier(Verifier):
             shape = model.pop("shape")
             model = EngineInfo(**model, shape=ModelShape(**shape) if shape else None)
         return VerifierInfo(facts["recipe"], model)
-
-
-def _fail(future: asyncio.Future[Scoring], error: BaseException) -> None:
-    if isinstance(error, Exception):
-        future.set_exception(error)
-        future.exception()  # marks it as seen: whoever waited may be gone
-    else:
-        future.cancel()
 
 
 def score_key(identity: str, problem: Problem, candidate: Candidate) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
 
@@ -15,9 +14,8 @@ from tts_bench.dataset.base import LoadedDataset
 from tts_bench.errors import UsageError
 from tts_bench.report.points.scope import canonical, read_scope
 from tts_bench.stats.estimators import Estimate, mean_interval, pass_at_k
-from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore
-from tts_bench.store.texts import distinct_draws
+from tts_bench.store.texts import RunTexts, distinct_draws
 from tts_bench.strategy.select import SELECTORS
 from tts_bench.suite.load import load_blocks
 from tts_bench.suite.registry import DATASETS, Registry
@@ -90,11 +88,11 @@ def read_pools(run: RunStore, registry: Registry) -> list[DrawnPool]:
     place = {problem: i for i, problem in enumerate(problems)}
     if strange := [problem for problem, _ in chosen if problem not in place]:
         raise UsageError(f"{run.folder}: its data set has no problem {strange[0]!r}")
-    generations = run.folder / run.read_manifest()["generations"]
-    return [
-        _drawn(attempt, problems[attempt.problem], generations)
-        for attempt in sorted(chosen.values(), key=lambda one: (place[one.problem], one.seed))
-    ]
+    with RunTexts(run) as texts:
+        return [
+            _drawn(attempt, problems[attempt.problem], texts)
+            for attempt in sorted(chosen.values(), key=lambda one: (place[one.problem], one.seed))
+        ]
 
 
 def _problems(run: RunStore, registry: Registry) -> dict[str, Problem]:
@@ -107,20 +105,19 @@ def _problems(run: RunStore, registry: Registry) -> dict[str, Problem]:
     return {item.problem.id: item.problem for item in dataset}
 
 
-def _drawn(attempt: Attempt, problem: Problem, generations: Path) -> DrawnPool:
+def _drawn(attempt: Attempt, problem: Problem, run_texts: RunTexts) -> DrawnPool:
     """The attempt's candidates; copies of one draw are one candidate."""
     pool = attempt.pool
     kept = sorted(distinct_draws(pool))
-    found = read_texts(generations, [key for key in pool.generation if key])
-    lacking = sum(not pool.generation or pool.generation[i] not in found for i in kept)
-    if lacking:
+    texts = run_texts.of(attempt)
+    if lacking := sum(texts[i] is None for i in kept):
         raise UsageError(
-            f"{generations}: {lacking} texts of {attempt.cell} on {attempt.problem} are not there"
+            f"the generation store lacks {lacking} texts of {attempt.cell} on {attempt.problem}"
         )
     candidates = tuple(
         given(
             i,
-            found[pool.generation[i]],
+            texts[i] or "",
             logprob=pool.logprob[i],
             generated=pool.tokens[i],
             finish_reason=pool.finish_reason[i],

@@ -8,8 +8,7 @@ from pathlib import Path
 from tts_bench.report.compare.paired import Compared, Comparison
 from tts_bench.report.points.series import RunSeries, Series
 from tts_bench.store.files import write_atomically
-from tts_bench.store.generations import read_texts
-from tts_bench.store.texts import generations_of, texts_of
+from tts_bench.store.texts import RunTexts, texts_of
 from tts_bench.types import Attempt
 
 _NO_TEXT = "(no text: the generation store is not there)"
@@ -38,9 +37,8 @@ class _Chosen:
             if attempt.cell in cells and attempt.seed == seed
         }
         keys = {key for one in self._attempts.values() if (key := _generation(one))}
-        store = generations_of(run.run)
-        there = store is not None and store.is_file()
-        self._texts = read_texts(store, keys) if store is not None and there else {}
+        with RunTexts(run.run) as texts:
+            self._texts = texts.stored(keys) if texts.is_stored else {}
 
     def show(self, cell: str, problem: str) -> str:
         attempt = self._attempts.get((cell, problem))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
-from tts_bench.store.generations import read_texts
+from tts_bench.store.generations import TextReader
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import texts_of
 from tts_bench.types import Attempt
@@ -36,11 +36,14 @@ def write_candidates(run: RunStore, generations: Path | None) -> bool:
     staged = run.folder / f".{FILE}-{os.getpid()}"
     schema = _schema()
     try:
-        with pq.ParquetWriter(staged, schema, compression="zstd") as writer:
+        with (
+            TextReader(generations) as reader,
+            pq.ParquetWriter(staged, schema, compression="zstd") as writer,
+        ):
             for rows in _chunks(_rows(run)):
                 untold = [row for row in rows if row["text"] is None]
                 keys = dict.fromkeys(row["generation"] for row in untold if row["generation"])
-                texts = read_texts(generations, keys)
+                texts = reader.read(keys)
                 for row in untold:
                     row["text"] = texts.get(row["generation"])
                 writer.write_table(pa.Table.from_pylist(rows, schema))

@@ -13,9 +13,8 @@ from typing import Any
 from tts_bench.errors import StoreError
 from tts_bench.prompt import PLACEHOLDER
 from tts_bench.store.files import write_atomically
-from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore
-from tts_bench.store.texts import generations_of, texts_of
+from tts_bench.store.texts import RunTexts
 from tts_bench.types import Attempt
 
 FOLDER = "lm-eval"
@@ -40,15 +39,16 @@ def write_samples(run: RunStore, folder: Path | None = None) -> list[Path]:
     started = manifest["started"].rstrip("Z").replace(":", "-")
     places = {row["id"]: place for place, row in enumerate(manifest["problems"])}
     written = []
-    for (cell, seed), attempts in groups.items():
-        task = re.sub(r"[^\w.=-]+", "-", f"{manifest['suite']}-{cell}")
-        if len(manifest["seeds"]) > 1:
-            task += f"-seed{seed}"
-        path = folder / f"samples_{task}_{started}.jsonl"
-        known = sorted((one for one in attempts if one.problem in places), key=_place(places))
-        rows = _rows(run, manifest, known, places)
-        write_atomically(path, "".join(f"{_dumped(row)}\n" for row in rows))
-        written.append(path)
+    with RunTexts(run) as texts:
+        for (cell, seed), attempts in groups.items():
+            task = re.sub(r"[^\w.=-]+", "-", f"{manifest['suite']}-{cell}")
+            if len(manifest["seeds"]) > 1:
+                task += f"-seed{seed}"
+            path = folder / f"samples_{task}_{started}.jsonl"
+            known = sorted((one for one in attempts if one.problem in places), key=_place(places))
+            rows = _rows(texts, manifest, known, places)
+            write_atomically(path, "".join(f"{_dumped(row)}\n" for row in rows))
+            written.append(path)
     return written
 
 
@@ -57,7 +57,7 @@ def _place(places: Mapping[str, int]) -> Any:
 
 
 def _rows(
-    run: RunStore,
+    texts: RunTexts,
     manifest: Mapping[str, Any],
     attempts: list[Attempt],
     places: Mapping[str, int],
@@ -66,20 +66,8 @@ def _rows(
     for attempt in attempts:
         place = places[attempt.problem]
         problem = manifest["problems"][place]
-        yield _row(place, problem, manifest, cells[attempt.cell], attempt, _texts(run, attempt))
-
-
-def _texts(run: RunStore, attempt: Attempt) -> list[str]:
-    """The text of every candidate; those of one call are in the generation store."""
-    texts, keys = texts_of(attempt), attempt.pool.generation
-    untold = [keys[i] for i, text in enumerate(texts) if text is None and keys]
-    stored: dict[str, str] = {}
-    if untold:
-        generations = generations_of(run)
-        if generations is None:
-            raise StoreError(f"{run.folder}: its manifest names no generation store with the texts")
-        stored = read_texts(generations, dict.fromkeys(untold))
-    return [stored.get(keys[i], "") if text is None else text for i, text in enumerate(texts)]
+        told = [text or "" for text in texts.of(attempt)]
+        yield _row(place, problem, manifest, cells[attempt.cell], attempt, told)
 
 
 def _row(

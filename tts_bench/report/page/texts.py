@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tts_bench.errors import StoreError
 from tts_bench.report.export.candidates import FILE as CANDIDATES
-from tts_bench.store.generations import read_texts
 from tts_bench.store.runs import RunStore
-from tts_bench.store.texts import generations_of
+from tts_bench.store.texts import RunTexts
 
 Texts = Callable[[Iterable[str]], Mapping[str, str]]
 """Gives the texts that are known, by key of the generation store."""
 
 
-def texts_of_run(run: RunStore) -> Texts | None:
+@contextmanager
+def texts_of_run(run: RunStore) -> Iterator[Texts | None]:
     """What knows the texts of a run's completions; None where nothing does.
 
     A run that was copied without its generation store still has `candidates.parquet`.
     """
-    store = generations_of(run)
-    if store is not None and store.is_file():
-        return lambda keys: read_texts(store, keys)
     table = run.folder / CANDIDATES
-    return _of_table(table) if table.is_file() else None
+    with RunTexts(run) as texts:
+        if texts.is_stored:
+            yield texts.stored
+        else:
+            yield _of_table(table) if table.is_file() else None
 
 
 def _of_table(path: Path) -> Texts:

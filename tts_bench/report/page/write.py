@@ -16,7 +16,7 @@ from tts_bench.report.page.detail import describe_problem, pack
 from tts_bench.report.page.overview import describe, embed
 from tts_bench.report.page.spool import Spool, spool_attempts
 from tts_bench.report.page.tally import Tally
-from tts_bench.report.page.texts import texts_of_run
+from tts_bench.report.page.texts import Texts, texts_of_run
 from tts_bench.report.page.votes import Votes
 from tts_bench.report.points.content import Report
 from tts_bench.report.tables.render import heading
@@ -48,27 +48,28 @@ def write_page(run: RunStore, report: Report, path: Path, text_limit: int = TEXT
     manifest = run.read_manifest()
     counts = tally.by_problem(report.scope)
     overview = describe(report, manifest["problems"], counts, votes.estimates())
-    chunks = _Chunks(run, report, spool, _delimiter(manifest), text_limit)
-    page = _template().generate(
-        assets=read_assets(),
-        title=f"{report.scope.suite} · {report.scope.run}",
-        suite=report.scope.suite,
-        subtitle=_subtitle(report),
-        overview=embed(overview),
-        chunks=iter(chunks),
-        # Called behind the chunks, when it is known which texts were left out.
-        omissions=lambda: embed(chunks.omissions),
-    )
-    _write(path, page)
+    with texts_of_run(run) as texts:
+        chunks = _Chunks(texts, report, spool, _delimiter(manifest), text_limit)
+        page = _template().generate(
+            assets=read_assets(),
+            title=f"{report.scope.suite} · {report.scope.run}",
+            suite=report.scope.suite,
+            subtitle=_subtitle(report),
+            overview=embed(overview),
+            chunks=iter(chunks),
+            # Called behind the chunks, when it is known which texts were left out.
+            omissions=lambda: embed(chunks.omissions),
+        )
+        _write(path, page)
 
 
 class _Chunks:
     """The packed detail of each problem, made when it is asked for."""
 
     def __init__(
-        self, run: RunStore, report: Report, spool: Spool, delimiter: str, limit: int
+        self, texts: Texts | None, report: Report, spool: Spool, delimiter: str, limit: int
     ) -> None:
-        self._texts = texts_of_run(run)
+        self._texts = texts
         self._scope, self._spool = report.scope, spool
         self._delimiter, self._limit = delimiter, limit
         self.omissions: dict[str, Any] = {"texts": self._texts is not None, "problems": []}

@@ -1,0 +1,1 @@
+"""Calls that run side by side: many at once, and equal ones joined."""
