@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.cost.flops import ModelShape
-from tts_bench.engine.in_flight import in_flight
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
 from tts_bench.types import FinishReason, Sampling

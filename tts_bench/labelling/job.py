@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import ReplayMiss, StoreError, UsageError
 from tts_bench.labelling.base import Labeller, settings
 from tts_bench.labelling.label_file import LabelFile, LabelRow, Labels

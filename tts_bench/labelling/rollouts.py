@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tts_bench.engine.in_flight import in_flight
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.errors import UsageError
 from tts_bench.labelling.base import LabellingBound
 from tts_bench.labelling.label_file import Labels

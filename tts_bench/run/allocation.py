@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.dataset.base import Item
-from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import UsageError
 from tts_bench.run.attempt import AttemptContext
 from tts_bench.strategy.base import AllocatingStrategy

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import UsageError
 from tts_bench.progress import Progress
 from tts_bench.run.attempt import AttemptContext

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import StoreError
 from tts_bench.progress import Progress
 from tts_bench.run import manifest

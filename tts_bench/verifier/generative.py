@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, Request
-from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import ModelError
 from tts_bench.steps import split_steps
 from tts_bench.types import Candidate, Problem, Sampling, Score

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.base import Request
-from tts_bench.engine.in_flight import in_flight
 from tts_bench.errors import VerifierError
 from tts_bench.types import Candidate, FinishReason, Problem, Sampling, Score
 from tts_bench.verifier.asking import ChatVerifier, charge, draw_seed, fill

@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.cost.ledger import Call, Meter
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
-from tts_bench.engine.in_flight import in_flight
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import (
     EngineError,

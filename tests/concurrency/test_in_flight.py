@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from tts_bench.engine.in_flight import in_flight
+from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.errors import EngineError, TtsBenchError
 
 
