@@ -21,7 +21,7 @@ from tts_bench.report.compare.paired import compare_points, find_point
 from tts_bench.report.format import si, signed_interval
 from tts_bench.report.joint.lines import COSTS, Joint, Line, join
 from tts_bench.report.points.coverage import Curve
-from tts_bench.report.points.series import RunSeries, read_series
+from tts_bench.report.points.point import RunPoints, read_points
 from tts_bench.stats.crossings import CostCurve, cost_range, gap_at
 from tts_bench.stats.estimators import Estimate
 from tts_bench.store.runs import resolve_run
@@ -46,7 +46,7 @@ def verdict(estimate: Estimate) -> str:
     return "yes" if estimate.low > 0 else "no" if estimate.high < 0 else "undecided"
 
 
-def pairs(run: RunSeries, chosen: Sequence[tuple[str, str]]) -> Iterator[str]:
+def pairs(run: RunPoints, chosen: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Rows of the table "A is better than B", point by point."""
     for a, b in chosen:
         found = compare_points(find_point(run, a), find_point(run, b))
@@ -84,7 +84,7 @@ def at_equal_cost(
         yield f"| {label(point)} | {flat} | {si(spent)} | {' | '.join(gaps)} |"
 
 
-def saved(run: RunSeries) -> Iterator[str]:
+def saved(run: RunPoints) -> Iterator[str]:
     """Adaptive strategies beside the uniform one with the same most draws: points and tokens."""
     for adaptive, flat in ADAPTIVE:
         found = compare_points(find_point(run, flat), find_point(run, adaptive))
@@ -135,7 +135,7 @@ def table(heads: Sequence[str], rows: Callable[[], Iterator[str]]) -> None:
 def main(folder: Path) -> None:
     """Print every claim with its figures."""
     found = resolve_run(folder)
-    run, joint = read_series(found), join([found])
+    run, joint = read_points(found), join([found])
     print(f"# What {run.scope.suite} says of published claims\n\n{__doc__.split(chr(10) * 2)[2]}")
     print("\n## Coverage grows about log-linearly")
     largest = max(build_report(found).curves, key=lambda one: one.draws)
@@ -164,7 +164,7 @@ def main(folder: Path) -> None:
     columns = ("A", "B: uniform", "B - A, points", "B better", "tokens of B, in those of A")
     table(columns, lambda: saved(run))
     print("\n## Budget forcing raises accuracy and flattens")
-    forcing = [one.name for one in run.series if one.cell.strategy == "budget_forcing"]
+    forcing = [one.full_name for one in run.points if one.cell.strategy == "budget_forcing"]
     steps = list(zip(forcing[1:], forcing, strict=False))
     table(("A", "B", "A - B, points", "p", "A better"), lambda: pairs(run, steps))
 

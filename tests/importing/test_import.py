@@ -11,7 +11,7 @@ import pytest
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, UsageError
 from tts_bench.importing.pools import read_pools
-from tts_bench.report.points.series import read_series
+from tts_bench.report.points.point import read_points
 from tts_bench.store.runs import resolve_run
 
 
@@ -60,8 +60,8 @@ def run_import(tmp_path: Path, cli):
 def test_step_scores_select_by_their_aggregate(run_import, tmp_path, suffix):
     code, out, err = run_import(LISTS, "--name", "sal", suffix=suffix)
     assert code == 0, err
-    run = read_series(resolve_run(tmp_path / "results" / "sal"))
-    values = {one.name: one.values["accuracy"] for one in run.series}
+    run = read_points(resolve_run(tmp_path / "results" / "sal"))
+    values = {one.name: one.values["accuracy"] for one in run.points}
     # By the last step, the fourth completion (wrong) wins but for problem 0.
     assert values["best_of_n@4"] == {"algebra/0": 1.0, "algebra/1": 0.0, "algebra/2": 0.0}
     assert values["self_consistency@4"] == dict.fromkeys(values["best_of_n@4"], 1.0)
@@ -75,8 +75,8 @@ def test_step_scores_select_by_their_aggregate(run_import, tmp_path, suffix):
 
 def test_another_aggregate_chooses_another_completion(run_import, tmp_path):
     assert run_import(LISTS, "--aggregate", "min")[0] == 0
-    run = read_series(resolve_run(tmp_path / "results" / "pools"))
-    best = next(one for one in run.series if one.name == "best_of_n@4")
+    run = read_points(resolve_run(tmp_path / "results" / "pools"))
+    best = next(one for one in run.points if one.name == "best_of_n@4")
     assert set(best.values["accuracy"].values()) == {1.0}
 
 

@@ -18,8 +18,8 @@ from scipy.stats import betabinom
 
 from tts_bench.errors import UsageError
 from tts_bench.report.gate import verdict
+from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import CellRecord
-from tts_bench.report.points.series import Series
 from tts_bench.report.policy import optimal
 from tts_bench.report.policy.saving import saving_at
 from tts_bench.stats.estimators import Estimate, mean_interval, paired_difference, pass_at_k
@@ -195,7 +195,7 @@ def test_resampled_policies_are_those_of_the_problems_themselves() -> None:
         assert (accuracy[0], flops[0]) == pytest.approx(tuple(found))
         columns = np.repeat(np.arange(60), weights[1].astype(int))
         twice = optimal._Grid(
-            grid.series,
+            grid.points,
             grid.accuracy[:, columns],
             grid.flops[:, columns],
             grid.bins[columns],
@@ -238,13 +238,13 @@ def _true_saving(grid: optimal._Grid, budget: float) -> float:
 PROBLEMS = 200
 
 
-def systems(rng: np.random.Generator, drop: float) -> tuple[Series, Series]:
+def systems(rng: np.random.Generator, drop: float) -> tuple[Point, Point]:
     """A run whose true accuracy has dropped by `drop`, and its baseline, drawn independently."""
     skills = drop + rng.beta(2, 2, PROBLEMS) * (1 - drop)
     drawn = (rng.random(PROBLEMS) < rates for rates in (skills - drop, skills))
     run, base = ({f"p{i}": float(one) for i, one in enumerate(right)} for right in drawn)
     cell = CellRecord("s", "s", {}, {})
-    return Series(cell, None, {"accuracy": run}), Series(cell, None, {"accuracy": base})
+    return Point(cell, None, {"accuracy": run}), Point(cell, None, {"accuracy": base})
 
 
 def failed(drop: float, margin: float, seed: int) -> float:

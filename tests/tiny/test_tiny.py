@@ -14,7 +14,7 @@ import pytest
 
 import tts_bench
 from tts_bench.dataset.arithmetic import Arithmetic
-from tts_bench.report.points.series import read_series
+from tts_bench.report.points.point import read_points
 from tts_bench.steps import split_steps
 from tts_bench.store.runs import resolve_run
 from tts_bench.tiny.worked_arithmetic import Care, check_each_step, reference, write_solution
@@ -54,9 +54,9 @@ def test_a_run_on_the_tiny_models_shows_what_a_verifier_is_worth(command, tmp_pa
     chosen = [w for s in ("self_consistency", "best_of_n") for w in ("--strategy", s)]
     code, said = command("run", suite, *words, *chosen, "-o", tmp_path / "r", "--display", "none")
     assert code == 0, said
-    run = read_series(resolve_run(tmp_path / "r" / "quickstart"))
+    run = read_points(resolve_run(tmp_path / "r" / "quickstart"))
     accuracy = {
-        one.name.partition(" ")[0]: sum(one.values["accuracy"].values()) / 25 for one in run.series
+        one.name.partition(" ")[0]: sum(one.values["accuracy"].values()) / 25 for one in run.points
     }
     assert 0.3 < accuracy["best_of_n@1"] < 0.8
     assert accuracy["best_of_n@8"] > accuracy["best_of_n@1"] + 0.15

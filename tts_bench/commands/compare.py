@@ -39,10 +39,10 @@ def compare(
     from tts_bench.report.compare import text
     from tts_bench.report.compare.flips import write_flips
     from tts_bench.report.compare.paired import compare as compare_runs
-    from tts_bench.report.points.series import read_series
+    from tts_bench.report.points.point import read_points
     from tts_bench.store.runs import resolve_run
 
-    a, b = (read_series(resolve_run(path)) for path in (run_a, run_b))
+    a, b = (read_points(resolve_run(path)) for path in (run_a, run_b))
     comparison = compare_runs(a, b, a_point=a_point, b_point=b_point, force=force)
     if as_json:
         click.echo(json.dumps(text.as_json(comparison), indent=2))
@@ -51,7 +51,7 @@ def compare(
         click.echo(text.terminal(comparison))
     if flips and not as_json:
         for pair in comparison.pairs:
-            click.echo(f"\n{pair.a.name}\n{text.flips(pair)}")
+            click.echo(f"\n{pair.a.full_name}\n{text.flips(pair)}")
     if texts is not None:
         write_flips(texts, a, b, comparison)
         click.echo(f"wrote     {texts}", err=as_json)

@@ -50,11 +50,11 @@ def gate(
     from tts_bench.report.gate.baseline import make_baseline, read_baseline
     from tts_bench.report.gate.baseline import write_baseline as write
     from tts_bench.report.gate.verdict import Limits, gate_exactly, gate_statistically
-    from tts_bench.report.points.series import read_series
+    from tts_bench.report.points.point import read_points
     from tts_bench.store.files import write_atomically
     from tts_bench.store.runs import resolve_run
 
-    run = read_series(resolve_run(run_folder))
+    run = read_points(resolve_run(run_folder))
     if write_baseline is not None:
         write(write_baseline, make_baseline(run))
         if run.scope.limited:

@@ -44,13 +44,13 @@ def policy(
     """Find the best strategy of RUN_FOLDER for each difficulty and budget, cross-fitted."""
     import yaml
 
-    from tts_bench.report.build import save_figure
-    from tts_bench.report.points.series import read_series
+    from tts_bench.report.figures.save import save_figure
+    from tts_bench.report.points.point import read_points
     from tts_bench.report.policy import difficulty, optimal, text
     from tts_bench.store.files import write_atomically
     from tts_bench.store.runs import resolve_run
 
-    run = read_series(resolve_run(run_folder))
+    run = read_points(resolve_run(run_folder))
     if probe < 1:
         raise UsageError(f"--probe {probe}: must be at least 1")
     bins = {
@@ -58,7 +58,7 @@ def policy(
         "oracle": lambda: difficulty.by_oracle(run),
         "predicted": lambda: difficulty.by_prediction(run, probe),
     }[by]()
-    found = optimal.compute_optimal(run.series, bins, baseline)
+    found = optimal.compute_optimal(run.points, bins, baseline)
     name = f"compute_optimal_by_{by}"
     title = f"{run.scope.suite}: compute-optimal by {by}"
     drawn = text.figure(found, title, f"{run.scope.extent} · bands: 95 % confidence intervals")

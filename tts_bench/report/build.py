@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,8 @@ from tts_bench.errors import StoreError
 from tts_bench.report.export.candidates import FILE as CANDIDATES
 from tts_bench.report.export.candidates import write_candidates
 from tts_bench.report.figures import curve_plots, group_plots
-from tts_bench.report.figures.style import check_look, look, some_look
+from tts_bench.report.figures.save import FORMATS, save_figure
+from tts_bench.report.figures.style import check_look, look
 from tts_bench.report.page.write import FILE as PAGE
 from tts_bench.report.page.write import write_page
 from tts_bench.report.points.content import Report, build_report
@@ -38,11 +37,6 @@ _FIGURES: dict[str, Callable[[Report], Figure | None]] = {
     "coverage": curve_plots.plot_coverage,
     "by_level": group_plots.plot_by_level,
     "by_subject": group_plots.plot_by_subject,
-}
-_FORMATS: dict[str, dict[str, None]] = {
-    # Without the library's version or a date in it, equal figures are equal files.
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
 }
 
 
@@ -73,28 +67,12 @@ def write_report(
             figure = draw(report)
             if figure is not None:
                 written += save_figure(figure, folder / name)
-        for kind in _FORMATS if figure is None else ():
+        for kind in FORMATS if figure is None else ():
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
     write_page(run, report, folder / PAGE)
     written.append(folder / PAGE)
     if beside and write_candidates(run, generations_of(run)):
         written.append(folder / CANDIDATES)
-    return written
-
-
-def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Write a figure as PNG and as SVG, each in one step; equal figures give equal files.
-
-    The path's own suffix, where it is one of these, is replaced. Returns the paths written.
-    """
-    written = []
-    for kind, metadata in _FORMATS.items():
-        image = io.BytesIO()
-        with some_look():
-            figure.savefig(image, format=kind, metadata=metadata)
-        base = path.with_suffix("") if path.suffix[1:] in _FORMATS else path
-        written.append(base.with_name(f"{base.name}.{kind}"))
-        _replace(written[-1], image.getvalue())
     return written
 
 
@@ -105,13 +83,3 @@ def new_folder(folder: Path) -> Path:
     except OSError as error:
         raise StoreError(f"{folder}: {error.strerror}") from error
     return folder
-
-
-def _replace(path: Path, content: bytes) -> None:
-    staged = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        staged.write_bytes(content)
-        os.replace(staged, path)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise StoreError(f"{path}: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +11,29 @@ from typing import BinaryIO
 from tts_bench.errors import StoreError
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old or the new content, never a part."""
-    staged = path.with_name(f".{path.name}-{os.getpid()}")
+@contextlib.contextmanager
+def staged(path: Path) -> Iterator[Path]:
+    """Path of a file beside `path` that takes its place when the block ends.
+
+    A reader sees the old content or the new one, never a part. If the block fails, the old content
+    stays and nothing is left beside it. Raises StoreError if the disk refuses.
+    """
+    beside = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        staged.write_text(text, encoding="utf-8")
-        os.replace(staged, path)
+        yield beside
+        os.replace(beside, path)
     except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise StoreError(f"{path}: {error.strerror}") from error
+        raise StoreError(f"{path}: {error.strerror or error}") from error
+    finally:
+        # Whatever went wrong above is what counts, so this must not fail in its place.
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old or the new content, never a part."""
+    with staged(path) as beside:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def open_for_append(path: Path) -> BinaryIO:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import signal
 import sys
 import threading
@@ -14,6 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from tts_bench.store.files import staged
 
 LOG = "log.csv"
 _LINE_EVERY = 10.0
@@ -40,12 +41,13 @@ class CsvLog(TrainerCallback):
         history = [one for one in state.log_history if "train_runtime" not in one]
         names = dict.fromkeys(name for one in history for name in one)
         self._columns = ["step", *(name for name in names if name != "step")]
-        staged = self._path.with_name(f".{self._path.name}-{os.getpid()}")
-        with staged.open("w", newline="", encoding="utf-8") as file:
+        with (
+            staged(self._path) as beside,
+            beside.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(history)
-        os.replace(staged, self._path)
 
 
 class Show(TrainerCallback):

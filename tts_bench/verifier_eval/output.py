@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
+from tts_bench.report.figures.save import save_figure
 from tts_bench.report.format import count, si
 from tts_bench.stats.estimators import Estimate
 from tts_bench.store.files import write_atomically
@@ -101,10 +102,10 @@ def write(result: EvaluationResult, folder: Path) -> list[Path]:
     )
     if result.evaluation.bins:
         figure = plots.plot_reliability(result.evaluation.bins, result.title, subtitle)
-        written += plots.save(figure, folder, "reliability")
+        written += save_figure(figure, folder / "reliability")
     if result.lines and max(at.n for at in next(iter(result.lines.values()))) > 1:
         figure = plots.plot_selection(result.lines, result.title, subtitle)
-        written += plots.save(figure, folder, "best_of_n")
+        written += save_figure(figure, folder / "best_of_n")
     return written
 
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tts_bench.errors import StoreError
 from tts_bench.report.figures.axes import (
     COVERAGE_COLOUR,
     Label,
@@ -88,23 +84,3 @@ def plot_selection(lines: Mapping[str, Sequence[At]], title: str, subtitle: str)
     percent_limits(axes, seen)
     label_ends(axes, labels)
     return figure
-
-
-def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
-    """Write a figure as PNG and SVG, each in one step; equal figures are equal files."""
-    import matplotlib
-
-    written = []
-    for suffix, metadata in (("png", {"Software": None}), ("svg", {"Creator": None, "Date": None})):
-        image, path = io.BytesIO(), folder / f"{stem}.{suffix}"
-        with matplotlib.rc_context({"svg.hashsalt": stem}):
-            figure.savefig(image, format=suffix, metadata=metadata)
-        staged = folder / f".{path.name}-{os.getpid()}"
-        try:
-            staged.write_bytes(image.getvalue())
-            os.replace(staged, path)
-        except OSError as error:
-            staged.unlink(missing_ok=True)
-            raise StoreError(f"{path}: {error.strerror}") from error
-        written.append(path)
-    return written

@@ -7,10 +7,10 @@ import pytest
 from tts_bench.errors import UsageError
 from tts_bench.report.compare.paired import compare, find_point
 from tts_bench.report.compare.text import as_json, flips, terminal
-from tts_bench.report.points.series import RunSeries, read_series
+from tts_bench.report.points.point import RunPoints, read_points
 
 
-def run_of(make, name: str, right: str, **manifest) -> RunSeries:
+def run_of(make, name: str, right: str, **manifest) -> RunPoints:
     cells = [make.cell("greedy"), make.cell("best_of_n", (1, 4), "best")]
     attempts = []
     for i, solved in enumerate(right):
@@ -19,7 +19,7 @@ def run_of(make, name: str, right: str, **manifest) -> RunSeries:
         pool = make.pool(["2", "1", "2", "2"], score=(0.1, 0.9, 0.2, 0.3))
         attempts.append(make.attempt("best_of_n?n=4", f"p{i}", pool))
     make.folder = make.folder / name
-    return read_series(make.run(cells, attempts, **manifest))
+    return read_points(make.run(cells, attempts, **manifest))
 
 
 def test_greedy_of_two_runs_by_hand(make):
@@ -66,7 +66,7 @@ def test_points_have_names_and_misspelt_ones_a_suggestion(make):
         find_point(run, "best_of_m@4")
     cells = [make.cell("budget_forcing", waits=waits) for waits in (0, 1)]
     attempts = [make.attempt(one["id"], "p0", make.pool(["1"])) for one in cells]
-    forced = read_series(make.run(cells, attempts))
+    forced = read_points(make.run(cells, attempts))
     # Names that do not tell points apart are no help.
     with pytest.raises(UsageError, match=r"it has budget_forcing \(waits=0\), .* \(waits=1\)"):
         find_point(forced, "greedy")
@@ -82,7 +82,7 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(make):
     assert compare(a, b, force=True).pairs
     rows = [{"id": "q", "level": None, "subject": None}]
     cells = [make.cell("greedy")]
-    other = read_series(make.run(cells, [make.attempt("greedy", "q")], problems=rows))
+    other = read_points(make.run(cells, [make.attempt("greedy", "q")], problems=rows))
     with pytest.raises(UsageError, match="no problem in common"):
         compare(a, other)
 
@@ -93,7 +93,7 @@ def test_runs_without_a_common_point_say_what_they_have(make):
     pools = [make.pool(["1", "1"]), make.pool(["1", "1"])]
     rows = [make.attempt("self_consistency?n=2", f"p{i}", pools[i]) for i in range(2)]
     make.folder = make.folder / "c"
-    other = read_series(make.run(cells, rows))
+    other = read_points(make.run(cells, rows))
     with pytest.raises(UsageError, match=r"greedy, best_of_n@1, best_of_n@4.*self_consistency@2"):
         compare(a, other)
 
@@ -112,9 +112,9 @@ def test_an_attempt_missing_from_a_finished_run_counts_as_wrong(make):
     run = make.run(
         [make.cell("greedy")], [make.attempt("greedy", "p0", make.pool(["1"]))], problems=rows
     )
-    [series] = read_series(run).series
-    assert series.values["accuracy"] == {"p0": 1.0, "p1": 0.0}
-    assert set(series.values["tokens"]) == {"p0"}
+    [point] = read_points(run).points
+    assert point.values["accuracy"] == {"p0": 1.0, "p1": 0.0}
+    assert set(point.values["tokens"]) == {"p0"}
 
 
 def test_the_texts_of_the_flips_are_written_fenced_in(make, tmp_path):
@@ -126,7 +126,7 @@ def test_the_texts_of_the_flips_are_written_fenced_in(make, tmp_path):
         pool = make.pool([answer], text=(text,), parent=(None,))
         make.folder = tmp_path / name
         rows = [make.attempt("greedy", "p0", pool)]
-        runs.append(read_series(make.run([make.cell("greedy")], rows)))
+        runs.append(read_points(make.run([make.cell("greedy")], rows)))
     path = tmp_path / "flips.md"
     write_flips(path, *runs, compare(*runs))
     page = path.read_text()

@@ -14,19 +14,19 @@ from tts_bench.errors import StoreError, UsageError
 from tts_bench.report.gate.baseline import Baseline, make_baseline, read_baseline, write_baseline
 from tts_bench.report.gate.text import junit, markdown, terminal
 from tts_bench.report.gate.verdict import Limits, gate_exactly, gate_statistically
+from tts_bench.report.points.point import Point, RunPoints, read_points
 from tts_bench.report.points.scope import CellRecord
-from tts_bench.report.points.series import RunSeries, Series, read_series
 
 DATA = {"name": "toy", "content_hash": "h", "size": 200}
 
 
-def run_of(make, name: str, right: list[bool], tokens: int = 10, **manifest) -> RunSeries:
+def run_of(make, name: str, right: list[bool], tokens: int = 10, **manifest) -> RunPoints:
     attempts = [
         make.attempt("greedy", f"p{i}", make.pool(["1" if r else "2"], tokens=(tokens,)))
         for i, r in enumerate(right)
     ]
     make.folder = make.folder / name
-    return read_series(make.run([make.cell("greedy")], attempts, dataset=DATA, **manifest))
+    return read_points(make.run([make.cell("greedy")], attempts, dataset=DATA, **manifest))
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_a_baseline_file_is_the_run_that_it_was_made_of(make, rights, tmp_path):
     whole = make_baseline(run)
     assert again.about == whole.about
     assert again.attempts == whole.attempts
-    assert [one.values["accuracy"] for one in again.series] == [
-        one.values["accuracy"] for one in whole.series
+    assert [one.values["accuracy"] for one in again.points] == [
+        one.values["accuracy"] for one in whole.points
     ]
     assert gate_exactly(run, again).passed
     assert read_baseline(run.run.folder).attempts == whole.attempts
@@ -153,8 +153,8 @@ def test_other_data_and_unknown_points_are_refused_and_missing_ones_fail(make, r
         gate_statistically(run, other, Limits(margin=0.1))
     with pytest.raises(UsageError, match="--point best: not in the baseline, which has greedy"):
         gate_statistically(run, base, Limits(margin=0.1), ["best"])
-    extra = Series(CellRecord("x", "x", {}, {}), None, base.series[0].values)
-    verdict = gate_statistically(run, replace(base, series=(extra,)), Limits(margin=0.1))
+    extra = Point(CellRecord("x", "x", {}, {}), None, base.points[0].values)
+    verdict = gate_statistically(run, replace(base, points=(extra,)), Limits(margin=0.1))
     assert [check.detail for check in verdict.failures] == ["missing from the run"]
     fewer = run_of(make, "b", rights[:150])
     verdict = gate_statistically(fewer, base, Limits(margin=0.1))
@@ -181,9 +181,9 @@ def test_a_verdict_reads_as_text_markdown_and_junit(make, rights):
     assert ElementTree.fromstring(junit(passed)).get("failures") == "0"
 
 
-def simulated(rng: np.random.Generator, skills: np.ndarray) -> Series:
+def simulated(rng: np.random.Generator, skills: np.ndarray) -> Point:
     values = {f"p{i}": float(rng.random() < skill) for i, skill in enumerate(skills)}
-    return Series(
+    return Point(
         CellRecord("s", "s", {}, {}),
         None,
         {"accuracy": values, "tokens": {}, "flops": {}, "seconds": {}},
@@ -202,11 +202,11 @@ def verdicts(drop: float, margin: float, trials: int = 300) -> float:
     return failed / trials
 
 
-def _run(series: Series) -> RunSeries:
+def _run(point: Point) -> RunPoints:
     class Scope:
         run, dataset = "run", DATA
 
-    return RunSeries(None, Scope(), None, (series,))  # type: ignore[arg-type]
+    return RunPoints(None, Scope(), None, (point,))  # type: ignore[arg-type]
 
 
 def test_the_gate_errs_as_rarely_as_the_docs_say():

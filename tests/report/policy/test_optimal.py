@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tts_bench.errors import UsageError
+from tts_bench.report.points.point import Point, read_points
 from tts_bench.report.points.scope import CellRecord
-from tts_bench.report.points.series import Series, read_series
 from tts_bench.report.policy.difficulty import (
     DifficultyBins,
     by_level,
@@ -23,12 +23,12 @@ from tts_bench.report.policy.saving import Saving, ends_of, saving_at
 COST = {"one": 1.0, "four": 4.0, "sixteen": 16.0}
 
 
-def series(name: str, accuracy: dict[str, float], flops: float, strategy: str = "best_of_n"):
+def point(name: str, accuracy: dict[str, float], flops: float, strategy: str = "best_of_n"):
     size = {"one": 1, "four": 4, "sixteen": 16}.get(name)
     params = {"n": size} if size else {}
     cell = CellRecord(f"{strategy}?{name}", strategy, params, {})
     costs = dict.fromkeys(accuracy, flops)
-    return Series(cell, size, {"accuracy": accuracy, "flops": costs, "tokens": {}, "seconds": {}})
+    return Point(cell, size, {"accuracy": accuracy, "flops": costs, "tokens": {}, "seconds": {}})
 
 
 def world(easy: int = 60, hard: int = 60, noise: bool = False):
@@ -41,9 +41,9 @@ def world(easy: int = 60, hard: int = 60, noise: bool = False):
         return {p: float(rng.random() < c) if noise else c for p, c in chance.items()}
 
     lines = [
-        series("one", solved(0.9, 0.1), 1.0),
-        series("four", solved(0.9, 0.2), 4.0),
-        series("sixteen", solved(0.9, 0.5), 16.0),
+        point("one", solved(0.9, 0.1), 1.0),
+        point("four", solved(0.9, 0.2), 4.0),
+        point("sixteen", solved(0.9, 0.5), 16.0),
     ]
     return lines, DifficultyBins("level", bins, ("easy", "hard"))
 
@@ -52,7 +52,7 @@ def test_easy_problems_get_one_draw_and_hard_ones_all_that_is_affordable():
     lines, difficulty = world()
     found = compute_optimal(lines, difficulty, resamples=20)
     last = found.points[-1]
-    assert [choice.series.n for choice in last.choices] == [1, 16]
+    assert [choice.point.n for choice in last.choices] == [1, 16]
     # Half the problems at 1, half at 16; accuracy as if all had sixteen.
     assert last.flops == pytest.approx((1 + 16) / 2)
     assert last.accuracy.value == pytest.approx((0.9 + 0.5) / 2)
@@ -62,7 +62,7 @@ def test_easy_problems_get_one_draw_and_hard_ones_all_that_is_affordable():
     assert last.saving.high >= last.saving.value - 1e-9
     assert (last.saving.least, last.saving.most) == pytest.approx((1 / 8.5, 16 / 8.5))
     first = found.points[0]
-    assert [choice.series.n for choice in first.choices] == [1, 1]
+    assert [choice.point.n for choice in first.choices] == [1, 1]
     assert first.saving.value == pytest.approx(1.0)
     assert [accuracy.value for _, accuracy in found.uniform] == pytest.approx([0.5, 0.55, 0.7])
     assert as_json(found)["points"][-1]["choices"]["hard"] == "best_of_n@16"
@@ -89,10 +89,10 @@ def test_nothing_is_scored_on_what_it_was_chosen_on():
     """Fifty strategies of pure luck: the best of them on the test set would look far better."""
     rng, problems = np.random.default_rng(1), [f"p{i}" for i in range(40)]
     lucky = [
-        series(f"s{i}", {p: float(rng.random() < 0.5) for p in problems}, 1.0, f"s{i}")
+        point(f"s{i}", {p: float(rng.random() < 0.5) for p in problems}, 1.0, f"s{i}")
         for i in range(50)
     ]
-    lines = [*lucky, series("one", dict.fromkeys(problems, 0.5), 1.0)]
+    lines = [*lucky, point("one", dict.fromkeys(problems, 0.5), 1.0)]
     difficulty = DifficultyBins("level", dict.fromkeys(problems, 0), ("all",))
     found = compute_optimal(lines, difficulty, resamples=5)
     tempting = max(np.mean(list(one.values["accuracy"].values())) for one in lucky)
@@ -107,7 +107,7 @@ def test_over_many_worlds_the_cross_fitted_accuracy_is_the_true_one():
         problems = [f"p{i}" for i in range(60)]
         truth = rng.uniform(0.3, 0.7, 6)
         lines = [
-            series(f"s{i}", {p: float(rng.random() < t) for p in problems}, 1.0, f"s{i}")
+            point(f"s{i}", {p: float(rng.random() < t) for p in problems}, 1.0, f"s{i}")
             for i, t in enumerate(truth)
         ]
         difficulty = DifficultyBins("level", dict.fromkeys(problems, 0), ("all",))
@@ -144,7 +144,7 @@ def test_what_gives_no_policy_is_told():
 
 
 def test_bins_of_a_run(make):
-    run = read_series(make.realistic(problems=40))
+    run = read_points(make.realistic(problems=40))
     level = by_level(run)
     assert level.names == tuple(f"level {i}" for i in range(1, 6))
     assert sizes(level, run.scope.problems) == [8] * 5
@@ -166,8 +166,8 @@ def test_bins_of_a_run(make):
 
 
 def test_a_whole_run_gives_a_policy_no_worse_than_uniform(make):
-    run = read_series(make.realistic(problems=60))
-    found = compute_optimal(run.series, by_level(run), resamples=10)
+    run = read_points(make.realistic(problems=60))
+    found = compute_optimal(run.points, by_level(run), resamples=10)
     best_uniform = max(accuracy.value for _, accuracy in found.uniform)
     assert max(point.accuracy.value for point in found.points) > best_uniform - 0.1
     assert all(point.flops < 1.3 * point.budget for point in found.points[1:])

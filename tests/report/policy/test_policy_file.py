@@ -10,7 +10,7 @@ import yaml
 from scripted_attempts import Attempt
 
 from tts_bench.errors import SuiteError, UsageError
-from tts_bench.report.points.series import read_series
+from tts_bench.report.points.point import read_points
 from tts_bench.report.policy.difficulty import by_level, by_prediction
 from tts_bench.report.policy.optimal import compute_optimal
 from tts_bench.report.policy.text import policy_file, terminal
@@ -109,9 +109,9 @@ def test_unknown_parameters_strategies_files_and_levels_are_told(write):
 
 @pytest.mark.parametrize("by", ["level", "predicted"])
 def test_what_the_analysis_writes_can_be_run(make, write, by):
-    run = read_series(make.realistic(problems=30))
+    run = read_points(make.realistic(problems=30))
     difficulty = by_level(run) if by == "level" else by_prediction(run)
-    flat = [one for one in run.series if one.cell.strategy != "logprob_ranking"]
+    flat = [one for one in run.points if one.cell.strategy != "logprob_ranking"]
     found = compute_optimal(flat, difficulty, resamples=2)
     path = write(policy_file(found, "test"))
     policy = load_policy(path, 1e30)

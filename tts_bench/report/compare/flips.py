@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tts_bench.report.compare.paired import Compared, Comparison
-from tts_bench.report.points.series import RunSeries, Series
+from tts_bench.report.points.point import Point, RunPoints
 from tts_bench.store.files import write_atomically
 from tts_bench.store.texts import RunTexts, texts_of
 from tts_bench.types import Attempt
@@ -14,7 +14,7 @@ from tts_bench.types import Attempt
 _NO_TEXT = "(no text: the generation store is not there)"
 
 
-def write_flips(path: Path, a: RunSeries, b: RunSeries, comparison: Comparison) -> None:
+def write_flips(path: Path, a: RunPoints, b: RunPoints, comparison: Comparison) -> None:
     """Write, as Markdown, the chosen solutions of both runs to every problem they differ on.
 
     Of a strategy that draws one pool for a whole sweep this is what it chose from the largest,
@@ -29,8 +29,8 @@ def write_flips(path: Path, a: RunSeries, b: RunSeries, comparison: Comparison) 
 class _Chosen:
     """What a run chose, cell by cell and problem by problem, with its text."""
 
-    def __init__(self, run: RunSeries, series: list[Series]) -> None:
-        cells, seed = {one.cell.id for one in series}, run.scope.seeds[0]
+    def __init__(self, run: RunPoints, points: list[Point]) -> None:
+        cells, seed = {one.cell.id for one in points}, run.scope.seeds[0]
         self._attempts = {
             (attempt.cell, attempt.problem): attempt
             for attempt in run.run.attempts()
@@ -59,7 +59,7 @@ def _generation(attempt: Attempt) -> str:
 
 
 def _pair(pair: Compared, ours: _Chosen, theirs: _Chosen) -> Iterator[str]:
-    yield f"# {pair.a.name} (A) and {pair.b.name} (B)\n"
+    yield f"# {pair.a.full_name} (A) and {pair.b.full_name} (B)\n"
     for better, problems in (("A", pair.only_a), ("B", pair.only_b)):
         for problem in problems:
             yield f"## {problem}: {better} is better\n"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tts_bench.errors import UsageError, did_you_mean
+from tts_bench.report.points.point import QUANTITIES, Point, RunPoints
 from tts_bench.report.points.scope import Scope, canonical
-from tts_bench.report.points.series import QUANTITIES, RunSeries, Series
 from tts_bench.stats.estimators import Estimate, mean_interval, paired_difference, ratio_of_means
 from tts_bench.stats.significance import holm, mcnemar_exact, sign_flip_p
 
-Points = dict[tuple[Any, ...], Series]
+_Places = dict[tuple[Any, ...], Point]
 COSTS = tuple(name for name in QUANTITIES if name != "accuracy")
 
 
@@ -21,8 +21,8 @@ COSTS = tuple(name for name in QUANTITIES if name != "accuracy")
 class Compared:
     """A point of A beside one of B, on their shared problems."""
 
-    a: Series
-    b: Series
+    a: Point
+    b: Point
     problems: tuple[str, ...]
     accuracy: tuple[Estimate, Estimate]
     difference: Estimate
@@ -45,13 +45,13 @@ class Comparison:
 
     pairs: tuple[Compared, ...]
     unmatched: tuple[str, ...]
-    """Points that only one of the runs has."""
+    """_Places that only one of the runs has."""
     notes: tuple[str, ...]
 
 
 def compare(
-    a: RunSeries,
-    b: RunSeries,
+    a: RunPoints,
+    b: RunPoints,
     *,
     a_point: str | None = None,
     b_point: str | None = None,
@@ -59,7 +59,7 @@ def compare(
 ) -> Comparison:
     """Compare two runs point by point, or one chosen point of each.
 
-    Points are the same where strategy, parameters and n are; a chosen one is named as in
+    _Places are the same where strategy, parameters and n are; a chosen one is named as in
     `best_of_n@16`. Raises UsageError, with the reason, for runs that cannot be compared: other
     problems, other data under the same names (unless `force`), no common point.
     """
@@ -82,12 +82,12 @@ def compare(
     return Comparison(tuple(whole), tuple(unmatched), tuple(_notes(a, b)))
 
 
-def compare_points(a: Series, b: Series) -> Compared:
+def compare_points(a: Point, b: Point) -> Compared:
     """Two points on the problems that both have values for. Raises UsageError without any."""
     ours, theirs = a.values["accuracy"], b.values["accuracy"]
     shared = tuple(problem for problem in ours if problem in theirs)
     if not shared:
-        raise UsageError(f"{a.name} and {b.name} have no problem in common")
+        raise UsageError(f"{a.full_name} and {b.full_name} have no problem in common")
     first, second = ([values[p] for p in shared] for values in (ours, theirs))
     gaps = {p: ours[p] - theirs[p] for p in shared}
     better = sorted((p for p in shared if gaps[p] > 0), key=lambda p: -gaps[p])
@@ -107,7 +107,7 @@ def compare_points(a: Series, b: Series) -> Compared:
     )
 
 
-def _ratios(a: Series, b: Series, shared: Sequence[str]) -> dict[str, Estimate]:
+def _ratios(a: Point, b: Point, shared: Sequence[str]) -> dict[str, Estimate]:
     found = {}
     for name in COSTS:
         ours, theirs = a.values[name], b.values[name]
@@ -116,50 +116,48 @@ def _ratios(a: Series, b: Series, shared: Sequence[str]) -> dict[str, Estimate]:
     return found
 
 
-def find_point(run: RunSeries, name: str) -> Series:
-    """The point called `strategy@n`, or as `Series.name`. Raises UsageError."""
-    short = [one for one in run.series if _short(one) == name]
-    found = [one for one in run.series if one.name == name] or short
+def find_point(run: RunPoints, name: str) -> Point:
+    """The point called `strategy@n`, or as `Point.full_name`. Raises UsageError."""
+    short = [one for one in run.points if one.name == name]
+    found = [one for one in run.points if one.full_name == name] or short
     if len(found) == 1:
         return found[0]
     if found:
-        choices = ", ".join(repr(one.name) for one in found)
+        choices = ", ".join(repr(one.full_name) for one in found)
         raise UsageError(f"{name}: {run.scope.run} has several of that name: {choices}")
     known = _known(run)
     hint = did_you_mean(name, known) or f"; it has {_names(run)}"
     raise UsageError(f"{name}: no such point in {run.scope.run}{hint}")
 
 
-def _short(one: Series) -> str:
-    return one.cell.strategy if one.n is None else f"{one.cell.strategy}@{one.n}"
-
-
-def _names(run: RunSeries) -> str:
+def _names(run: RunPoints) -> str:
     return ", ".join(_known(run))
 
 
-def _known(run: RunSeries) -> list[str]:
+def _known(run: RunPoints) -> list[str]:
     """The shortest name of each point that no other has."""
-    count = Counter(_short(one) for one in run.series)
-    return [one.name if count[_short(one)] > 1 else _short(one) for one in run.series]
+    count = Counter(one.name for one in run.points)
+    return [one.full_name if count[one.name] > 1 else one.name for one in run.points]
 
 
-def _match(a: RunSeries, b: RunSeries) -> tuple[list[tuple[Series, Series]], list[str]]:
-    """Points of both runs with the same place; with sampling too, where a place is not unique."""
+def _match(a: RunPoints, b: RunPoints) -> tuple[list[tuple[Point, Point]], list[str]]:
+    """_Places of both runs with the same place; with sampling too, where a place is not unique."""
     ours, theirs = _keys(a), _keys(b)
     pairs = [(one, theirs[key]) for key, one in ours.items() if key in theirs]
     return pairs, [*_alone(a, ours, theirs), *_alone(b, theirs, ours)]
 
 
-def _alone(run: RunSeries, mine: Points, others: Points) -> list[str]:
-    return [f"{one.name} only in {run.scope.run}" for key, one in mine.items() if key not in others]
+def _alone(run: RunPoints, mine: _Places, others: _Places) -> list[str]:
+    return [
+        f"{one.full_name} only in {run.scope.run}" for key, one in mine.items() if key not in others
+    ]
 
 
-def _keys(run: RunSeries) -> Points:
-    count = Counter(one.place for one in run.series)
+def _keys(run: RunPoints) -> _Places:
+    count = Counter(one.place for one in run.points)
     return {
         one.place if count[one.place] == 1 else (*one.place, canonical(one.cell.sampling)): one
-        for one in run.series
+        for one in run.points
     }
 
 
@@ -195,7 +193,7 @@ def check_comparable(a: Scope, b: Scope, force: bool = False) -> None:
     )
 
 
-def _notes(a: RunSeries, b: RunSeries) -> list[str]:
+def _notes(a: RunPoints, b: RunPoints) -> list[str]:
     notes = []
     for run in (a, b):
         if not run.scope.finished:

@@ -29,9 +29,9 @@ def terminal(comparison: Comparison) -> str:
 
 
 def _row(pair: Compared) -> tuple[str, ...]:
-    same = pair.a.name == pair.b.name
+    same = pair.a.full_name == pair.b.full_name
     return (
-        pair.a.name if same else f"{pair.a.name} - {pair.b.name}",
+        pair.a.full_name if same else f"{pair.a.full_name} - {pair.b.full_name}",
         str(len(pair.problems)),
         *(f"{100 * side.value:.1f}" for side in pair.accuracy),
         signed_interval(pair.difference),
@@ -66,8 +66,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 def _pair(pair: Compared) -> dict[str, Any]:
     return {
-        "a": pair.a.name,
-        "b": pair.b.name,
+        "a": pair.a.full_name,
+        "b": pair.b.full_name,
         "n_problems": len(pair.problems),
         "accuracy_a": asdict(pair.accuracy[0]),
         "accuracy_b": asdict(pair.accuracy[1]),

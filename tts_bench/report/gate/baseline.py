@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
+from tts_bench.report.points.point import Point, RunPoints, read_points
 from tts_bench.report.points.scope import CellRecord
-from tts_bench.report.points.series import RunSeries, Series, read_series
 from tts_bench.store.files import write_atomically
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.types import Attempt
@@ -25,12 +25,12 @@ class Baseline:
 
     about: Mapping[str, Any]
     """Suite, run, data set, engine, verifier and seeds of the run that it was made of."""
-    series: tuple[Series, ...]
+    points: tuple[Point, ...]
     attempts: Mapping[str, Mapping[str, Any]]
     """What each attempt selected and spent, by `cell | problem | seed`."""
 
 
-def make_baseline(run: RunSeries) -> Baseline:
+def make_baseline(run: RunPoints) -> Baseline:
     """The baseline of a finished run. Raises StoreError for one that is not complete."""
     scope = run.scope
     if scope.status != "complete":
@@ -43,7 +43,7 @@ def make_baseline(run: RunSeries) -> Baseline:
         "verifier": scope.verifier.get("name"),
         "seeds": list(scope.seeds),
     }
-    return Baseline(about, run.series, dict(records(run.run)))
+    return Baseline(about, run.points, dict(records(run.run)))
 
 
 def records(run: RunStore) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -69,7 +69,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     parts = {
         "format_version": FORMAT_VERSION,
         **baseline.about,
-        "points": [_point(one) for one in baseline.series],
+        "points": [_written_point(one) for one in baseline.points],
     }
     head = json.dumps(parts, indent=1, ensure_ascii=False, allow_nan=False)[:-2]
     lines = [
@@ -80,7 +80,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     write_atomically(path, f'{head},\n "attempts": {{\n' + ",\n".join(lines) + "\n }\n}\n")
 
 
-def _point(one: Series) -> dict[str, Any]:
+def _written_point(one: Point) -> dict[str, Any]:
     # Seconds are this machine's: nothing to hold another one against.
     values = {name: dict(known) for name, known in one.values.items() if name != "seconds"}
     return {"cell": asdict(one.cell), "n": one.n, "values": values}
@@ -89,13 +89,13 @@ def _point(one: Series) -> dict[str, Any]:
 def read_baseline(path: Path) -> Baseline:
     """A baseline file, or a run folder taken as one. Raises StoreError where it is neither."""
     if path.is_dir():
-        return make_baseline(read_series(resolve_run(path)))
+        return make_baseline(read_points(resolve_run(path)))
     try:
         data = json.loads(path.read_text("utf-8"))
         if data["format_version"] != FORMAT_VERSION:
             found = data["format_version"]
             raise StoreError(f"{path}: baseline of format {found}, not {FORMAT_VERSION}")
-        points = tuple(_series(point) for point in data["points"])
+        points = tuple(_read_point(point) for point in data["points"])
         return Baseline({key: data[key] for key in _ABOUT}, points, data["attempts"])
     except FileNotFoundError:
         raise StoreError(
@@ -105,6 +105,6 @@ def read_baseline(path: Path) -> Baseline:
         raise StoreError(f"{path}: no baseline file: {type(error).__name__}: {error}") from error
 
 
-def _series(point: Mapping[str, Any]) -> Series:
+def _read_point(point: Mapping[str, Any]) -> Point:
     cell = {**point["cell"], "at": tuple(point["cell"]["at"])}
-    return Series(CellRecord(**cell), point["n"], {"seconds": {}, **point["values"]})
+    return Point(CellRecord(**cell), point["n"], {"seconds": {}, **point["values"]})

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from tts_bench.errors import UsageError
 from tts_bench.report.compare.paired import compare_points
 from tts_bench.report.gate.baseline import Baseline, records
-from tts_bench.report.points.series import RunSeries, Series
+from tts_bench.report.points.point import Point, RunPoints
 from tts_bench.stats.estimators import Estimate, paired_difference
 from tts_bench.stats.significance import detectable_difference
 
@@ -76,7 +76,7 @@ class GateVerdict:
         return tuple(check for check in self.checks if check.status == "failed")
 
 
-def gate_exactly(run: RunSeries, baseline: Baseline) -> GateVerdict:
+def gate_exactly(run: RunPoints, baseline: Baseline) -> GateVerdict:
     """Hold every attempt of a run against the baseline's, to the last FLOP."""
     found = dict(records(run.run))
     checks = [
@@ -112,7 +112,7 @@ def _same_attempt(key: str, wanted: Mapping[str, Any], found: Mapping[str, Any] 
 
 
 def gate_statistically(
-    run: RunSeries, baseline: Baseline, limits: Limits, points: Sequence[str] = ()
+    run: RunPoints, baseline: Baseline, limits: Limits, points: Sequence[str] = ()
 ) -> GateVerdict:
     """Hold every point of a live run (or those named) against the baseline's.
 
@@ -120,29 +120,29 @@ def gate_statistically(
     data, and for a point that the baseline does not have.
     """
     _check_same_data(run, baseline)
-    wanted = _chosen(baseline.series, points)
-    ours = {one.place: one for one in run.series}
+    wanted = _chosen(baseline.points, points)
+    ours = {one.place: one for one in run.points}
     checks: list[Check] = []
     for base in wanted:
         mine = ours.get(base.place)
         if mine is None:
-            checks.append(Check(base.name, "accuracy", "failed", "missing from the run"))
+            checks.append(Check(base.full_name, "accuracy", "failed", "missing from the run"))
         else:
             checks += _check_point(mine, base, limits)
     return GateVerdict(run.scope.run, str(baseline.about["run"]), "statistical", tuple(checks))
 
 
-def _chosen(series: Sequence[Series], points: Sequence[str]) -> list[Series]:
-    if not points:
-        return list(series)
-    known = {one.name: one for one in series}
-    for name in points:
-        if name not in known:
-            raise UsageError(f"--point {name}: not in the baseline, which has {', '.join(known)}")
-    return [known[name] for name in points]
+def _chosen(known: Sequence[Point], names: Sequence[str]) -> list[Point]:
+    if not names:
+        return list(known)
+    found = {one.full_name: one for one in known}
+    for name in names:
+        if name not in found:
+            raise UsageError(f"--point {name}: not in the baseline, which has {', '.join(found)}")
+    return [found[name] for name in names]
 
 
-def _check_same_data(run: RunSeries, baseline: Baseline) -> None:
+def _check_same_data(run: RunPoints, baseline: Baseline) -> None:
     base = baseline.about["dataset"]
     for key in ("name", "content_hash"):
         ours = run.scope.dataset.get(key)
@@ -153,21 +153,21 @@ def _check_same_data(run: RunSeries, baseline: Baseline) -> None:
             )
 
 
-def _check_point(mine: Series, base: Series, limits: Limits) -> Iterator[Check]:
+def _check_point(mine: Point, base: Point, limits: Limits) -> Iterator[Check]:
     pair = compare_points(mine, base)
     missing = len(base.values["accuracy"]) - len(pair.problems)
     if missing:
         detail = f"{missing} of the baseline's problems are missing from the run"
-        yield Check(base.name, "accuracy", "failed", detail)
+        yield Check(base.full_name, "accuracy", "failed", detail)
         return
     yield _check_accuracy(mine, base, pair.problems, limits.margin)
     for quantity, limit in (("tokens", limits.tokens), ("flops", limits.flops)):
         ratio = pair.ratios.get(quantity)
         if ratio is not None:
-            yield _check_cost(base.name, quantity, ratio, limit)
+            yield _check_cost(base.full_name, quantity, ratio, limit)
 
 
-def _check_accuracy(mine: Series, base: Series, problems: Sequence[str], margin: float) -> Check:
+def _check_accuracy(mine: Point, base: Point, problems: Sequence[str], margin: float) -> Check:
     ours, theirs = (
         [one.values["accuracy"][problem] for problem in problems] for one in (mine, base)
     )
@@ -182,14 +182,14 @@ def _check_accuracy(mine: Series, base: Series, problems: Sequence[str], margin:
         f"a drop of {100 * visible:.1f} points would be seen 4 times in 5"
     )
     if gap.high < -margin:
-        return Check(base.name, "accuracy", "failed", detail)
+        return Check(base.full_name, "accuracy", "failed", detail)
     if margin < visible:
         raise UsageError(
-            f"{base.name}: {len(problems)} problems cannot see a margin of {100 * margin:.1f} "
+            f"{base.full_name}: {len(problems)} problems cannot see a margin of {100 * margin:.1f} "
             f"points, only drops of {100 * visible:.1f} and more: give more problems or seeds, "
             f"or --margin {math.ceil(1000 * visible) / 1000:g}"
         )
-    return Check(base.name, "accuracy", "failed" if gap.low < -margin else "passed", detail)
+    return Check(base.full_name, "accuracy", "failed" if gap.low < -margin else "passed", detail)
 
 
 def _check_cost(name: str, quantity: str, ratio: Estimate, limit: float) -> Check:

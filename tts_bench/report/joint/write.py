@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tts_bench.report.build import new_folder, save_figure
+from tts_bench.report.build import new_folder
+from tts_bench.report.figures.save import save_figure
 from tts_bench.report.figures.style import check_look, look
 from tts_bench.report.joint.crossing import Crossing
 from tts_bench.report.joint.crossing_text import crossings_csv, crossings_markdown

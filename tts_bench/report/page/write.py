@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tts_bench.errors import StoreError
 from tts_bench.report.page.assets import read_assets
 from tts_bench.report.page.detail import describe_problem, pack
 from tts_bench.report.page.overview import describe, embed
@@ -20,6 +18,7 @@ from tts_bench.report.page.texts import Texts, texts_of_run
 from tts_bench.report.page.votes import Votes
 from tts_bench.report.points.content import Report
 from tts_bench.report.tables.render import heading
+from tts_bench.store.files import staged
 from tts_bench.store.runs import RunStore
 from tts_bench.types import Attempt
 
@@ -120,12 +119,8 @@ def _template() -> Any:
 
 
 def _write(path: Path, parts: Iterator[str]) -> None:
-    staged = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        with staged.open("w", encoding="utf-8", newline="\n", errors="replace") as file:
-            file.writelines(parts)
-        os.replace(staged, path)
-    except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}") from error
-    finally:
-        staged.unlink(missing_ok=True)
+    with (
+        staged(path) as beside,
+        beside.open("w", encoding="utf-8", newline="\n", errors="replace") as file,
+    ):
+        file.writelines(parts)

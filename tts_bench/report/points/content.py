@@ -14,9 +14,9 @@ from tts_bench.report.points.control import (
     make_elasticities,
 )
 from tts_bench.report.points.coverage import Curve, coverage_notes, make_curves
-from tts_bench.report.points.outcomes import Outcomes, read_outcomes
-from tts_bench.report.points.point import Point, frontier, make_points
-from tts_bench.report.points.scope import Scope, distinguishing, read_scope, settings
+from tts_bench.report.points.outcomes import Outcomes
+from tts_bench.report.points.point import Point, frontier, read_points
+from tts_bench.report.points.scope import Scope, distinguishing, settings
 from tts_bench.store.runs import RunStore
 
 _TRUNCATED_NOTE = 0.02
@@ -48,9 +48,8 @@ def build_report(run: RunStore) -> Report:
 
     Raises StoreError where the run has no attempt, or a file cannot be read.
     """
-    scope = read_scope(run)
-    outcomes = read_outcomes(run, scope)
-    points = make_points(scope, outcomes)
+    found = read_points(run)
+    scope, outcomes, points = found.scope, found.outcomes, found.points
     curves = make_curves(scope, outcomes)
     controls = make_controls(scope, outcomes, points)
     elasticities = make_elasticities(scope, outcomes, points)

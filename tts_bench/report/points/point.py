@@ -5,52 +5,104 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from tts_bench.report.points.cost import Cost, added, mean_cost, mean_of_means
-from tts_bench.report.points.outcomes import Outcome, Outcomes
-from tts_bench.report.points.scope import CellRecord, Scope
+from tts_bench.report.points.outcomes import Outcome, Outcomes, read_outcomes
+from tts_bench.report.points.scope import CellRecord, Scope, canonical, read_scope, settings
 from tts_bench.stats.crossings import pareto
 from tts_bench.stats.estimators import Estimate, mean_interval, paired_difference
+from tts_bench.store.runs import RunStore
 
 BASELINE = "greedy"
 """The strategy against which every other one is compared, where a run has it."""
 
 
-@dataclass(frozen=True, slots=True)
+QUANTITIES = ("accuracy", "tokens", "flops", "seconds")
+"""Values known by problem: shares of 1, tokens written and read, ideal FLOPs, wall time of an
+attempt."""
+
+
+@dataclass(frozen=True)
 class Point:
-    """One strategy at one size. Costs are means per problem; shares are of candidates."""
+    """One strategy at one size: its values on each problem, and their summary.
+
+    Costs are means per problem; shares are of candidates. A point that comes from a baseline file
+    has the values alone.
+    """
 
     cell: CellRecord
     n: int | None
-    problems: int
-    seeds: int
-    accuracy: Estimate
-    monte_carlo_stderr: float
-    """Error of `accuracy` from averaging over random subsets; 0 where all were counted."""
-    policy: Cost
-    verifier: Cost
-    seconds: float | None
-    """Mean wall time of an attempt; None where no attempt of this size was made."""
-    truncated: float | None
-    unanswered: float | None
-    ungraded: int
+    values: Mapping[str, Mapping[str, float]] = field(repr=False)
+    """Quantity -> problem -> mean over seeds; a problem is absent if the quantity is not known."""
+    seeds: int = 1
+    monte_carlo_stderr: float = 0.0
+    """Error of `accuracy` from averaging over random subsets; 0 if all were counted."""
+    policy: Cost = field(default_factory=Cost)
+    verifier: Cost = field(default_factory=Cost)
+    seconds: float | None = None
+    """Mean wall time of an attempt; None if no attempt of this size was made."""
+    truncated: float | None = None
+    unanswered: float | None = None
+    ungraded: int = 0
     """Candidates, of all that the cell drew, whose grading timed out."""
-    errors: int
+    errors: int = 0
     """Attempts that failed or are missing from a finished run; they count as wrong."""
     difference: Estimate | None = None
     """Accuracy minus that of the baseline on the same problems, paired."""
-    by_problem: Mapping[str, float] = field(default_factory=dict, repr=False)
-    """Accuracy on each problem, averaged over seeds."""
+
+    @property
+    def by_problem(self) -> Mapping[str, float]:
+        """Accuracy on each problem, averaged over seeds."""
+        return self.values["accuracy"]
+
+    @property
+    def problems(self) -> int:
+        """Number of problems."""
+        return len(self.by_problem)
+
+    @cached_property
+    def accuracy(self) -> Estimate:
+        """Mean over problems, with its interval."""
+        return mean_interval(list(self.by_problem.values()))
 
     @property
     def name(self) -> str:
         """The point in short: `best_of_n@16`."""
         return self.cell.strategy if self.n is None else f"{self.cell.strategy}@{self.n}"
 
+    @cached_property
+    def full_name(self) -> str:
+        """The point with its parameters: `best_of_n@16 (aggregate=last)`."""
+        variant = settings(self.cell.variant)
+        return f"{self.name} ({variant})" if variant else self.name
+
+    @property
+    def place(self) -> tuple[str, str, int | None]:
+        """What makes two points of different runs the same point."""
+        return self.cell.strategy, canonical(self.cell.variant), self.n
+
     @property
     def flops(self) -> float | None:
         """Ideal FLOPs per problem of policy and verifier together."""
         return added(self.policy.flops_ideal, self.verifier.flops_ideal)
+
+
+@dataclass(frozen=True)
+class RunPoints:
+    """A run as points, with what they were computed from."""
+
+    run: RunStore
+    scope: Scope
+    outcomes: Outcomes
+    points: tuple[Point, ...]
+
+
+def read_points(run: RunStore) -> RunPoints:
+    """Every point of a run. Raises StoreError if the run has no attempt or cannot be read."""
+    scope = read_scope(run)
+    outcomes = read_outcomes(run, scope)
+    return RunPoints(run, scope, outcomes, make_points(scope, outcomes))
 
 
 def make_points(scope: Scope, outcomes: Outcomes) -> tuple[Point, ...]:
@@ -122,11 +174,6 @@ def _point(
         problem: len(scope.seeds) if scope.finished else len(found)
         for problem, found in groups.items()
     }
-    by_problem = {
-        # Rounded, so that what is equal stays equal whichever way it was computed.
-        problem: round(sum(one.sizes[place].accuracy for one in found) / weights[problem], 12)
-        for problem, found in groups.items()
-    }
     variance = sum(
         sum(one.sizes[place].monte_carlo_stderr ** 2 for one in found) / weights[problem] ** 2
         for problem, found in groups.items()
@@ -139,9 +186,8 @@ def _point(
     return Point(
         cell=cell,
         n=n,
-        problems=len(groups),
+        values=_values(place, groups, weights),
         seeds=len(scope.seeds),
-        accuracy=mean_interval(list(by_problem.values())),
         monte_carlo_stderr=math.sqrt(variance) / len(groups),
         policy=mean_cost([[one.sizes[place].policy for one in found] for found in made]),
         verifier=mean_cost([[one.sizes[place].verifier for one in found] for found in made]),
@@ -150,8 +196,33 @@ def _point(
         unanswered=_share(sum(one.unanswered for one in every), candidates),
         ungraded=sum(one.ungraded for one in every),
         errors=missing + sum(one.failed for one in every),
-        by_problem=by_problem,
     )
+
+
+def _values(
+    place: int, groups: Mapping[str, Sequence[Outcome]], weights: Mapping[str, int]
+) -> dict[str, dict[str, float]]:
+    """Quantity -> problem -> mean over seeds; what is missing of a finished run counts as wrong."""
+    values: dict[str, dict[str, float]] = {quantity: {} for quantity in QUANTITIES}
+    for problem, found in groups.items():
+        # Rounded, so that what is equal stays equal whichever way it was computed.
+        right = sum(one.sizes[place].accuracy for one in found) / weights[problem]
+        values["accuracy"][problem] = round(right, 12)
+        priced = [one for one in found if one.priced]
+        for quantity in QUANTITIES[1:]:
+            known = [_value(quantity, place, one) for one in priced]
+            if known and None not in known:
+                values[quantity][problem] = sum(v for v in known if v is not None) / len(known)
+    return values
+
+
+def _value(quantity: str, place: int, outcome: Outcome) -> float | None:
+    size = outcome.sizes[place]
+    if quantity == "tokens":
+        return size.policy.tokens + size.verifier.tokens
+    if quantity == "flops":
+        return added(size.policy.flops_ideal, size.verifier.flops_ideal)
+    return outcome.seconds if place == len(outcome.sizes) - 1 else None
 
 
 def _share(count: int, total: int) -> float | None:

@@ -11,7 +11,7 @@ import numpy as np
 from tts_bench.errors import UsageError
 from tts_bench.report.points.cost import added, subset_cost
 from tts_bench.report.points.coverage import make_curves
-from tts_bench.report.points.series import RunSeries
+from tts_bench.report.points.point import RunPoints
 
 By = Literal["level", "oracle", "predicted"]
 BINS = 5
@@ -34,7 +34,7 @@ class DifficultyBins:
     """FLOPs of the probe on each problem; None where they are not known."""
 
 
-def by_level(run: RunSeries) -> DifficultyBins:
+def by_level(run: RunPoints) -> DifficultyBins:
     """The data set's own levels. Raises UsageError where it states none."""
     levels = {p: run.scope.levels[p] for p in run.scope.problems if p in run.scope.levels}
     if not levels:
@@ -44,7 +44,7 @@ def by_level(run: RunSeries) -> DifficultyBins:
     return DifficultyBins("level", bins, tuple(f"level {level}" for level in known))
 
 
-def by_oracle(run: RunSeries) -> DifficultyBins:
+def by_oracle(run: RunPoints) -> DifficultyBins:
     """Quantile bins of pass@1 over the run's largest pool, which the answers decide."""
     curves = make_curves(run.scope, run.outcomes)
     if not curves:
@@ -55,7 +55,7 @@ def by_oracle(run: RunSeries) -> DifficultyBins:
     return DifficultyBins("oracle", bins, _names(bins, "pass@1"))
 
 
-def by_prediction(run: RunSeries, probe: int = 4) -> DifficultyBins:
+def by_prediction(run: RunPoints, probe: int = 4) -> DifficultyBins:
     """Quantile bins of the mean verifier score of the first `probe` draws; that is charged.
 
     No answer is looked at. Raises UsageError where no pool of that size has scores.
@@ -68,7 +68,7 @@ def by_prediction(run: RunSeries, probe: int = 4) -> DifficultyBins:
     return DifficultyBins("predicted", bins, names, edges, probe, cost)
 
 
-def _probe(run: RunSeries, probe: int) -> tuple[dict[str, float], dict[str, float] | None]:
+def _probe(run: RunPoints, probe: int) -> tuple[dict[str, float], dict[str, float] | None]:
     cells = {cell.id for cell in run.scope.cells if cell.pooled and cell.selector == "best"}
     chosen = None
     scores: dict[str, float] = {}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tts_bench.errors import UsageError
-from tts_bench.report.points.series import Series
+from tts_bench.report.points.point import Point
 from tts_bench.report.policy.difficulty import DifficultyBins
 from tts_bench.report.policy.saving import Saving, ends_of, saving_at
 from tts_bench.stats.estimators import Estimate, mean_interval
@@ -29,7 +29,7 @@ class BinChoice:
     """What the policy does with one bin at one budget, chosen on all of the bin's problems."""
 
     bin: int
-    series: Series
+    point: Point
     accuracy: float
     """On the problems that it was chosen on, so optimistic; the curve is not."""
     flops: float
@@ -62,9 +62,9 @@ class Optimal:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Accuracy and FLOPs of every series (rows) on every problem (columns)."""
+    """Accuracy and FLOPs of every point (rows) on every problem (columns)."""
 
-    series: tuple[Series, ...]
+    points: tuple[Point, ...]
     accuracy: Floats
     flops: Floats
     bins: NDArray[np.int64]
@@ -75,21 +75,21 @@ class _Grid:
 
 
 def compute_optimal(
-    series: Sequence[Series],
+    points: Sequence[Point],
     difficulty: DifficultyBins,
     baseline: str = "best_of_n",
     *,
     resamples: int = 200,
     seed: int = 0,
 ) -> Optimal:
-    """The policy over all series whose FLOPs are known, on the problems that all of them have.
+    """The policy over all points whose FLOPs are known, on the problems that all of them have.
 
     `baseline` names the strategy whose uniform use at one n for all problems it is held
     against; the saving's interval is a bootstrap over problems in which everything is chosen
     anew. Raises UsageError for a run without FLOPs or without the baseline, and for bins of
     fewer than two problems.
     """
-    usable = [one for one in series if one.values["flops"]]
+    usable = [one for one in points if one.values["flops"]]
     if not usable:
         raise UsageError("no strategy of the run has known FLOPs, so nothing can be optimal")
     problems = [
@@ -99,7 +99,7 @@ def compute_optimal(
     ]
     grid = _grid(usable, problems, difficulty, baseline, seed)
     budgets = _budgets(grid)
-    points = _points(grid, budgets, problems)
+    along = _points(grid, budgets, problems)
     ends = _bootstrap_savings(grid, budgets, resamples, seed)
     return Optimal(
         difficulty=difficulty,
@@ -112,7 +112,7 @@ def compute_optimal(
                 choices=tuple(_choices(grid, budget)),
                 saving=_saving(grid, float(accuracy.mean()), float(flops.mean()), interval),
             )
-            for (budget, accuracy, flops), interval in zip(points, ends, strict=True)
+            for (budget, accuracy, flops), interval in zip(along, ends, strict=True)
         ),
         baseline=baseline,
         uniform=tuple(
@@ -123,15 +123,15 @@ def compute_optimal(
 
 
 def _grid(
-    series: Sequence[Series],
+    points: Sequence[Point],
     problems: Sequence[str],
     difficulty: DifficultyBins,
     baseline: str,
     seed: int,
 ) -> _Grid:
-    uniform = [i for i, one in enumerate(series) if one.cell.strategy == baseline]
-    if len({series[i].cell.line for i in uniform}) != 1:
-        known = ", ".join(dict.fromkeys(one.cell.strategy for one in series))
+    uniform = [i for i, one in enumerate(points) if one.cell.strategy == baseline]
+    if len({points[i].cell.line for i in uniform}) != 1:
+        known = ", ".join(dict.fromkeys(one.cell.strategy for one in points))
         fault = "has several variants" if uniform else "is not in the run"
         raise UsageError(f"--baseline {baseline} {fault}; it has {known}")
     bins = np.array([difficulty.bins[problem] for problem in problems], np.int64)
@@ -142,13 +142,13 @@ def _grid(
     if difficulty.probe and difficulty.cost is None:
         raise UsageError("the FLOPs of predicting difficulty are not known")
     cost = difficulty.cost or {}
-    values = [[one.values[name] for one in series] for name in ("accuracy", "flops")]
+    values = [[one.values[name] for one in points] for name in ("accuracy", "flops")]
     accuracy, flops = (
         np.array([[known[problem] for problem in problems] for known in rows]) for rows in values
     )
     order = sorted(uniform, key=lambda i: float(flops[i].mean()))
     return _Grid(
-        tuple(series),
+        tuple(points),
         accuracy,
         flops,
         bins,
@@ -196,7 +196,7 @@ def _cross_fit(grid: _Grid, budget: float) -> tuple[Floats, Floats]:
 
 
 def _best(grid: _Grid, columns: NDArray[np.int64], budget: float) -> int:
-    """The most accurate series that these problems can afford; of equals the cheapest."""
+    """The most accurate point that these problems can afford; of equals the cheapest."""
     accuracy = np.round(grid.accuracy[:, columns].mean(axis=1), 12)
     flops = grid.flops[:, columns].mean(axis=1)
     affordable = flops <= budget
@@ -243,7 +243,7 @@ def _choices(grid: _Grid, budget: float) -> list[BinChoice]:
         columns = np.flatnonzero(grid.bins == b)
         row = _best(grid, columns, budget)
         accuracy, flops = grid.accuracy[row, columns].mean(), grid.flops[row, columns].mean()
-        found.append(BinChoice(int(b), grid.series[row], float(accuracy), float(flops)))
+        found.append(BinChoice(int(b), grid.points[row], float(accuracy), float(flops)))
     return found
 
 
@@ -286,7 +286,7 @@ def as_json(optimal: Optimal) -> dict[str, Any]:
                 **_at(point.flops, point.accuracy),
                 **point.saving.as_json(),
                 "choices": {
-                    optimal.difficulty.names[choice.bin]: choice.series.name
+                    optimal.difficulty.names[choice.bin]: choice.point.full_name
                     for choice in point.choices
                 },
             }
@@ -303,6 +303,6 @@ def _at(flops: float, accuracy: Estimate) -> dict[str, Any]:
     }
 
 
-def mapping_of(point: OptimalPoint) -> Mapping[int, Series]:
-    """The policy at a budget: bin -> series."""
-    return {choice.bin: choice.series for choice in point.choices}
+def mapping_of(point: OptimalPoint) -> Mapping[int, Point]:
+    """The policy at a budget: bin -> point."""
+    return {choice.bin: choice.point for choice in point.choices}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tts_bench.report.figures.axes import Label, label_ends, log_scale, new_axes, percent_limits
 from tts_bench.report.format import interval, si
+from tts_bench.report.points.point import Point
 from tts_bench.report.policy.optimal import Optimal, OptimalPoint
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def terminal(optimal: Optimal) -> str:
 
 
 def _row(point: OptimalPoint, bins: int) -> tuple[str, ...]:
-    chosen = {choice.bin: choice.series.name for choice in point.choices}
+    chosen = {choice.bin: choice.point.full_name for choice in point.choices}
     return (
         si(point.budget),
         si(point.flops),
@@ -93,15 +94,15 @@ def policy_file(optimal: Optimal, made_of: str) -> dict[str, Any]:
         "budgets": [
             {
                 "flops": point.budget,
-                "choices": [_choice(choice.series) for choice in point.choices],
+                "choices": [_choice(choice.point) for choice in point.choices],
             }
             for point in optimal.points
         ],
     }
 
 
-def _choice(series: Any) -> dict[str, Any]:
-    params = dict(series.cell.params)
-    if series.n is not None:
-        params["n"] = series.n
-    return {"strategy": series.cell.strategy, "params": params}
+def _choice(point: Point) -> dict[str, Any]:
+    params = dict(point.cell.params)
+    if point.n is not None:
+        params["n"] = point.n
+    return {"strategy": point.cell.strategy, "params": params}
