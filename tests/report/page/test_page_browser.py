@@ -394,3 +394,47 @@ def test_hundreds_of_candidates_are_built_as_they_come_into_view(make, visit):
         if not page.locator(".candidates .more").count():
             break
     assert candidates.count() == size
+
+
+REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference" / "quickstart"
+SPELLED_WRONG = re.compile(r"\[object|undefined|\bNaN\b|\bnull\b")
+"""What JavaScript writes for a thing that is no text."""
+
+
+def kinds_of_runs(make, kind: str, folder: Path) -> RunStore:
+    if kind == "published":
+        shutil.copytree(REFERENCE, folder / "quickstart")
+        return RunStore(folder / "quickstart")
+    if kind == "realistic":
+        return make.realistic(problems=12, sweep=(1, 4, 16))
+    # Imported answers alone: no tokens, no FLOPs, no scores.
+    cell = make.cell("self_consistency", [1, 4], "majority")
+    pool = make.pool(["1", "2", "1", None])
+    free = make.usage(0, (0,) * 4, known=False)
+    return make.run(
+        [cell], [make.attempt(cell["id"], f"p{i}", pool, policy=free) for i in range(4)]
+    )
+
+
+@pytest.mark.parametrize("kind", ["published", "realistic", "answers alone"])
+def test_nothing_on_a_page_is_spelled_wrong(kind, make, visit, tmp_path):
+    page = visit(kinds_of_runs(make, kind, tmp_path))
+    page.locator("#list button").first.click()
+    page.wait_for_selector("#detail details.attempt")
+    open_all(page)
+    said = page.locator("body").inner_text()
+    assert SPELLED_WRONG.findall(said) == []
+    assert len(said) > 500
+
+
+def test_the_header_of_groups_names_each_group(make, visit):
+    page = visit(make.realistic(problems=12, sweep=(1, 4)))
+    heads = page.locator("#levels-tables table").first.locator("thead th").all_text_contents()
+    assert heads == ["by level, % [95 %]", *(f"level {level}" for level in range(1, 6))]
+
+
+def test_a_run_without_flops_and_tokens_has_its_curve_against_n(make, visit, tmp_path):
+    page = visit(kinds_of_runs(make, "answers alone", tmp_path))
+    assert select(page, "against").input_value() == "n"
+    drawn = page.evaluate("Chart.getChart('chart').data.datasets.map((one) => one.data.length)")
+    assert drawn == [2, 3]  # the vote at n = 1 and 4, and what bounds it at 1, 2 and 4

@@ -6,6 +6,7 @@ const AXES = {
   seconds: { title: "seconds per attempt (at the largest n only)", show: si },
   n: { title: "candidates n", show: (n) => plain(n) },
 };
+const PREFERRED = ["flops", "tokens", "n", "seconds"];
 const MARKERS = {
   o: { sign: "●", pointStyle: "circle" },
   s: { sign: "■", pointStyle: "rect" },
@@ -86,7 +87,8 @@ function startCurves() {
   const lines = everyLine();
   const hidden = new Set();
   const usable = Object.keys(AXES).filter((axis) => lines.some((line) => line.points.some((p) => p[axis])));
-  const state = { axis: usable.includes("flops") ? "flops" : "tokens", logX: true, logY: false };
+  const axis = PREFERRED.find((one) => usable.includes(one));
+  const state = { axis, logX: true, logY: false };
   const chart = new Chart(byId("chart"), { type: "line", data: { datasets: [] }, options: {}, plugins: [whiskers] });
 
   function draw() {

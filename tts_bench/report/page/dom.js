@@ -5,12 +5,26 @@ function make(tag, properties, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties || {})) {
     if (value === undefined || value === null || value === false) continue;
-    if (name === "text") element.textContent = value;
+    if (name === "text") element.textContent = spelled(value);
     else if (name === "on") listen(element, value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...nodes(children));
   return element;
+}
+
+// Lists within lists are one list; what is neither text nor a node is a fault and never a text such
+// as the name of its class.
+function nodes(children) {
+  return children
+    .flat(Infinity)
+    .filter((child) => child !== null && child !== undefined)
+    .map((child) => (child instanceof Node ? child : spelled(child)));
+}
+
+function spelled(value) {
+  if (typeof value === "object") throw new TypeError("an object is no text");
+  return String(value);
 }
 
 function listen(element, handlers) {
@@ -28,7 +42,7 @@ function folded(properties, summary, build, open) {
   function unfold() {
     if (built || !details.open) return;
     built = true;
-    details.append(...[build()].flat());
+    details.append(...nodes([build()]));
   }
   details.addEventListener("toggle", unfold);
   if (open) {
