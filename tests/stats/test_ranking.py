@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,15 +16,23 @@ from tts_bench.stats.ranking import (
     auc,
     auc_of,
     auc_within,
-    brier,
     brier_of,
-    calibration_error,
     calibration_of,
     estimate,
     harmonic_mean,
     mean_of,
     reliability,
 )
+
+
+def over_rows(of, scores, right, weights=None, **options):
+    """A figure of rows that each are a problem of their own."""
+    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, float)
+    return of(scores, right, np.arange(len(scores)), **options)(weights)
+
+
+weighted_auc, brier = partial(over_rows, auc_of), partial(over_rows, brier_of)
+calibration_error = partial(over_rows, calibration_of)
 
 coarse = st.integers(0, 5).map(lambda i: i / 5)
 scored = st.lists(st.tuples(coarse, st.booleans()), min_size=2, max_size=30)
@@ -48,7 +57,7 @@ def test_a_weight_counts_as_so_many_copies(rows, rng):
     counts = [rng.randrange(3) for _ in rows]
     copies = [row for row, count in zip(rows, counts, strict=True) for _ in range(count)]
     scores, right = (list(column) for column in zip(*rows, strict=True))
-    for metric in (auc, brier, calibration_error):
+    for metric in (weighted_auc, brier, calibration_error):
         weighted = metric(scores, right, counts)
         if not copies:
             assert math.isnan(weighted)
@@ -163,7 +172,11 @@ def test_weights_of_problems_are_those_of_all_their_rows():
     scores, right = [0.9, 0.2, 0.6, 0.3, 0.3, 0.8], [True, False, True, False, True, False]
     weights = np.array([2.0, 0.0, 3.0])
     spread = weights[owners]
-    for of, plain in ((auc_of, auc), (calibration_of, calibration_error), (brier_of, brier)):
+    for of, plain in (
+        (auc_of, weighted_auc),
+        (calibration_of, calibration_error),
+        (brier_of, brier),
+    ):
         assert of(scores, right, owners)(weights) == pytest.approx(plain(scores, right, spread))
 
 
@@ -196,7 +209,7 @@ def test_an_estimate_is_a_function_of_its_seed():
 
 def test_resamples_without_a_value_are_left_out_and_no_value_is_none():
     scores, right = np.array([0.9, 0.1]), np.array([True, False])
-    found = estimate(lambda weights: auc(scores, right, weights), 2)
+    found = estimate(lambda weights: weighted_auc(scores, right, weights), 2)
     assert found is not None
     # Both draws of two problems can hit the same one: only half of the resamples have an AUC.
     # They agree on 1; the interval is then that of two successes out of two (Wilson, 1927).

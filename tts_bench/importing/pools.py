@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, get_args
+from typing import Any
 
 from tts_bench.dataset.base import Item, text_id
 from tts_bench.dataset.columns import POOLS, Columns
@@ -164,9 +164,6 @@ def _verdict(value: Any, row: Row, column: str) -> bool | None:
 
 
 _CHECKS = {"text": _text, "score": _score, "tokens": _tokens, "verdict": _verdict}
-
-AGGREGATES: tuple[str, ...] = get_args(Aggregate)
-"""How step scores can be folded."""
 
 
 def disagreements(

@@ -24,14 +24,14 @@ Statistic = Callable[[Floats], float]
 DEFAULT_BINS = 10
 
 
-def auc(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> float:
+def auc(scores: ArrayLike, positive: ArrayLike) -> float:
     """Area under the ROC curve: the chance that a positive outscores a negative, ties one half.
 
     The statistic of Mann and Whitney's test over the number of pairs. NaN where there is no
     positive or no negative.
     """
     rows = np.arange(np.size(scores))
-    return auc_of(scores, positive, rows)(_weights(rows, weights))
+    return auc_of(scores, positive, rows)(np.ones(len(rows)))
 
 
 def auc_of(scores: ArrayLike, positive: ArrayLike, owners: Indices) -> Statistic:
@@ -89,23 +89,16 @@ def reliability(
     ]
 
 
-def calibration_error(
-    scores: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None, bins: int = DEFAULT_BINS
-) -> float:
-    """Expected calibration error: the mean gap between score and share of right, over bins.
-
-    ECE = Σ_b n_b/n · |share right in b - mean score in b| (Guo et al., arXiv:1706.04599, eq. 3).
-    The score is the probability that the step is right, so the bins span all of [0, 1] and not,
-    as with the confidence of a chosen class, its upper half. NaN without scores.
-    """
-    rows = np.arange(np.size(scores))
-    return calibration_of(scores, right, rows, bins)(_weights(rows, weights))
-
-
 def calibration_of(
     scores: ArrayLike, right: ArrayLike, owners: Indices, bins: int = DEFAULT_BINS
 ) -> Statistic:
-    """The expected calibration error over rows that belong to problems."""
+    """Expected calibration error: the mean gap between score and share of right, over bins.
+
+    ECE = Σ_b n_b/n · |share right in b - mean score in b| (Guo et al., arXiv:1706.04599, eq. 3),
+    over rows that belong to problems. The score is the probability that the step is right, so the
+    bins span all of [0, 1] and not, as with the confidence of a chosen class, its upper half. NaN
+    without scores.
+    """
     gap = np.asarray(right, np.float64) - np.asarray(scores, np.float64)
     cell = owners * bins + bin_of(scores, bins)
     size = (int(owners.max(initial=-1)) + 1) * bins
@@ -120,14 +113,8 @@ def calibration_of(
     return statistic
 
 
-def brier(scores: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Mean squared distance of the score from 1 (right) or 0 (wrong); Brier (1950)."""
-    rows = np.arange(np.size(scores))
-    return brier_of(scores, right, rows)(_weights(rows, weights))
-
-
 def brier_of(scores: ArrayLike, right: ArrayLike, owners: Indices) -> Statistic:
-    """The Brier score over rows that belong to problems."""
+    """Mean squared distance of the score from 1 (right) or 0 (wrong); Brier (1950)."""
     return mean_of((np.asarray(scores) - np.asarray(right, np.float64)) ** 2, owners)
 
 
@@ -143,10 +130,6 @@ def mean_of(values: ArrayLike, owners: Indices, members: Flags | None = None) ->
         return float(np.sum(weight * sums) / total) if total else math.nan
 
     return statistic
-
-
-def _weights(rows: Indices, weights: ArrayLike | None) -> Floats:
-    return np.ones(len(rows)) if weights is None else np.asarray(weights, np.float64)
 
 
 def harmonic_mean(a: float, b: float) -> float:

@@ -7,7 +7,7 @@ folds, both ways), never on the problems that it was chosen on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -301,8 +301,3 @@ def _at(flops: float, accuracy: Estimate) -> dict[str, Any]:
         "accuracy": accuracy.value,
         "ci95": [accuracy.low, accuracy.high],
     }
-
-
-def mapping_of(point: OptimalPoint) -> Mapping[int, Point]:
-    """The policy at a budget: bin -> point."""
-    return {choice.bin: choice.point for choice in point.choices}
