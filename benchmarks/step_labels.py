@@ -35,6 +35,7 @@ from tts_bench.progress import Progress
 from tts_bench.run.plan import RunOptions, make_plan
 from tts_bench.run.runner import execute as execute_run
 from tts_bench.stats.estimators import clustered_stderr
+from tts_bench.stats.quantiles import normal
 from tts_bench.steps import find_error_step, first_error
 from tts_bench.suite.load import Suite, load_suite
 from tts_bench.suite.registry import Registry
@@ -121,7 +122,7 @@ def share(values: Sequence[float], problems: Sequence[str]) -> dict[str, Any]:
     mean = sum(values) / len(values) if values else None
     interval = None
     if mean is not None and len(set(problems)) > 1:
-        error = 1.96 * clustered_stderr(values, problems)
+        error = normal(0.95) * clustered_stderr(values, problems)
         interval = [round(max(0.0, mean - error), 4), round(min(1.0, mean + error), 4)]
     rounded = None if mean is None else round(mean, 4)
     return {"value": rounded, "ci95": interval, "of": len(values)}

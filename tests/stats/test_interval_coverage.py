@@ -22,7 +22,13 @@ from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import CellRecord
 from tts_bench.report.policy import optimal
 from tts_bench.report.policy.saving import saving_at
-from tts_bench.stats.estimators import Estimate, mean_interval, paired_difference, pass_at_k
+from tts_bench.stats.estimators import (
+    Estimate,
+    mean_interval,
+    paired_difference,
+    pass_at_k,
+    ratio_of_means,
+)
 from tts_bench.stats.powerlaw import fit_coverage
 from tts_bench.stats.significance import detectable_difference, mcnemar_exact
 from tts_bench.strategy.select import SELECTORS
@@ -65,6 +71,42 @@ def test_coverage_of_a_pool_of_sixteen(alpha: float, beta: float, k: int, proble
     suites = pass_at_k(16, np.arange(17), k)[solved]
     # pass@16 of 16 draws is 0 or 1: a count, with the unevenness of counts.
     assert 0.93 <= share_that_holds(truth, suites) <= (0.98 if k == 16 else 0.97)
+
+
+@pytest.mark.parametrize("problems", [30, 60, 200])
+@pytest.mark.parametrize("k", [1, 4, 8])
+def test_coverage_of_suites_that_are_nearly_solved(k: int, problems: int) -> None:
+    """Most values are 1 or nearly 1, and what is missing hangs on few problems."""
+    rng = np.random.default_rng(13)
+    truth = -np.expm1(betaln(3, 0.3 + k) - betaln(3, 0.3))
+    suites = pass_at_k(16, np.arange(17), k)[draws_of_16(rng, 3, 0.3, (2 * SUITES, problems))]
+    # Room for problems unseen: all misses are above where the sample holds too many hard ones.
+    assert 0.93 <= share_that_holds(truth, suites) <= 0.985
+
+
+@pytest.mark.parametrize("problems", [30, 60, 100, 200])
+@pytest.mark.parametrize("share", [0.01, 0.02, 0.05])
+def test_coverage_of_suites_with_few_unsolvable_problems(share: float, problems: int) -> None:
+    rng, k = np.random.default_rng(14), 4
+    solved = draws_of_16(rng, 8, 0.5, (2 * SUITES, problems))
+    solved[rng.random(solved.shape) < share] = 0
+    truth = -(1 - share) * np.expm1(betaln(8, 0.5 + k) - betaln(8, 0.5))
+    suites = pass_at_k(16, np.arange(17), k)[solved]
+    assert 0.93 <= share_that_holds(truth, suites) <= 0.985
+
+
+@pytest.mark.parametrize("problems", [30, 100])
+def test_hard_suites_cover_a_little_more(problems: int) -> None:
+    rng = np.random.default_rng(15)
+    suites = rng.binomial(64, rng.beta(0.3, 3, (SUITES, problems))) / 64
+    assert 0.94 <= share_that_holds(1 / 11, suites) <= 0.99
+
+
+def draws_of_16(
+    rng: np.random.Generator, alpha: float, beta: float, shape: tuple[int, int]
+) -> np.ndarray:
+    """How many of 16 draws are right, with pass rates of a Beta distribution."""
+    return rng.binomial(16, rng.beta(alpha, beta, shape))
 
 
 @pytest.mark.parametrize("n", [5, 15])
@@ -123,6 +165,44 @@ def test_difference_of_two_systems_on_the_same_problems(only_a: float, only_b: f
         return paired_difference(gaps.clip(0, 1), (-gaps).clip(0, 1), resamples=1000)
 
     assert 0.93 <= share_that_holds(only_a - only_b, suites, interval) <= 0.97
+
+
+@pytest.mark.parametrize(("problems", "most"), [(30, 1.0), (60, 1.0), (100, 1.0), (200, 0.99)])
+def test_a_difference_on_one_problem_in_fifty(problems: int, most: float) -> None:
+    """One system fails there; elsewhere both are nearly solved, with noise of their draws.
+
+    With fewer than about four such problems to be expected, coverage is above 97 %: the sample
+    says no more of problems on which the other system may fail.
+    """
+    rng, table = np.random.default_rng(16), pass_at_k(16, np.arange(17), 4)
+    shape = (SUITES // 2, problems)
+    a, b = (table[draws_of_16(rng, 8, 0.5, shape)] for _ in "ab")
+    b[rng.random(shape) < 0.02] = 0.0
+    truth = -0.02 * np.expm1(betaln(8, 4.5) - betaln(8, 0.5))
+    assert 0.94 <= share_of_pairs(truth, a, b) <= most
+
+
+@pytest.mark.parametrize(("only_a", "only_b"), [(0.05, 0.01), (0.03, 0.03)])
+def test_few_differences_of_both_signs(only_a: float, only_b: float) -> None:
+    drawn = np.random.default_rng(17).random((SUITES // 2, 200))
+    a, b = (drawn < only_a).astype(float), (drawn > 1 - only_b).astype(float)
+    assert 0.93 <= share_of_pairs(only_a - only_b, a, b) <= 0.985
+
+
+def share_of_pairs(truth: float, a: np.ndarray, b: np.ndarray) -> float:
+    found = [paired_difference(x, y, resamples=400) for x, y in zip(a, b, strict=True)]
+    return float(np.mean([one.low <= truth <= one.high for one in found]))
+
+
+@pytest.mark.parametrize("problems", [30, 60, 200])
+@pytest.mark.parametrize(("between", "within"), [(0.5, 0.2), (1.0, 0.5), (1.5, 1.0), (0.2, 1.5)])
+def test_ratios_of_costs_with_heavy_tails(between: float, within: float, problems: int) -> None:
+    """Lognormal costs: what problems differ by, for both systems, and what each run adds."""
+    rng, shape = np.random.default_rng(18), (SUITES, problems)
+    size = rng.lognormal(0, between, shape)
+    a, b = (mean * size * rng.lognormal(0, within, shape) for mean in (2.0, 1.0))
+    found = [ratio_of_means(x, y) for x, y in zip(a, b, strict=True)]
+    assert 0.93 <= np.mean([one.low <= 2.0 <= one.high for one in found]) <= 0.99
 
 
 @pytest.mark.parametrize(("discordant", "problems"), [(0.1, 100), (0.3, 100), (0.3, 500)])
@@ -215,7 +295,7 @@ def test_the_saving(draws: int, budget: float) -> None:
     A budget of 16 binds nothing: what resamples reach lies beyond the baseline as often as not.
     """
     rng, hits = np.random.default_rng(8), []
-    for suite in range(SUITES):
+    for suite in range(SUITES // 2):
         grid = a_grid(rng, 100, draws)
         [found] = optimal._bootstrap_savings(grid, np.array([budget]), 100, suite)
         truth = _true_saving(grid, budget)
@@ -251,11 +331,11 @@ def failed(drop: float, margin: float, seed: int) -> float:
     """How often the gate fails a run that is worse by `drop`, of the times that it decides."""
     rng, problems = np.random.default_rng(seed), [f"p{i}" for i in range(PROBLEMS)]
     found = []
-    for _ in range(SUITES):
+    for _ in range(SUITES // 2):
         with contextlib.suppress(UsageError):  # a margin too fine for these very problems
             check = verdict._check_accuracy(*systems(rng, drop), problems, margin)
             found.append(check.status == "failed")
-    assert len(found) > SUITES / 2
+    assert len(found) > SUITES / 4
     return float(np.mean(found))
 
 

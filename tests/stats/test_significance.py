@@ -31,7 +31,14 @@ def test_sign_flips_of_solved_problems_are_mcnemars_test():
 
 
 def test_without_any_difference_nothing_is_significant():
-    assert sign_flip_p([0.0, 0.0]) == 1.0
+    assert sign_flip_p([0.0, 0.0]) == sign_flip_p([]) == 1.0
+
+
+@pytest.mark.parametrize("moved", [[0.5], [-0.5], [0.5, 0.0, 0.0], [0.25, -0.25]])
+def test_one_or_two_differences_are_never_significant(moved):
+    """One is as large with either sign; of two, one sign in two is at least as extreme."""
+    assert sign_flip_p(moved) == 1.0
+    assert sign_flip_p([0.5, 0.25]) == 0.5
 
 
 def test_sign_flips_keep_their_level_on_many_problems():

@@ -66,6 +66,17 @@ def test_weighted_calls_a_tie_what_differs_by_rounding_only() -> None:
     assert weighted([0, 1, 1], [0.3, 0.1, 0.2]) == 0
 
 
+def test_a_tie_does_not_depend_on_the_scores_of_other_answers() -> None:
+    """A huge score, or two that cancel, made a tie of what others have in a clear order."""
+    classes, scores = [0, 1, 2, 2], [0.5, 0.7, -1e13, 0.1]
+    assert weighted(classes[:2], scores[:2]) == weighted(classes, scores) == 1
+    right = [False, True, False, False]
+    for n in (2, 4):
+        alone = expected_weighted([0, 1], [0.5, 0.7], [False, True], 2)
+        assert alone.value == 1.0
+        assert expected_weighted(classes, scores, right, n).value == {2: 3 / 6, 4: 1.0}[n]
+
+
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_weighted_refuses_what_cannot_be_summed(score: float) -> None:
     with pytest.raises(ValueError, match="not finite"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tts_bench.answers.extract import extract, stated
 from tts_bench.answers.grader import Grader
+from tts_bench.stats.quantiles import wilson
 
 _BARE_LENGTH = 200
 _BARE_WORDS = 3
@@ -59,19 +60,18 @@ def find_answer(response: str) -> str | None:
 
 
 def summary(verdicts: Sequence[GradedAnswer]) -> dict[str, int | float | tuple[float, float]]:
-    """Counts and accuracy with its Wilson 95 % interval (Wilson 1927, JASA 22:209).
+    """Counts and accuracy with its Wilson 95 % interval.
 
     No answer and a timeout count as wrong. Raises ValueError where there is no verdict.
     """
-    from scipy.stats import binomtest
-
+    if not verdicts:
+        raise ValueError("no verdicts to sum up")
     correct = sum(verdict.correct for verdict in verdicts)
-    interval = binomtest(correct, len(verdicts)).proportion_ci(0.95, method="wilson")
     return {
         "n": len(verdicts),
         "correct": correct,
         "accuracy": correct / len(verdicts),
-        "accuracy_ci95": (float(interval.low), float(interval.high)),
+        "accuracy_ci95": wilson(correct / len(verdicts), len(verdicts)),
         "no_answer": sum(verdict.extracted is None for verdict in verdicts),
         "timed_out": sum(verdict.timed_out for verdict in verdicts),
     }

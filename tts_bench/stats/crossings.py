@@ -16,7 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_bench.stats.estimators import Estimate, paired_difference
+from tts_bench.stats.estimators import Estimate, bootstrap_interval, paired_difference
 
 Array = NDArray[np.float64]
 _SAME = 1e-9
@@ -138,9 +138,9 @@ def gap_at(
     """Accuracy of `a` minus that of `b` at one cost, both linear in log cost between points.
 
     The interval is a percentile bootstrap over problems, with mean costs recomputed in every
-    resample, widened as in `paired_difference` and, where all differences are alike, the one
-    given there. A curve that a resample moves away from the cost stands for its nearest end.
-    Raises ValueError where the curves are of different problems or one does not cover the cost.
+    resample, widened as in `paired_difference`. A curve that a resample moves away from the
+    cost stands for its nearest end. Raises ValueError where the curves are of different problems
+    or one does not cover the cost.
     """
     _check_paired(a, b)
     for curve in (a, b):
@@ -155,15 +155,8 @@ def gap_at(
     gaps = (_interpolate(ends, *_means(a, weights)) - _interpolate(ends, *_means(b, weights)))[:, 0]
     if problems < 2 or np.ptp(gaps) <= _SAME:
         return plain
-    tail = (1 - confidence) / 2
-    # The plain interval holds what a bootstrap of few problems lacks; see `paired_difference`.
-    widen = math.sqrt(problems / (problems - 1)) * _student_over_normal(confidence, problems - 1)
-    low, high = (
-        plain.value + widen * (float(end) - plain.value)
-        for end in np.quantile(gaps, [tail, 1 - tail])
-    )
     stderr = float(gaps.std()) * math.sqrt(problems / (problems - 1))
-    return Estimate(plain.value, stderr, max(-1.0, low), min(1.0, high), problems)
+    return bootstrap_interval(plain.value, stderr, gaps, problems, confidence)
 
 
 def shared_costs(a: CostCurve, b: CostCurve) -> tuple[float, float] | None:
@@ -259,12 +252,6 @@ def _resampled(problems: int, resamples: int, seed: int) -> Array:
     rng = np.random.default_rng(seed)
     shares = np.full(problems, 1 / problems)
     return rng.multinomial(problems, shares, size=resamples).astype(np.float64)
-
-
-def _student_over_normal(confidence: float, degrees: int) -> float:
-    from scipy.special import ndtri, stdtrit
-
-    return float(stdtrit(degrees, 0.5 + confidence / 2) / ndtri(0.5 + confidence / 2))
 
 
 def _cost(log: float) -> float:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tts_bench.stats.quantiles import normal, score_interval, student, wilson
+
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> NDArray[np.float64]:
     """Coverage: the chance that k of n draws, c of them correct, hold a correct one.
@@ -50,20 +52,22 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Estimate
 
     0/1 values: Wilson's interval. Fractions (means over seeds, expectations over subsets):
     Wilson's interval at the effective number of problems, that for which a proportion would
-    have the variance seen, with Student's quantile because that variance is an estimate. It
-    stays within [0, 1] and does not collapse where all values agree. Raises ValueError for
-    values outside [0, 1] and for none.
+    have the variance seen, with Student's quantile because that variance is an estimate; never
+    fewer problems than there are. And whatever the variance seen, each end leaves room for
+    problems of a kind that the sample happens not to hold: for a share z²/(n + z²) of zeros
+    below, of ones above, which is what Wilson's interval leaves beside n ones. So no interval
+    is shorter than that of n equal zeros or ones. Raises ValueError for values outside [0, 1]
+    and for none.
     """
     sample = _unit_interval(values)
     n, mean = len(sample), float(sample.mean())
     spread = float(sample.var(ddof=1)) if n > 1 else 0.0
-    binary = bool(np.all((sample == 0.0) | (sample == 1.0)))
-    if binary or spread <= _ROUNDING:
-        # Values that agree tell no variance: take the largest one possible, a proportion's.
-        effective, quantile = float(n), _normal_quantile(confidence)
-    else:
-        effective, quantile = mean * (1 - mean) * n / spread, _t_quantile(confidence, n - 1)
-    low, high = _wilson(mean, effective, quantile)
+    unseen = normal(confidence) ** 2 / n
+    seen, most = unseen, mean * (1 - mean)
+    if n > 1 and most > 0:
+        seen = min(unseen, student(confidence, n - 1) ** 2 * spread / (n * most))
+    low, high = score_interval(mean, seen)
+    low, high = min(low, mean / (1 + unseen)), max(high, 1 - (1 - mean) / (1 + unseen))
     return Estimate(mean, math.sqrt(spread / n), low, high, n)
 
 
@@ -78,29 +82,6 @@ def _unit_interval(values: Sequence[float]) -> NDArray[np.float64]:
     if not np.all((sample >= -1e-9) & (sample <= 1 + 1e-9)):
         raise ValueError("per-problem values must lie in [0, 1]")
     return sample.clip(0.0, 1.0)
-
-
-def _wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
-    """Wilson's score interval (1927) for a proportion; n need not be whole."""
-    squared = quantile**2
-    centre = (share + squared / (2 * n)) / (1 + squared / n)
-    half = quantile / (1 + squared / n) * math.sqrt(share * (1 - share) / n + squared / (4 * n**2))
-    # At 0 and 1 the bound is the share itself; rounding must not put it inside.
-    low = 0.0 if share == 0.0 else max(0.0, centre - half)
-    high = 1.0 if share == 1.0 else min(1.0, centre + half)
-    return low, high
-
-
-def _normal_quantile(confidence: float) -> float:
-    from scipy.special import ndtri
-
-    return float(ndtri(0.5 + confidence / 2))
-
-
-def _t_quantile(confidence: float, degrees: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.5 + confidence / 2))
 
 
 def clustered_stderr(values: Sequence[float], clusters: Sequence[Hashable]) -> float:
@@ -131,11 +112,8 @@ def paired_difference(
 ) -> Estimate:
     """Mean of a - b over problems that both have attempted; values in [0, 1], in one order.
 
-    The interval is a seeded percentile bootstrap over problems, widened by √(n/(n-1)) and by
-    Student's quantile over the normal one, which the plain percentiles of few problems lack.
-    Where all differences are alike the bootstrap knows no variance; then the interval reaches
-    as far as the Wilson bound on the share of problems that could still differ unseen. Raises
-    ValueError for values outside [0, 1] and for lists of different lengths.
+    The interval is a seeded percentile bootstrap over problems, as `bootstrap_interval` widens
+    it. Raises ValueError for values outside [0, 1] and for lists of different lengths.
     """
     if len(a) != len(b):
         raise ValueError(f"pairs need equal lengths, not {len(a)} and {len(b)}")
@@ -143,16 +121,35 @@ def paired_difference(
     n, mean = len(differences), float(differences.mean())
     spread = float(differences.var(ddof=1)) if n > 1 else 0.0
     if spread <= _ROUNDING:
-        reach = _wilson(0.0, n, _normal_quantile(confidence))[1]
-        low, high = mean - reach, mean + reach
-    else:
-        widen = math.sqrt(n / (n - 1)) * _t_quantile(confidence, n - 1)
-        widen /= _normal_quantile(confidence)
-        means = _bootstrap_means(differences, resamples, seed)
-        tail = (1 - confidence) / 2
-        ends = np.quantile(means, [tail, 1 - tail])
+        return bootstrap_interval(mean, 0.0, [mean], n, confidence)
+    means = _bootstrap_means(differences, resamples, seed)
+    return bootstrap_interval(mean, math.sqrt(spread / n), means, n, confidence)
+
+
+def bootstrap_interval(
+    mean: float, stderr: float, means: ArrayLike, n: int, confidence: float
+) -> Estimate:
+    """A mean difference over n problems, from its values in resamples; within [-1, 1].
+
+    The percentiles are stretched by √(n/(n-1)) and by Student's quantile over the normal one,
+    which few problems need. They reach at least as far as Student's interval: means of few whole
+    differences lie on steps of 1/n, on which percentiles may fall short. And problems of a kind
+    that the sample happens not to hold leave no trace in either. So the interval of differences
+    that are (nearly) alike reaches z²/(n + z²), Wilson's bound on the share of problems that
+    could differ unseen; beyond half of that, the variance seen takes its place step by step.
+    """
+    unseen = wilson(0.0, n, confidence)[1]
+    low = high = mean
+    seen = 0.0
+    if n > 1:
+        quantile, tail = student(confidence, n - 1), (1 - confidence) / 2
+        widen = math.sqrt(n / (n - 1)) * quantile / normal(confidence)
+        ends = np.quantile(np.asarray(means, np.float64), [tail, 1 - tail])
         low, high = (mean + widen * (float(end) - mean) for end in ends)
-    return Estimate(mean, math.sqrt(spread / n), max(-1.0, low), min(1.0, high), n)
+        seen = quantile * stderr
+    reach = max(seen, min(unseen, 1.5 * unseen - seen))
+    low, high = min(low, mean - reach), max(high, mean + reach)
+    return Estimate(mean, stderr, max(-1.0, low), min(1.0, high), n)
 
 
 def _bootstrap_means(values: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:
@@ -164,17 +161,15 @@ def _bootstrap_means(values: NDArray[np.float64], resamples: int, seed: int) -> 
     return means
 
 
-def ratio_of_means(
-    a: Sequence[float],
-    b: Sequence[float],
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Estimate:
+def ratio_of_means(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Mean of a over mean of b, for costs of two systems on the same problems, in one order.
 
-    The interval is a seeded percentile bootstrap over problems, both values of a problem
-    resampled together. Raises ValueError for lists of different lengths, for none, and where
+    Fieller's interval (1954, JRSS B 16:175): all r >= 0 for which the mean of a - r·b is not
+    told from 0 by Student's test on the problems. It knows that both means are estimates and
+    stays honest for costs with heavy tails. Costs that are proportional on every problem have a
+    ratio without width. It is open, up to infinity, for one problem and where the mean of b
+    itself is hardly told from 0; then the standard error is what is known, infinite for one.
+    Raises ValueError for lists of different lengths, for none, for values below 0, and where
     the mean of b is not positive.
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -182,18 +177,23 @@ def ratio_of_means(
         raise ValueError("a ratio needs two lists of one length, with at least one value")
     if second.mean() <= 0:
         raise ValueError("a ratio needs a positive mean below it")
-    rng, ratios = np.random.default_rng(seed), []
-    for size in _blocks(resamples, len(first)):
-        drawn = rng.integers(0, len(first), (size, len(first)))
-        below = second[drawn].mean(axis=1)
-        ratios.append(first[drawn].mean(axis=1)[below > 0] / below[below > 0])
-    sample, tail = np.concatenate(ratios), (1 - confidence) / 2
-    low, high = np.quantile(sample, [tail, 1 - tail])
-    value = float(first.mean() / second.mean())
-    return Estimate(value, float(sample.std()), float(low), float(high), len(first))
-
-
-def _blocks(total: int, width: int, cells: int = 2_000_000) -> list[int]:
-    """Sizes that sum to `total`, each with at most `cells` values of `width` columns."""
-    size = max(1, cells // width)
-    return [min(size, total - start) for start in range(0, total, size)]
+    if min(first.min(), second.min()) < 0:
+        raise ValueError("a ratio of costs needs values of at least 0")
+    n, below = len(first), float(second.mean())
+    value = float(first.mean()) / below
+    if n < 2:
+        return Estimate(value, math.inf, 0.0, math.inf, n)
+    apart = first - value * second
+    # Covariances of the means, in units of b's: r = value + d fulfils
+    # d² <= t²·(error² - 2·d·shared + d²·relative²).
+    error, relative = (float(x.std(ddof=1)) / below / math.sqrt(n) for x in (apart, second))
+    if error <= value * 1e-12:
+        return Estimate(value, 0.0, value, value, n)
+    shared = float(np.mean(apart * (second - below))) / below**2 / (n - 1)
+    squared = student(confidence, n - 1) ** 2
+    bend = 1 - squared * relative**2
+    if bend <= 0:
+        return Estimate(value, error, 0.0, math.inf, n)
+    half = math.sqrt(squared * (squared * shared**2 + error**2 * bend))
+    low, high = (value + (side * half - squared * shared) / bend for side in (-1, 1))
+    return Estimate(value, error, max(0.0, low), high, n)

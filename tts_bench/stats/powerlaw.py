@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tts_bench.stats.quantiles import student
+
 Floats = NDArray[np.float64]
 
 MIN_POINTS = 4
@@ -50,12 +52,10 @@ class CoverageFit:
         knows what another draw of problems would change, not whether the law holds; see `rmse`
         and `Extrapolation`. (0, 1) for a single problem.
         """
-        from scipy.special import stdtrit
-
         if self.problems < 2 or not np.all(np.isfinite(self.influence)):
             return 0.0, 1.0
         error = _stderr(self.influence @ [1.0, math.log(k)])
-        reach = float(stdtrit(self.problems - 1, 0.5 + confidence / 2)) * error
+        reach = student(confidence, self.problems - 1) * error
         height = math.log(-self.a) + self.b * math.log(k) if self.a else -math.inf
         # Beyond exp(700) coverage is 0 to the last digit, and floats end.
         low, high = (math.exp(-math.exp(min(700.0, height + side))) for side in (reach, -reach))
@@ -224,8 +224,6 @@ def extrapolate(fit: CoverageFit, k: Sequence[float], coverage: ArrayLike) -> Ex
 
 def _trial(draws: Floats, values: Floats) -> tuple[tuple[float, float] | None, str]:
     """What the law misses over the last factor of `REACH`, and why that is no support."""
-    from scipy.special import stdtrit
-
     most, before = draws.max(), draws <= draws.max() / REACH
     try:
         fit = fit_coverage(draws[before].tolist(), values[:, before])
@@ -239,7 +237,7 @@ def _trial(draws: Floats, values: Floats) -> tuple[tuple[float, float] | None, s
     error = _stderr(effect)
     if not math.isfinite(error):
         return None, "one problem shows nothing of others"
-    reach = float(stdtrit(len(values) - 1, 0.975)) * error
+    reach = student(0.95, len(values) - 1) * error
     middle = predicted - float(found.mean())
     miss = middle - reach, middle + reach
     if max(-miss[0], miss[1]) <= TOLERANCE:

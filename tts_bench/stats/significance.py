@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tts_bench.stats.quantiles import normal_below
+
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:
     """Two-sided exact p-value that two systems are equally accurate on the same problems.
@@ -34,7 +36,7 @@ def sign_flip_p(differences: Sequence[float], resamples: int = 9_999, seed: int 
 
     sample = np.asarray(differences, np.float64)
     moved = sample[sample != 0.0]
-    if not len(moved):
+    if len(moved) < 2:  # one difference is as large with either sign
         return 1.0
     test = permutation_test(
         (moved,),
@@ -63,6 +65,4 @@ def detectable_difference(stderr: float, confidence: float = 0.95, power: float 
     (z_confidence + z_power) · SE of the paired difference (Miller, arXiv:2411.00640, section 5,
     with a one-sided level).
     """
-    from scipy.special import ndtri
-
-    return float((ndtri(confidence) + ndtri(power)) * stderr)
+    return (normal_below(confidence) + normal_below(power)) * stderr

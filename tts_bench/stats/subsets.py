@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 NO_ANSWER = -1
 
 TIE = 1e-12
-"""Sums of scores closer than this share of all scores' magnitude are a tie, not an order."""
+"""Two answers tie whose sums differ by at most this share of their own scores' magnitude.
+
+Other answers' scores have no part in it: a huge score elsewhere makes no tie of a clear order."""
 
 Flags = Sequence[bool | None] | NDArray[np.bool_]
 """One truth value for each candidate; None (grading timed out) counts as false."""
@@ -210,12 +212,18 @@ def _weighted_wins(
     order = order[labels[order] != NO_ANSWER]
     starts = np.flatnonzero(np.diff(labels[order], prepend=NO_ANSWER))
     taken = members[:, order]
-    sums = np.add.reduceat(taken * values[order], starts, axis=1)
+    sums, size = (
+        np.add.reduceat(taken * weight[order], starts, axis=1)
+        for weight in (values, np.abs(values))
+    )
     votes = np.add.reduceat(taken, starts, axis=1, dtype=np.int64)
     sums[votes == 0] = -np.inf
-    bar = sums.max(axis=1, keepdims=True) - TIE * np.abs(values).sum()
+    empty = ~votes.any(axis=1)
+    sums[empty] = 0.0  # nobody votes: nothing to order, and no share below
+    top = sums.argmax(axis=1)[:, None]
+    room = TIE * (size + np.take_along_axis(size, top, axis=1))
     # The first drawn of the tied classes' members is in each class as often as it has members.
-    tied = np.where(sums >= bar, votes, 0)
+    tied = np.where(np.take_along_axis(sums, top, axis=1) - sums <= room, votes, 0)
     shares: NDArray[np.float64] = tied[:, right].sum(axis=1) / np.maximum(tied.sum(axis=1), 1)
     return shares
 

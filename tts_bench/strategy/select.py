@@ -62,7 +62,8 @@ def majority(classes: Sequence[int]) -> int | None:
 def weighted(classes: Sequence[int], scores: Sequence[float]) -> int | None:
     """Index of the first candidate of the class with the largest sum of scores.
 
-    A score below 0 counts against its class. Raises ValueError for one that is not finite.
+    A score below 0 counts against its class; see `TIE` for what is a tie. Raises ValueError for
+    a score that is not finite.
     """
     finite(scores)
     votes: dict[int, list[float]] = {}
@@ -72,8 +73,10 @@ def weighted(classes: Sequence[int], scores: Sequence[float]) -> int | None:
     if not votes:
         return None
     sums = {answer: math.fsum(cast) for answer, cast in votes.items()}
-    bar = max(sums.values()) - TIE * math.fsum(map(abs, scores))
-    return list(classes).index(next(answer for answer in sums if sums[answer] >= bar))
+    size = {answer: math.fsum(map(abs, cast)) for answer, cast in votes.items()}
+    top = max(sums, key=lambda answer: sums[answer])
+    tied = (a for a in sums if sums[top] - sums[a] <= TIE * (size[top] + size[a]))
+    return list(classes).index(next(tied))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class PolicyFile:
     probe: int = 0
     """Draws whose mean verifier score tells the bin, where it is predicted."""
     edges: list[float] | None = None
-    """Mean scores between the bins, descending."""
+    """Mean scores between the bins, descending: one between each two."""
 
     def __post_init__(self) -> None:
         if not self.budgets:
@@ -57,6 +57,11 @@ class PolicyFile:
             raise ValueError("levels must name the level of each bin")
         if self.by == "predicted" and (self.edges is None or self.probe < 1):
             raise ValueError("a policy that predicts needs edges and a probe of at least 1")
+        if self.by == "predicted" and len(self.edges or ()) != len(self.bins) - 1:
+            raise ValueError(
+                f"{len(self.edges or ())} edges for {len(self.bins)} bins, which need one between "
+                "each two; write the file anew with: tts-bench policy RUN --by predicted --write"
+            )
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,7 @@ class LoadedPolicy:
     def for_score(self, score: float) -> Strategy:
         """The strategy of the bin of a probe's mean verifier score."""
         edges = self.file.edges or []
-        place = sum(score < edge for edge in edges)
-        return self.strategies[min(place, len(self.strategies) - 1)]
+        return self.strategies[sum(score < edge for edge in edges)]
 
 
 @lru_cache(maxsize=32)

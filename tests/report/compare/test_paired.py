@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tts_bench.errors import UsageError
-from tts_bench.report.compare.paired import compare, find_point
+from tts_bench.report.compare.paired import compare, compare_points, find_point
 from tts_bench.report.compare.text import as_json, flips, terminal
-from tts_bench.report.points.point import RunPoints, read_points
+from tts_bench.report.points.point import QUANTITIES, Point, RunPoints, read_points
+from tts_bench.report.points.scope import CellRecord
 
 
 def run_of(make, name: str, right: str, **manifest) -> RunPoints:
@@ -133,3 +136,39 @@ def test_the_texts_of_the_flips_are_written_fenced_in(make, tmp_path):
     assert "## p0: A is better" in page
     assert "**A**: answer `1` (correct)\n\n````text\n``` it is 1\n````" in page
     assert "**B**: answer `2` (wrong)" in page
+
+
+def drawn(make, name: str, right: list[int]) -> RunPoints:
+    """Pools of two draws, so many of them right: accuracy at n = 1 is a fraction."""
+    cell = make.cell("self_consistency", (1, 2), "majority")
+    attempts = [
+        make.attempt("self_consistency?n=2", f"p{i}", make.pool(["1"] * r + ["2"] * (2 - r)))
+        for i, r in enumerate(right)
+    ]
+    make.folder = make.folder / name
+    return read_points(make.run([cell], attempts))
+
+
+@pytest.mark.parametrize("b", [[2], [1], [2, 1], [1, 1], [2, 0, 2], [2, 1, 2, 1]])
+def test_few_problems_and_few_differences_are_compared(make, b):
+    """One problem, two, one difference alone, none: an interval and a p-value all the same."""
+    ours, theirs = drawn(make, "a", [2, 1, 2, 1][: len(b)]), drawn(make, "b", b)
+    found = compare(ours, theirs)
+    for pair in found.pairs:
+        assert -1 <= pair.difference.low <= pair.difference.value <= pair.difference.high <= 1
+        assert 0 < pair.p_value <= 1
+        assert pair.p_value == 1 or len(pair.only_a) + len(pair.only_b) > 1
+        assert pair.difference.low < 0 < pair.difference.high or len(b) > 2
+    written = json.dumps(as_json(found), allow_nan=False)
+    assert ("null" in written) == (len(b) == 1)
+    assert terminal(found)
+
+
+def test_no_problem_in_common_is_one_line():
+    cell = CellRecord("s", "s", {}, {})
+    values = {name: {} for name in QUANTITIES}
+    with pytest.raises(UsageError, match="s and s have no problem in common"):
+        compare_points(
+            Point(cell, None, {**values, "accuracy": {"p": 1.0}}),
+            Point(cell, None, {**values, "accuracy": {"q": 1.0}}),
+        )

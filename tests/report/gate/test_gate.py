@@ -145,6 +145,15 @@ def test_a_margin_that_the_problems_cannot_show_is_refused(make):
         gate_statistically(run_of(make, "b", noisy), base, Limits(margin=0.02))
 
 
+@pytest.mark.parametrize("right", [[True], [False], [True, True], [True, False]])
+def test_one_or_two_problems_cannot_see_any_margin(make, right):
+    base = make_baseline(run_of(make, "a", right))
+    with pytest.raises(UsageError, match=r"problems cannot see a margin of 50\.0 points"):
+        gate_statistically(run_of(make, "b", right), base, Limits(margin=0.5))
+    other = gate_exactly(run_of(make, "c", right), base)
+    assert other.passed
+
+
 def test_other_data_and_unknown_points_are_refused_and_missing_ones_fail(make, rights):
     run = run_of(make, "a", rights)
     base = make_baseline(run)

@@ -12,6 +12,7 @@ from tts_bench.report.points.point import Point, read_points
 from tts_bench.report.points.scope import CellRecord
 from tts_bench.report.policy.difficulty import (
     DifficultyBins,
+    _quantile_bins,
     by_level,
     by_oracle,
     by_prediction,
@@ -163,6 +164,25 @@ def test_bins_of_a_run(make):
     assert agree[0, 1] > 0.3
     with pytest.raises(UsageError, match="no scored pool of 100"):
         by_prediction(run, probe=100)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [0.9] * 5 + [0.5] * 11 + [0.1] * 4,  # ties over three bins: two of five stay empty
+        [1.0] * 20 + [0.2] * 2,
+        [0.1] * 15 + [0.3, 0.4, 0.5, 0.6, 0.7],
+        [0.5] * 9,
+        [i / 21 for i in range(21)],
+    ],
+)
+def test_edges_send_every_score_to_the_bin_that_its_problem_is_in(scores):
+    values = {f"p{i}": score for i, score in enumerate(scores)}
+    bins, edges = _quantile_bins(values)
+    assert sorted(set(bins.values())) == list(range(len(edges) + 1))
+    nudged = {p: value + side for p, value in values.items() for side in (-1e-9, 1e-9)}
+    for scored in (values, nudged):
+        assert {p: sum(v < edge for edge in edges) for p, v in scored.items()} == bins
 
 
 def test_a_whole_run_gives_a_policy_no_worse_than_uniform(make):

@@ -83,6 +83,7 @@ def test_a_predicted_bin_costs_its_probe(write):
         ({"levels": [1]}, "level of each bin"),
         ({"by": "oracle"}, "'level' or 'predicted'"),
         ({"by": "predicted"}, "edges and a probe"),
+        ({"by": "predicted", "probe": 1, "edges": [0.9, 0.5]}, "2 edges for 2 bins.*write .* anew"),
         ({"bins": ["level 1"]}, "2 choices for 1 bins"),
         ({"colour": "red"}, "unknown key 'colour'"),
     ],

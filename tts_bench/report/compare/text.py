@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -75,7 +76,12 @@ def _pair(pair: Compared) -> dict[str, Any]:
         "test": pair.test,
         "p_value": pair.p_value,
         "p_holm": pair.p_holm,
-        "cost_ratios": {name: asdict(pair.ratios[name]) for name in COSTS if name in pair.ratios},
+        "cost_ratios": {name: _finite(pair.ratios[name]) for name in COSTS if name in pair.ratios},
         "better_in_a": list(pair.only_a),
         "better_in_b": list(pair.only_b),
     }
+
+
+def _finite(ratio: Estimate) -> dict[str, float | int | None]:
+    """Its fields; null for the open end of an interval and for an error that is not known."""
+    return {name: x if math.isfinite(x) else None for name, x in asdict(ratio).items()}

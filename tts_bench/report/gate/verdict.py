@@ -17,13 +17,13 @@ from tts_bench.report.compare.paired import compare_points
 from tts_bench.report.gate.baseline import Baseline, records
 from tts_bench.report.points.point import Point, RunPoints
 from tts_bench.stats.estimators import Estimate, paired_difference
+from tts_bench.stats.quantiles import normal_below
 from tts_bench.stats.significance import detectable_difference
 
 CONFIDENCE = 0.95
 """Of the one-sided bound on the difference."""
 _ONE_SIDED = 2 * CONFIDENCE - 1
 """The two-sided interval whose ends are one-sided bounds at `CONFIDENCE`."""
-_Z = 1.6448536269514722
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +173,8 @@ def _check_accuracy(mine: Point, base: Point, problems: Sequence[str], margin: f
     )
     gap = paired_difference(ours, theirs, confidence=_ONE_SIDED)
     # The bound's own distance, so that the verdict and what it can see agree also where the
-    # bootstrap knows no variance.
-    stderr = (gap.value - gap.low) / _Z if gap.low > -1 else gap.stderr
+    # problems seen are too alike or too few to know a variance.
+    stderr = (gap.value - gap.low) / normal_below(CONFIDENCE)
     visible = detectable_difference(stderr, CONFIDENCE)
     detail = (
         f"{_points(gap.value)} points against the baseline, at worst {_points(gap.low)} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -91,12 +92,20 @@ def _probe(run: RunPoints, probe: int) -> tuple[dict[str, float], dict[str, floa
 
 
 def _quantile_bins(values: Mapping[str, float]) -> tuple[dict[str, int], tuple[float, ...]]:
-    """Bins of nearly equal size, the highest values first; equal values share a bin."""
+    """Bins of nearly equal size, the highest values first, and the edges between them.
+
+    Equal values share a bin, so there may be fewer bins than `BINS`. An edge lies halfway between
+    the values on its two sides: there is one between each two bins, and no rounding moves a
+    value across it.
+    """
     shares = [1 - i / BINS for i in range(1, BINS)]
-    edges = sorted({float(e) for e in np.quantile(list(values.values()), shares)}, reverse=True)
-    bins = {problem: sum(value < edge for edge in edges) for problem, value in values.items()}
-    used = sorted(set(bins.values()))
-    return {problem: used.index(b) for problem, b in bins.items()}, tuple(edges)
+    cuts = np.quantile(list(values.values()), shares)
+    place = {problem: int(np.sum(value < cuts)) for problem, value in values.items()}
+    used = sorted(set(place.values()))
+    bins = {problem: used.index(one) for problem, one in place.items()}
+    members = [[values[p] for p, b in bins.items() if b == i] for i in range(len(used))]
+    edges = [(min(above) + max(below)) / 2 for above, below in itertools.pairwise(members)]
+    return bins, tuple(edges)
 
 
 def _names(bins: Mapping[str, int], what: str) -> tuple[str, ...]:
