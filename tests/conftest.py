@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from command_line import Done, tts_bench
+from shared_vllm import SharedVLLM
+
+from tts_bench.engine.vllm import VLLMEngine
 
 pytest_plugins = ["parts"]
+
+# Before anything imports torch: workers share the cores, and products of one thread are the same
+# to the bit in every process.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,6 +31,35 @@ def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-model")
     make(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_vllm(tiny_model_dir: Path) -> Iterator[SharedVLLM]:
+    shared = SharedVLLM(tiny_model_dir)
+    yield shared
+    shared.close()
+
+
+@pytest.fixture
+def vllm_engine(shared_vllm: SharedVLLM) -> VLLMEngine:
+    """A started vLLM engine on the tiny model, the same for every test that asks for it."""
+    return shared_vllm.engine()
+
+
+@pytest.fixture
+def no_vllm_open(shared_vllm: SharedVLLM) -> None:
+    """For tests of what the last engine of a process leaves: the shared one is not there."""
+    shared_vllm.close()
+
+
+@pytest.fixture(autouse=True)
+def quick_starts_of_vllm(request: pytest.FixtureRequest) -> None:
+    """vLLM collects all garbage five times at each start, half a million objects of its own.
+
+    What is alive before a test is taken out of the collector's sight: starts take half the time.
+    """
+    if request.node.get_closest_marker("vllm"):
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")

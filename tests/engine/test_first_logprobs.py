@@ -9,25 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from shared_vllm import Lent
 from transformers_runs import engine as transformers_engine
 
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
-from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.errors import EngineError
 from tts_bench.store.generations import GenerationStore, TextReader
 from tts_bench.types import Sampling
 
 ONE = Sampling(max_tokens=1, temperature=0)
-VLLM = pytest.param("vllm", marks=pytest.mark.vllm)
 IDS = (7, 300, 0, 41)
 
 
-def make_engine(name: str, folder: Path) -> Engine:
-    if name == "vllm":
-        return VLLMEngine(model=str(folder), kv_cache_gb=0.125)
-    return transformers_engine(folder)
+@pytest.fixture(params=["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
+def engine(request: pytest.FixtureRequest, tiny_model_dir: Path) -> Engine:
+    """An engine on the tiny model, to be started and closed."""
+    if request.param == "vllm":
+        return Lent(request.getfixturevalue("vllm_engine"))
+    return transformers_engine(tiny_model_dir)
 
 
 def ask(engine: Engine, requests: Sequence[Request]) -> list[Completion]:
@@ -52,30 +53,23 @@ def forward(folder: Path, prompt: Sequence[int]) -> list[float]:
     return logprobs
 
 
-@pytest.mark.parametrize("name", ["transformers", VLLM])
-def test_they_are_those_of_a_plain_forward_pass(name: str, tiny_model_dir: Path) -> None:
+def test_they_are_those_of_a_plain_forward_pass(engine: Engine, tiny_model_dir: Path) -> None:
     prompts = [tuple(range(3, 3 + length)) for length in (1, 9, 70)]
     law = Sampling(max_tokens=5, temperature=0.3, top_k=2)  # changes draws, and nothing here
     requests = [Request(prompt, law, 1, IDS[: i + 1]) for i, prompt in enumerate(prompts)]
     requests.append(Request(prompts[2], ONE, 0, IDS))
-    for request, done in zip(
-        requests, ask(make_engine(name, tiny_model_dir), requests), strict=True
-    ):
+    for request, done in zip(requests, ask(engine, requests), strict=True):
         expected = forward(tiny_model_dir, request.prompt_ids)
         wanted = [expected[token] for token in request.logprob_ids]
         assert done.first_logprobs == pytest.approx(wanted, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["transformers", VLLM])
-def test_requests_beside_them_keep_their_draws_and_log_probabilities(
-    name: str, tiny_model_dir: Path
-) -> None:
+def test_requests_beside_them_keep_their_draws_and_log_probabilities(engine: Engine) -> None:
     """vLLM gives others in the batch -inf beyond their own token; theirs must be untouched."""
     policy = [Request((5, 9, 12), Sampling(max_tokens=20), seed) for seed in range(6)]
     probes = [Request((5, 9, 12, token), ONE, 0, (300, token)) for token in range(40, 60)]
 
     async def go() -> tuple[list[Completion], list[Completion]]:
-        engine = make_engine(name, tiny_model_dir)
         await engine.start()
         try:
             alone = await engine.generate_all(policy)
@@ -93,21 +87,16 @@ def test_requests_beside_them_keep_their_draws_and_log_probabilities(
     assert all(len(done.first_logprobs) == 2 for done in mixed[len(policy) :])
 
 
-@pytest.mark.parametrize("name", ["transformers", VLLM])
-def test_the_sum_over_the_draw_is_still_that_of_its_own_tokens(
-    name: str, tiny_model_dir: Path
-) -> None:
+def test_the_sum_over_the_draw_is_still_that_of_its_own_tokens(engine: Engine) -> None:
     plain = Request((5, 9, 12), Sampling(max_tokens=8), 3)
     asked = Request((5, 9, 12), Sampling(max_tokens=8), 3, (40, 41))
-    one, other = ask(make_engine(name, tiny_model_dir), [plain, asked])
+    one, other = ask(engine, [plain, asked])
     assert one.token_ids == other.token_ids
     assert one.logprob == pytest.approx(other.logprob, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["transformers", VLLM])
-def test_an_id_outside_of_the_vocabulary_fails_alone(name: str, tiny_model_dir: Path) -> None:
+def test_an_id_outside_of_the_vocabulary_fails_alone(engine: Engine) -> None:
     async def go() -> list[object]:
-        engine = make_engine(name, tiny_model_dir)
         await engine.start()
         try:
             requests = [Request((5,), ONE, 0, (4,)), Request((5,), ONE, 0, (10**6,))]
@@ -120,10 +109,9 @@ def test_an_id_outside_of_the_vocabulary_fails_alone(name: str, tiny_model_dir: 
     assert isinstance(bad, EngineError)
 
 
-@pytest.mark.parametrize("name", ["transformers", VLLM])
-def test_info_is_what_start_returned_and_needs_a_start(name: str, tiny_model_dir: Path) -> None:
+def test_info_is_what_start_returned_and_needs_a_start(tiny_model_dir: Path) -> None:
     async def go() -> None:
-        engine = make_engine(name, tiny_model_dir)
+        engine = transformers_engine(tiny_model_dir)
         with pytest.raises(EngineError, match="not started"):
             _ = engine.info
         assert await engine.start() == engine.info

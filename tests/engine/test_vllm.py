@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -33,17 +33,9 @@ def settings(model: Path, **more: Any) -> VLLMEngine:
     return VLLMEngine(model=str(model), **{"kv_cache_gb": 0.125, **more})
 
 
-@pytest.fixture(scope="module")
-def started(tiny_model_dir: Path) -> Iterator[tuple[VLLMEngine, EngineInfo]]:
-    engine = settings(tiny_model_dir)
-    info = run(engine.start())
-    yield engine, info
-    run(engine.close())
-
-
 @pytest.fixture
-def engine(started: tuple[VLLMEngine, EngineInfo]) -> VLLMEngine:
-    return started[0]
+def engine(vllm_engine: VLLMEngine) -> VLLMEngine:
+    return vllm_engine
 
 
 @pytest.fixture
@@ -59,9 +51,9 @@ def draw(engine: VLLMEngine, requests: Sequence[Request]) -> list[Completion]:
 
 
 def test_info_names_library_revision_dtype_and_shape(
-    started: tuple[VLLMEngine, EngineInfo], tiny_model_dir: Path
+    engine: VLLMEngine, tiny_model_dir: Path
 ) -> None:
-    info = started[1]
+    info = engine.info
     assert info.engine.startswith("vllm")
     assert info.model == str(tiny_model_dir)
     assert info.revision.startswith("sha256:")
@@ -189,8 +181,11 @@ def test_load_mistakes_are_one_line_each(tiny_model_dir: Path, tmp_path: Path) -
 
 
 def test_an_engine_that_is_not_started_says_so(tiny_model_dir: Path) -> None:
+    idle = settings(tiny_model_dir)
     with pytest.raises(EngineError, match="not started"):
-        draw(settings(tiny_model_dir), [Request((1,), SAMPLED, 0)])
+        draw(idle, [Request((1,), SAMPLED, 0)])
+    with pytest.raises(EngineError, match="not started"):
+        _ = idle.info
 
 
 class StubEngine:

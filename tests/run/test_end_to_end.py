@@ -1,13 +1,13 @@
-"""Real models through the real command, each run in a process of its own."""
+"""Real models through the real command."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +15,6 @@ import pytest
 import yaml
 
 from tts_bench.store.runs import RunStore, resolve_run
-
-needs_vllm = [pytest.mark.vllm, pytest.mark.slow]
 
 FLAT = [
     "greedy",
@@ -33,22 +31,17 @@ def suite(folder: Path, **blocks) -> Path:
     return path
 
 
-def command(path: Path, output: Path, *options: str) -> list[str]:
-    words = [sys.executable, "-m", "tts_bench", "run", str(path), "--output-path", str(output)]
-    return [*words, *options]
+@pytest.fixture
+def run(cli) -> Callable[..., RunStore]:
+    """Runs a suite in this process; returns its latest run."""
 
+    def run(path: Path, output: Path, *options: str, name: str = "s") -> RunStore:
+        words = ["run", path, "--output-path", output, "--display", "none"]
+        done = cli(*words, *options)
+        assert done.returncode == 0, done.stderr
+        return resolve_run(output / name)
 
-def run(path: Path, output: Path, *options: str, name: str = "s") -> RunStore:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command(path, output, *options),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == 0, done.stderr
-    return resolve_run(output / name)
+    return run
 
 
 def check_whole(run: RunStore, attempts: int, engine: str) -> None:
@@ -71,12 +64,10 @@ def check_whole(run: RunStore, attempts: int, engine: str) -> None:
     assert texts.text.str.len().gt(0).all()
     points = json.loads((run.folder / "summary.json").read_text())["points"]
     assert len(points) == 1 + 5 * 3
-    for name in ("accuracy_vs_flops.png", "accuracy_vs_tokens.png", "coverage.png"):
-        assert (run.folder / name).stat().st_size > 10_000
 
 
 @pytest.mark.slow
-def test_five_strategies_with_transformers_and_a_real_model(tmp_path: Path, smollm2: Path):
+def test_five_strategies_with_transformers_and_a_real_model(run, tmp_path: Path, smollm2: Path):
     path = suite(
         tmp_path,
         dataset={"name": "arithmetic", "problems": 3, "levels": [1]},
@@ -84,72 +75,80 @@ def test_five_strategies_with_transformers_and_a_real_model(tmp_path: Path, smol
         sampling={"max_tokens": 16, "temperature": 0.8},
         strategies=FLAT,
     )
-    check_whole(run(path, tmp_path / "results"), 3 * 6, "transformers")
+    made = run(path, tmp_path / "results")
+    check_whole(made, 3 * 6, "transformers")
+    for name in ("accuracy_vs_flops.png", "accuracy_vs_tokens.png", "coverage.png"):
+        assert (made.folder / name).stat().st_size > 10_000
 
 
-class TestVLLM:
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+def test_five_strategies_on_math500_with_vllm_and_their_replay(
+    run, tmp_path: Path, shared_data: Path, smollm2: Path
+):
     """One real run on real problems, then the same again without the model."""
-
-    pytestmark = needs_vllm
-
-    def test_five_strategies_on_math500_and_their_replay(
-        self, tmp_path: Path, shared_data: Path, smollm2: Path
-    ):
-        path = suite(
-            tmp_path,
-            dataset={"name": "math500", "path": str(shared_data / "math500.jsonl")},
-            engine={
-                "name": "vllm",
-                "model": str(smollm2),
-                "max_model_len": 1024,
-                "kv_cache_gb": 0.5,
-            },
-            sampling={"max_tokens": 24, "temperature": 0.8},
-            strategies=FLAT,
-        )
-        first = run(path, tmp_path / "results", "--limit", "3")
-        check_whole(first, 3 * 6, "vllm")
-        options = ["--limit", "3", "--replay", "--set", "name=replayed"]
-        replayed = run(path, tmp_path / "results", *options, name="replayed")
-        assert sorted_lines(replayed) == sorted_lines(first)
-        assert replayed.read_manifest()["throughput"]["generated_tokens"] == 0
+    path = suite(
+        tmp_path,
+        dataset={"name": "math500", "path": str(shared_data / "math500.jsonl")},
+        engine={"name": "vllm", "model": str(smollm2), "max_model_len": 1024, "kv_cache_gb": 0.5},
+        sampling={"max_tokens": 24, "temperature": 0.8},
+        strategies=FLAT,
+    )
+    first = run(path, tmp_path / "results", "--limit", "3")
+    check_whole(first, 3 * 6, "vllm")
+    options = ["--limit", "3", "--replay", "--set", "name=replayed"]
+    replayed = run(path, tmp_path / "results", *options, name="replayed")
+    assert sorted_lines(replayed) == sorted_lines(first)
+    assert replayed.read_manifest()["throughput"]["generated_tokens"] == 0
 
 
-class TestKilledVLLM:
-    """Kill -9 in the middle, then the same command again."""
-
-    pytestmark = needs_vllm
-
-    def test_a_resumed_run_has_the_bytes_of_an_uninterrupted_one(
-        self, tmp_path: Path, tiny_model_dir: Path
-    ):
-        path = suite(
-            tmp_path,
-            dataset={"name": "arithmetic", "problems": 12},
-            engine={"name": "vllm", "model": str(tiny_model_dir), "kv_cache_gb": 0.25},
-            sampling={"max_tokens": 120, "temperature": 1.0},
-            strategies=["greedy", {"strategy": "best_of_n", "n": [1, 6]}, "self_consistency"],
-        )
-        whole = run(path, tmp_path / "whole", "--concurrency", "64")
-        finished = kill_in_the_middle(path, tmp_path / "torn")
-        resumed = run(path, tmp_path / "torn", "--concurrency", "64")
-        assert len(list((tmp_path / "torn" / "s").glob("*Z_*"))) == 1
-        assert 0 < finished < 12 * 3
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("name", ["transformers", pytest.param("vllm", marks=pytest.mark.vllm)])
+def test_a_resumed_run_has_the_attempts_of_an_uninterrupted_one(
+    name: str, run, tmp_path: Path, tiny_model_dir: Path
+):
+    """Kill -9 in the middle, then the same command again, in another process."""
+    engine = {"name": name, "model": str(tiny_model_dir)}
+    path = suite(
+        tmp_path,
+        dataset={"name": "arithmetic", "problems": 8},
+        engine=engine | ({"kv_cache_gb": 0.125} if name == "vllm" else {"device": "cpu"}),
+        sampling={"max_tokens": 60, "temperature": 1.0},
+        strategies=["greedy", {"strategy": "best_of_n", "n": [1, 6]}, "self_consistency"],
+    )
+    finished = kill_in_the_middle(path, tmp_path / "torn")
+    whole = run(path, tmp_path / "whole", "--concurrency", "64")
+    resumed = run(path, tmp_path / "torn", "--concurrency", "64")
+    assert len(list((tmp_path / "torn" / "s").glob("*Z_*"))) == 1
+    assert 0 < finished < 8 * 3
+    if name == "vllm":
         assert sorted_lines(resumed) == sorted_lines(whole)
-        made = resumed.read_manifest()["throughput"]["generated_tokens"]
-        assert made < whole.read_manifest()["throughput"]["generated_tokens"]
+    else:  # the last digits of its log-probabilities depend on what shares a batch
+        found, expected = without_logprobs(resumed), without_logprobs(whole)
+        assert found[0] == expected[0]
+        assert found[1] == pytest.approx(expected[1], rel=1e-4, abs=1e-4)
+    made = resumed.read_manifest()["throughput"]["generated_tokens"]
+    assert made < whole.read_manifest()["throughput"]["generated_tokens"]
 
 
 def sorted_lines(run: RunStore) -> list[bytes]:
     return sorted(run.attempts_path.read_bytes().splitlines())
 
 
+def without_logprobs(run: RunStore) -> tuple[list[dict], list[float]]:
+    """The attempts, sorted, without their log-probabilities and the scores made of them; these."""
+    rows = sorted(map(json.loads, sorted_lines(run)), key=lambda row: (row["cell"], row["problem"]))
+    numbers = [x for row in rows for part in ("logprob", "score") for x in row["pool"].pop(part)]
+    return rows, numbers
+
+
 def kill_in_the_middle(path: Path, output: Path) -> int:
     """Start a run one attempt at a time, kill -9 it after some; returns how many it finished."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    words = ["run", str(path), "--output-path", str(output), "--concurrency", "1"]
     process = subprocess.Popen(
-        command(path, output, "--concurrency", "1"),
-        env=environment,
+        [sys.executable, "-m", "tts_bench", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -266,8 +265,10 @@ def test_only_a_file_of_that_name_is_a_manifest(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_tiny_policy_repeats_itself_from_its_manifest(tmp_path: Path):
-    """The whole command, in processes of its own, with the models that are shipped."""
+@pytest.mark.usefixtures("undrawn")
+def test_the_tiny_policy_repeats_itself_from_its_manifest(cli, tmp_path: Path, monkeypatch):
+    """Begun in this process and repeated in another, with the model that is shipped."""
+    monkeypatch.chdir(tmp_path)
     suite = {
         "dataset": {"name": "arithmetic", "problems": 3},
         "engine": {"name": "transformers", "model": "tts_bench/tiny/policy"},
@@ -276,20 +277,17 @@ def test_the_tiny_policy_repeats_itself_from_its_manifest(tmp_path: Path):
         "concurrency": 1,  # the last digits of log-probabilities depend on the batch
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(suite))
-    for number in (1, 2):
-        found = sorted(tmp_path.glob("results/mine/*Z_*/manifest.json"))
-        what = [str(found[0])] if found else ["mine.yaml", "--limit", "2"]
-        done = subprocess.run(
-            [sys.executable, "-m", "tts_bench", "run", *what],
-            cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert len(list(tmp_path.glob("results/mine/*Z_*"))) == number
-    old, new = (RunStore(one) for one in sorted(tmp_path.glob("results/mine/*Z_*")))
+    first = cli("run", "mine.yaml", "--limit", "2", "--display", "none")
+    assert first.returncode == 0, first.stderr
+    [old] = runs()
+    again = subprocess.run(
+        [sys.executable, "-m", "tts_bench", "run", str(old.manifest_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    old, new = runs()
     differs = new.read_manifest()["repeats"]["differs"]
     assert not [one for one in differs if not one.startswith("code with uncommitted")]
     assert len(lines(new)) == 2

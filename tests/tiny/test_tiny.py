@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -130,7 +127,8 @@ def test_the_reward_models_know_right_solutions_of_held_out_problems(command, tm
 
 @pytest.mark.vllm
 @pytest.mark.slow
-def test_searches_adapt_and_force_on_vllm_with_both_models(tmp_path):
+@pytest.mark.usefixtures("undrawn")
+def test_searches_adapt_and_force_on_vllm_with_both_models(command, tmp_path):
     (tmp_path / "s.yaml").write_text(
         "dataset: {name: arithmetic, problems: 15}\n"
         "engine: {name: vllm, model: tts_bench/tiny/policy}\n"
@@ -141,16 +139,8 @@ def test_searches_adapt_and_force_on_vllm_with_both_models(tmp_path):
         "  - {strategy: adaptive_best_of_n, n_medium: 8, n_hard: 8}\n"
         "  - {strategy: budget_forcing, waits: 1, wait: 'Wait, check: '}\n"
     )
-    words = ["run", "s.yaml", "-o", "results", "--display", "none"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tts_bench", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
+    code, said = command("run", "s.yaml", "-o", "results", "--display", "none")
+    assert code == 0, said
     run = resolve_run(tmp_path / "results" / "s")
     correct: dict[str, int] = {}
     for attempt in run.attempts():

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from asked_engines import ModelOnPaper, decided, noting
 from counted_verifier import candidate, policy
+from shared_vllm import Lent
 from transformers_runs import engine as transformers_engine
 
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call, Meter
 from tts_bench.engine.base import Engine
-from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.errors import EngineError, ModelError, VerifierError
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Scoring
@@ -197,14 +197,14 @@ def test_prompts_that_go_on_from_each_other_are_stored_in_parts(tiny_model_dir: 
 @pytest.mark.parametrize("name", ["transformers", VLLM])
 @pytest.mark.parametrize("form", [FORM, replace(FORM, chat=True), "rlhflow"])
 def test_every_step_is_what_one_plain_forward_pass_says(
-    name: str, form: Any, tiny_model_dir: Path
+    name: str, form: Any, tiny_model_dir: Path, request: pytest.FixtureRequest
 ) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
     engine: Engine = transformers_engine(tiny_model_dir)
     if name == "vllm":
-        engine = VLLMEngine(model=str(tiny_model_dir), kv_cache_gb=0.125)
+        engine = Lent(request.getfixturevalue("vllm_engine"))
     verifier = CausalPRMVerifier(engine=engine, format=form)
     texts = ["1 plus 2 equals 3.\n\nSo 3.", "one\n\ntwo\n\n", "1 plus 2 equals 3.\n\nSo 4.\n\nNo."]
     made = scored(verifier, [candidate(text) for text in texts])

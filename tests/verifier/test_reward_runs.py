@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,28 @@ from reward_models import make
 
 from tts_bench.store.runs import RunStore, resolve_run
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 
-def run(folder: Path, engine: dict[str, Any], verifier: dict[str, Any], *options: str) -> RunStore:
-    blocks = {
-        "dataset": {"name": "arithmetic", "problems": 3},
-        "engine": engine,
-        "verifier": verifier,
-        "sampling": {"max_tokens": 64, "temperature": 1.0},
-        "strategies": [{"strategy": "best_of_n", "n": [1, 4]}],
-    }
-    path = folder / "s.yaml"
-    path.write_text(yaml.safe_dump(blocks))
-    words = [sys.executable, "-m", "tts_bench", "run", str(path), *options]
-    done = subprocess.run(
-        [*words, "--output-path", str(folder / "results")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    return resolve_run(folder / "results" / "s")
+
+@pytest.fixture
+def run(cli, tmp_path: Path) -> Callable[..., RunStore]:
+    """A run of best-of-n with this engine and this verifier."""
+
+    def run(engine: dict[str, Any], verifier: dict[str, Any]) -> RunStore:
+        blocks = {
+            "dataset": {"name": "arithmetic", "problems": 3},
+            "engine": engine,
+            "verifier": verifier,
+            "sampling": {"max_tokens": 64, "temperature": 1.0},
+            "strategies": [{"strategy": "best_of_n", "n": [1, 4]}],
+        }
+        path = tmp_path / "s.yaml"
+        path.write_text(yaml.safe_dump(blocks))
+        done = cli("run", path, "--output-path", tmp_path / "results", "--display", "none")
+        assert done.returncode == 0, done.stderr
+        return resolve_run(tmp_path / "results" / "s")
+
+    return run
 
 
 def check(run_: RunStore, name: str, with_steps: bool) -> None:
@@ -56,21 +55,21 @@ def check(run_: RunStore, name: str, with_steps: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["prm", "orm"])
-def test_best_of_n_on_transformers(name: str, tiny_model_dir: Path, tmp_path: Path):
+def test_best_of_n_on_transformers(name: str, run, tiny_model_dir: Path, tmp_path: Path):
     reward = make("trl" if name == "prm" else "orm", tmp_path / name)
     engine = {"name": "transformers", "model": str(tiny_model_dir), "device": "cpu"}
     verifier = {"name": name, "model": str(reward), "device": "cpu"}
-    check(run(tmp_path, engine, verifier), name, with_steps=name == "prm")
+    check(run(engine, verifier), name, with_steps=name == "prm")
     # Settings that change the speed alone continue the run, where nothing is left to do.
-    again = run(tmp_path, engine, verifier | {"cache_tokens": 99})
+    again = run(engine, verifier | {"cache_tokens": 99})
     assert len(list(again.folder.parent.glob("*Z_*"))) == 1
 
 
 @pytest.mark.vllm
 @pytest.mark.slow
-def test_best_of_n_with_both_models_on_vllm(tiny_model_dir: Path, tmp_path: Path):
+def test_best_of_n_with_both_models_on_vllm(run, tiny_model_dir: Path, tmp_path: Path):
     reward = make("trl", tmp_path / "prm")
     engine = {"name": "vllm", "model": str(tiny_model_dir), "kv_cache_gb": 0.125}
     own = {"prompt": "{problem}", "chat": True, "layout": "pieces", "head": "labels"}
     verifier = {"name": "prm", "model": str(reward), "backend": "vllm", "kv_cache_gb": 0.125}
-    check(run(tmp_path, engine, verifier | {"format": own}), "prm", with_steps=True)
+    check(run(engine, verifier | {"format": own}), "prm", with_steps=True)

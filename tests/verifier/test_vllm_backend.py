@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from reward_models import candidate, make, score, score_rounds
+from reward_models import candidate, make, score
 
 from tts_bench.engine.base import Request
 from tts_bench.engine.vllm import VLLMEngine
@@ -31,8 +31,24 @@ def on_vllm(folder: Path, cls: Any = ProcessRewardModel, **settings: Any) -> Any
 
 
 def all_scores(verifier: Verifier) -> list[Scoring]:
-    rounds = score_rounds(verifier, [[(PROBLEM, FIRST)], [(PROBLEM, LATER), ("Why?", FIRST)]])
-    return [scoring for round_ in rounds for scorings in round_ for scoring in scorings]
+    """What it says of texts, once and again beside others; and that one too long is refused."""
+
+    async def ask(problem: str, texts: list[str]) -> list[Scoring]:
+        candidates = [candidate(text, i) for i, text in enumerate(texts)]
+        return list(await verifier.score(Problem(problem, problem), candidates))
+
+    async def main() -> list[Scoring]:
+        await verifier.start(None)  # type: ignore[arg-type]
+        try:
+            first = await ask(PROBLEM, FIRST)
+            later = await asyncio.gather(ask(PROBLEM, LATER), ask("Why?", FIRST))
+            with pytest.raises(VerifierError, match="reads 512"):
+                await ask(PROBLEM, ["1 " * 600])
+            return [*first, *later[0], *later[1]]
+        finally:
+            await verifier.close()
+
+    return asyncio.run(main())
 
 
 @pytest.mark.slow
@@ -62,18 +78,28 @@ def test_a_value_head_is_refused_before_anything_is_loaded(tmp_path: Path):
         score(on_vllm(folder), PROBLEM, FIRST)
 
 
-def test_a_text_that_is_too_long_is_an_error(tmp_path: Path):
-    folder = make("trl", tmp_path / "trl")
-    with pytest.raises(VerifierError, match="reads 64"):
-        score(on_vllm(folder, max_model_len=64), PROBLEM, ["1 " * 100])
-
-
-@pytest.mark.parametrize("first", ["policy", "verifier"])
+@pytest.mark.usefixtures("no_vllm_open")
 def test_policy_and_verifier_share_a_process_and_close_in_either_order(
-    first: str, tiny_model_dir: Path, tmp_path: Path
+    tiny_model_dir: Path, tmp_path: Path
 ):
+    """The second round shows as well that engines start again after all were closed."""
     folder = make("trl", tmp_path / "trl")
-    alone = score(on_vllm(folder), PROBLEM, FIRST)
+    candidates = [candidate(text, i) for i, text in enumerate(FIRST)]
+    problem = Problem(PROBLEM, PROBLEM)
+
+    async def at_work(policy: VLLMEngine, verifier: Verifier, rounds: int) -> tuple[Any, Any]:
+        """What both say, asked at once, from two threads: each time the same."""
+        prompt = policy.tokenizer.encode("one plus two equals")
+        requests = [Request(prompt, SAMPLING, seed) for seed in range(32)]
+        said = []
+        for _ in range(rounds):
+            drawn, *scored = await asyncio.gather(
+                policy.generate_all(requests),
+                *(verifier.score(problem, [one]) for one in candidates),
+            )
+            said.append(([one.token_ids for one in drawn], [one.score for (one,) in scored]))
+        assert all(one == said[0] for one in said)
+        return said[0]
 
     async def main() -> None:
         policy = VLLMEngine(model=str(tiny_model_dir), kv_cache_gb=0.125)
@@ -81,38 +107,22 @@ def test_policy_and_verifier_share_a_process_and_close_in_either_order(
         await policy.start()
         prompt = policy.tokenizer.encode("one plus two equals")
         requests = [Request(prompt, SAMPLING, seed) for seed in range(32)]
-        drawn = await policy.generate_all(requests)
+        alone = [one.token_ids for one in await policy.generate_all(requests)]
         await verifier.start(policy)
-        candidates = [candidate(text, i) for i, text in enumerate(FIRST)]
-        for _ in range(3):  # both at work at once, from two threads
-            again, *scored = await asyncio.gather(
-                policy.generate_all(requests),
-                *(verifier.score(Problem(PROBLEM, PROBLEM), [one]) for one in candidates),
-            )
-            assert [one.token_ids for one in again] == [one.token_ids for one in drawn]
-            assert [one[0].score for one in scored] == [one.score for one in alone]
-        if first == "policy":
-            await policy.close()
-            (scoring,) = await verifier.score(Problem(PROBLEM, PROBLEM), candidates[:1])
-            assert scoring.score == alone[0].score
-            await verifier.close()
-        else:
-            await verifier.close()
-            again = await policy.generate_all(requests)
-            assert [one.token_ids for one in again] == [one.token_ids for one in drawn]
-            await policy.close()
+        drawn, scores = await at_work(policy, verifier, 3)
+        assert drawn == alone
+        await policy.close()
         with pytest.raises(EngineError):
             await policy.generate(requests[0])
+        assert [one.score for one in await verifier.score(problem, candidates)] == scores
+        await verifier.close()
+
+        await verifier.start(policy)
+        assert [one.score for one in await verifier.score(problem, candidates)] == scores
+        await policy.start()
+        assert await at_work(policy, verifier, 1) == (drawn, scores)
+        await verifier.close()
+        assert [one.token_ids for one in await policy.generate_all(requests)] == drawn
+        await policy.close()
 
     asyncio.run(main())
-
-
-def test_an_engine_starts_again_after_both_were_closed(tiny_model_dir: Path):
-    async def main() -> int:
-        policy = VLLMEngine(model=str(tiny_model_dir), kv_cache_gb=0.125)
-        await policy.start()
-        done = await policy.generate(Request(policy.tokenizer.encode("one"), SAMPLING, 0))
-        await policy.close()
-        return len(done.token_ids)
-
-    assert asyncio.run(main()) > 0
