@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Strategy,
         answer_classes,
     )
+    from tts_bench.strategy.beams import BeamStepSearch
     from tts_bench.strategy.select import best, majority, weighted
     from tts_bench.strategy.session import Session
     from tts_bench.strategy.step_search import Search, StepSearch
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Attempt": "types",
+    "BeamStepSearch": "strategy.beams",
     "Candidate": "types",
     "Completion": "engine.base",
     "Dataset": "dataset.base",
@@ -77,6 +79,7 @@ _HOME = {
 __all__ = [
     "AllocatingStrategy",
     "Attempt",
+    "BeamStepSearch",
     "Candidate",
     "Completion",
     "Dataset",
