@@ -23,7 +23,7 @@ Exit codes: 0 passed, 3 failed, 2 the gate cannot decide (too few problems, othe
 @click.argument("run_folder", type=click.Path(path_type=Path))
 @click.option("--baseline", type=click.Path(path_type=Path), help="Baseline file or run folder.")
 @click.option("--write-baseline", type=click.Path(path_type=Path), help="Make a baseline of RUN.")
-@click.option("--exact", is_flag=True, help="Every selection, token and FLOP must be the same.")
+@click.option("--exact", is_flag=True, help="Nothing may have moved: recorded generations.")
 @click.option("--margin", type=float, help="Largest accepted drop of accuracy, as 0.05.")
 @click.option("--max-tokens-rise", type=float, default=0.05, show_default=True)
 @click.option("--max-flops-rise", type=float, default=0.05, show_default=True)
@@ -49,7 +49,8 @@ def gate(
     from tts_bench.report.gate import text as gate_text
     from tts_bench.report.gate.baseline import make_baseline, read_baseline
     from tts_bench.report.gate.baseline import write_baseline as write
-    from tts_bench.report.gate.verdict import Limits, gate_exactly, gate_statistically
+    from tts_bench.report.gate.exact import gate_exactly
+    from tts_bench.report.gate.verdict import Limits, gate_statistically
     from tts_bench.report.points.point import read_points
     from tts_bench.store.files import write_atomically
     from tts_bench.store.runs import resolve_run

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from tts_bench.commands.gate import gate
 from tts_bench.errors import StoreError, UsageError
 from tts_bench.report.gate.baseline import Baseline, make_baseline, read_baseline, write_baseline
+from tts_bench.report.gate.exact import gate_exactly
 from tts_bench.report.gate.text import junit, markdown, terminal
-from tts_bench.report.gate.verdict import Limits, gate_exactly, gate_statistically
+from tts_bench.report.gate.verdict import Limits, gate_statistically
 from tts_bench.report.points.point import Point, RunPoints, read_points
 from tts_bench.report.points.scope import CellRecord
 
@@ -86,16 +87,19 @@ def test_exactly_the_same_passes_and_any_change_fails(make, rights):
     flipped = [not rights[0], *rights[1:]]
     verdict = gate_exactly(run_of(make, "c", flipped), base)
     assert [(check.name, check.quantity) for check in verdict.failures] == [
-        ("greedy | p0 | 0", "selection")
+        ("greedy | p0 | 0", "selection"),
+        ("greedy", "accuracy"),
     ]
     longer = gate_exactly(run_of(make, "d", rights, tokens=11), base)
-    assert len(longer.failures) == 200
+    assert [check.name for check in longer.failures[200:]] == ["greedy", "greedy"]
+    assert longer.failures[200].detail == "p0 has 61.0, had 60.0, and 199 more problems"
     assert longer.failures[0].quantity == "tokens"
     assert "completion_tokens is 11, was 10" in longer.failures[0].detail
     fewer = gate_exactly(run_of(make, "e", rights[:-1]), base)
-    assert [check.detail for check in fewer.failures] == ["missing from the run"]
+    assert fewer.failures[0].detail == "missing from the run"
+    assert fewer.failures[1].detail.startswith("p199 has None, had")
     more = gate_exactly(run_of(make, "f", [*rights, True]), base)
-    assert [check.detail for check in more.failures] == ["not in the baseline"]
+    assert more.failures[0].detail == "not in the baseline"
 
 
 def test_flops_alone_are_a_change_too(make, rights):
@@ -106,6 +110,71 @@ def test_flops_alone_are_a_change_too(make, rights):
     policy = {**record["policy"], "flops_ideal": record["policy"]["flops_ideal"] + 1}
     changed = replace(base, attempts={**base.attempts, key: {**record, "policy": policy}})
     assert [check.quantity for check in gate_exactly(run, changed).failures] == ["FLOPs"]
+
+
+def pools_of(make, name: str, **changes) -> RunPoints:
+    """Two attempts with pools of four; `changes` are columns of the second one's pool."""
+    cell = make.cell("best_of_n", (1, 2, 4), "best")
+    pools = [
+        make.pool(["1", "2", "1", "2"], score=(0.9, 0.2, 0.3, 0.1), tokens=(5, 6, 7, 8)),
+        make.pool(["2", "1", "2", "2"], score=(0.1, 0.9, 0.2, 0.3), tokens=(5, 6, 7, 8)),
+    ]
+    pools[1] = replace(pools[1], **changes)
+    make.folder = make.folder / name
+    attempts = [make.attempt("best_of_n?n=4", f"p{i}", pool) for i, pool in enumerate(pools)]
+    return read_points(make.run([cell], attempts, dataset=DATA))
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({"correct": (False, True, True, False)}, {"accuracy", "candidates"}),
+        ({"score": (0.1, 0.9, 0.25, 0.3)}, {"candidates"}),
+        ({"answer": ("2", "1", "3", "2")}, {"candidates"}),
+        ({"finish_reason": ("stop", "stop", "length", "stop")}, {"candidates"}),
+    ],
+)
+def test_a_moved_number_of_any_candidate_fails(make, changes, names, tmp_path):
+    path = tmp_path / "baseline.json"
+    write_baseline(path, make_baseline(pools_of(make, "a")))
+    assert gate_exactly(pools_of(make, "b"), read_baseline(path)).passed
+    verdict = gate_exactly(pools_of(make, "c", **changes), read_baseline(path))
+    assert {check.quantity for check in verdict.failures} >= {"candidates"}
+    assert {check.quantity for check in verdict.failures} <= names
+    [moved] = changes
+    assert f"{moved} of the candidates is not what it was" in terminal(verdict)
+
+
+def test_a_baseline_of_an_earlier_version_says_what_it_cannot_tell(make):
+    whole = make_baseline(pools_of(make, "a"))
+    known = ("status", "chosen", "answer", "correct", "candidates", "policy", "verifier")
+    old = replace(
+        whole,
+        attempts={key: {k: one[k] for k in known} for key, one in whole.attempts.items()},
+    )
+    same = gate_exactly(pools_of(make, "b"), old)
+    assert same.passed
+    for text in (terminal(same), markdown(same)):
+        assert "2 attempts of the baseline, of an earlier version, hold no candidates" in text
+    changed = gate_exactly(pools_of(make, "c", correct=(False, True, True, False)), old)
+    assert {check.quantity for check in changed.failures} == {"accuracy"}
+    assert "p1 has" in terminal(changed)
+
+
+def test_an_exact_gate_refuses_other_data_and_sees_points_that_come_and_go(make, rights):
+    run = run_of(make, "a", rights)
+    base = make_baseline(run)
+    other = replace(base, about={**base.about, "dataset": {**DATA, "content_hash": "x"}})
+    with pytest.raises(UsageError, match="content_hash"):
+        gate_exactly(run, other)
+    assert [check.detail for check in gate_exactly(run, replace(base, points=())).failures] == [
+        "not in the baseline"
+    ]
+    more = replace(base.points[0], n=7)
+    assert [
+        check.detail
+        for check in gate_exactly(run, replace(base, points=(*base.points, more))).failures
+    ] == ["missing from the run"]
 
 
 def test_a_clear_drop_fails_and_a_run_as_good_passes(make, rights):
@@ -182,8 +251,9 @@ def test_a_verdict_reads_as_text_markdown_and_junit(make, rights):
     assert "FAILED (exact)" in terminal(verdict)
     assert "| ❌ | greedy \\| p0 \\| 0 |" in markdown(verdict)
     suite = ElementTree.fromstring(junit(verdict))
-    assert (suite.get("tests"), suite.get("failures")) == ("200", "1")
-    [failed] = suite.findall(".//failure")
+    # The attempt, and the accuracy of its point.
+    assert (suite.get("tests"), suite.get("failures")) == ("203", "2")
+    failed, _ = suite.findall(".//failure")
     assert failed.text == verdict.failures[0].detail
     passed = gate_statistically(run_of(make, "c", rights), base, Limits(margin=0.05))
     assert "passed (statistical)" in terminal(passed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -27,7 +28,7 @@ class Baseline:
     """Suite, run, data set, engine, verifier and seeds of the run that it was made of."""
     points: tuple[Point, ...]
     attempts: Mapping[str, Mapping[str, Any]]
-    """What each attempt selected and spent, by `cell | problem | seed`."""
+    """What each attempt selected and spent, by `cell | problem | seed`, and digests of its pool."""
 
 
 def make_baseline(run: RunPoints) -> Baseline:
@@ -47,7 +48,7 @@ def make_baseline(run: RunPoints) -> Baseline:
 
 
 def records(run: RunStore) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What each attempt of a run selected and spent, by its key."""
+    """What each attempt of a run selected, held and spent, by its key."""
     for attempt in run.attempts():
         yield " | ".join(map(str, attempt.key)), _record(attempt)
 
@@ -61,7 +62,29 @@ def _record(attempt: Attempt) -> dict[str, Any]:
         "candidates": len(attempt.pool),
         "policy": asdict(attempt.policy),
         "verifier": asdict(attempt.verifier),
+        "prompt_tokens": attempt.prompt_tokens,
+        "facts": dict(attempt.facts),
+        "pool": {name: _digest(getattr(attempt.pool, name)) for name in _COLUMNS},
     }
+
+
+_COLUMNS = (
+    "answer",
+    "answer_class",
+    "correct",
+    "score",
+    "steps",
+    "logprob",
+    "tokens",
+    "finish_reason",
+    "parent",
+)
+"""Of a pool: what its candidates gave and took; not where the store keeps their texts."""
+
+
+def _digest(column: tuple[Any, ...]) -> str:
+    """A column in twelve digits: enough to see that something moved, and in which column."""
+    return hashlib.sha256(json.dumps(column).encode()).hexdigest()[:12]
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:

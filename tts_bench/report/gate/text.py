@@ -17,7 +17,8 @@ def terminal(verdict: GateVerdict) -> str:
     for check in _listed(verdict):
         mark = "ok  " if check.status == "passed" else "FAIL"
         lines.append(f"{mark}  {check.name}  {check.quantity}: {check.detail}")
-    return "\n".join([*lines, *_more(verdict)])
+    notes = [f"note      {note}" for note in verdict.notes]
+    return "\n".join([*lines, *_more(verdict), *notes])
 
 
 def markdown(verdict: GateVerdict) -> str:
@@ -29,7 +30,8 @@ def markdown(verdict: GateVerdict) -> str:
     ]
     table = ["| | what | quantity | found |", "| --- | --- | --- | --- |", *rows] if rows else []
     heading = f"### tts-bench gate: {_headline(verdict)}"
-    return "\n".join([heading, "", *table, *_more(verdict)]) + "\n"
+    notes = [line for note in verdict.notes for line in ("", f"Note: {note}.")]
+    return "\n".join([heading, "", *table, *_more(verdict), *notes]) + "\n"
 
 
 def junit(verdict: GateVerdict) -> str:
