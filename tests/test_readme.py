@@ -51,13 +51,6 @@ def test_the_suite_of_the_readme_is_valid(cli, tmp_path: Path):
     assert cli("validate", tmp_path / "s.yaml").returncode == 0
 
 
-def test_every_file_and_link_of_the_documentation_exists():
-    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]:
-        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            if not link.startswith("http"):
-                assert (page.parent / link).exists(), f"{page.name}: {link}"
-
-
 def test_every_key_of_a_suite_is_explained():
     page = (ROOT / "suites" / "README.md").read_text()
     for key in _KEYS:
