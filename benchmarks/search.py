@@ -106,12 +106,13 @@ async def timed_run(suite: Suite, counts: Counter[str]) -> dict[str, Any]:
         options = RunOptions(output_path=Path(folder), fresh=True)
         plan = make_plan(suite, options)
         result = await execute(plan, options, Progress("none"))
-        spent = result.run.read_manifest()["throughput"]
+        spent = result.run.read_manifest().throughput
+        assert spent is not None, "a run that has ended says what it took"
         chosen = {one.problem: (one.answer, len(one.pool)) for one in result.run.attempts()}
     return {
-        "tokens": spent["generated_tokens"],
-        "seconds": spent["seconds"],
-        "tokens_per_second": round(spent["generated_tokens"] / spent["seconds"], 1),
+        "tokens": spent.generated_tokens,
+        "seconds": spent.seconds,
+        "tokens_per_second": round(spent.generated_tokens / spent.seconds, 1),
         "cpu_seconds": round(time.process_time() - began, 2),
         "engine_steps": counts["steps"],
         "failed": result.failed,

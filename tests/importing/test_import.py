@@ -92,9 +92,9 @@ def test_recorded_verdicts_stay_beside_ours_and_disagreements_are_listed(run_imp
     assert "1 of 4 recorded ones are not ours" in out
     assert len((run.folder / "recorded_verdicts.jsonl").read_text().splitlines()) == 4
     # Without scores there is nothing for best-of-N to read.
-    assert {cell["strategy"] for cell in run.read_manifest()["cells"]} == {"self_consistency"}
+    assert {cell.strategy for cell in run.read_manifest().cells} == {"self_consistency"}
     assert "tokens" in out
-    assert run.read_manifest()["status"] == "complete"
+    assert run.read_manifest().status == "complete"
 
 
 def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():

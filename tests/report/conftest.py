@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tts_bench.cost.flops import ModelShape
+from tts_bench.store.manifest import RunManifest
 from tts_bench.store.runs import RunStore
 from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt, Measurement, Pool, Usage
@@ -152,7 +153,7 @@ def write_run(
         "verifier": {"name": "toy", "shape": None},
         "generations": "../generations.sqlite",
     }
-    run.write_manifest({**whole, **manifest})
+    run.write_manifest(RunManifest.model_validate({**whole, **manifest}))
     return run
 
 

@@ -32,8 +32,8 @@ def test_figures_without_a_subject_are_removed(make):
     run = make.realistic(problems=4, sweep=(1, 2))
     write_report(run)
     manifest = run.read_manifest()
-    bare = [{"id": row["id"], "level": None, "subject": None} for row in manifest["problems"]]
-    run.write_manifest({**manifest, "problems": bare})
+    bare = [{"id": row.id, "level": None, "subject": None} for row in manifest.problems]
+    run.write_manifest(manifest.changed(problems=bare))
     names = [path.name for path in write_report(run)]
     assert "by_level.png" not in names
     assert not any(run.folder.glob("by_*"))

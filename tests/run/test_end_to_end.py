@@ -47,8 +47,8 @@ def run(cli) -> Callable[..., RunStore]:
 def check_whole(run: RunStore, attempts: int, engine: str) -> None:
     """What every run of the five strategies on a real model must show."""
     manifest = run.read_manifest()
-    assert manifest["status"] == "complete"
-    assert manifest["engine"]["engine"].startswith(engine)
+    assert manifest.status == "complete"
+    assert manifest.engine.engine.startswith(engine)
     found, measured = list(run.attempts()), run.measurements()
     assert len(found) == attempts
     for attempt in found:
@@ -100,7 +100,7 @@ def test_five_strategies_on_math500_with_vllm_and_their_replay(
     options = ["--limit", "3", "--replay", "--set", "name=replayed"]
     replayed = run(path, tmp_path / "results", *options, name="replayed")
     assert sorted_lines(replayed) == sorted_lines(first)
-    assert replayed.read_manifest()["throughput"]["generated_tokens"] == 0
+    assert replayed.read_manifest().throughput.generated_tokens == 0
 
 
 @pytest.mark.slow
@@ -129,8 +129,8 @@ def test_a_resumed_run_has_the_attempts_of_an_uninterrupted_one(
         found, expected = without_logprobs(resumed), without_logprobs(whole)
         assert found[0] == expected[0]
         assert found[1] == pytest.approx(expected[1], rel=1e-4, abs=1e-4)
-    made = resumed.read_manifest()["throughput"]["generated_tokens"]
-    assert made < whole.read_manifest()["throughput"]["generated_tokens"]
+    made = resumed.read_manifest().throughput.generated_tokens
+    assert made < whole.read_manifest().throughput.generated_tokens
 
 
 def sorted_lines(run: RunStore) -> list[bytes]:

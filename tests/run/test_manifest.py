@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -40,12 +39,12 @@ def undo_last_attempt(tmp_path: Path) -> None:
 def test_the_verifier_says_what_it_is_and_what_its_model_is(bench, tmp_path: Path):
     assert bench()[0] == 0
     run = resolve_run(tmp_path / "results" / "s")
-    record = run.read_manifest()["verifier"]
-    assert record["name"].endswith("verifier.py:Length")
-    assert record["recipe"] == 'Length {"model": "some/prm"}'
-    assert (record["model"]["model"], record["model"]["revision"]) == ("some/prm", "first")
-    assert record["shape"] == record["model"]["shape"]
-    assert record["shape"]["hidden"] == 4
+    record = run.read_manifest().verifier
+    assert record.name.endswith("verifier.py:Length")
+    assert record.recipe == 'Length {"model": "some/prm"}'
+    assert (record.model.model, record.model.revision) == ("some/prm", "first")
+    assert record.shape == record.model.shape
+    assert record.shape["hidden"] == 4
     [used] = {attempt.verifier.requests for attempt in run.attempts()}
     assert used == 4
     assert all(attempt.verifier.flops_ideal > 0 for attempt in run.attempts())
@@ -53,10 +52,10 @@ def test_the_verifier_says_what_it_is_and_what_its_model_is(bench, tmp_path: Pat
 
 def test_a_verifier_without_a_model_says_so(bench, tmp_path: Path):
     assert bench(verifier="confidence")[0] == 0
-    record = resolve_run(tmp_path / "results" / "s").read_manifest()["verifier"]
-    assert record["name"] == "confidence"
-    assert record["model"] is None
-    assert record["shape"] is None
+    record = resolve_run(tmp_path / "results" / "s").read_manifest().verifier
+    assert record.name == "confidence"
+    assert record.model is None
+    assert record.shape is None
 
 
 def test_scores_of_two_models_never_stand_in_one_run(bench, tmp_path: Path, monkeypatch):
@@ -79,8 +78,6 @@ def test_a_run_from_before_verifiers_had_models_is_continued(bench, tmp_path: Pa
     assert bench()[0] == 0
     undo_last_attempt(tmp_path)
     run = resolve_run(tmp_path / "results" / "s")
-    manifest = run.read_manifest()
-    manifest["verifier"] = {"name": "confidence", "shape": None}
-    run.manifest_path.write_text(json.dumps(manifest))
+    run.write_manifest(run.read_manifest().changed(verifier={"name": "confidence", "shape": None}))
     assert bench()[0] == 0
     assert len(list(run.attempts())) == 3

@@ -64,7 +64,7 @@ def test_one_model_is_loaded_at_a_time_and_the_run_is_the_same(bench, tmp_path: 
     manifests = [
         resolve_run(tmp_path / output / "s").read_manifest() for output in ("out", "together")
     ]
-    tokens = [manifest["throughput"]["generated_tokens"] for manifest in manifests]
+    tokens = [manifest.throughput.generated_tokens for manifest in manifests]
     assert tokens[0] == tokens[1] > 0
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from manifests import a_manifest
 
 from tts_bench.errors import UsageError
 from tts_bench.run.rerun import differences, is_manifest, read_recorded
+from tts_bench.store.manifest import RunManifest
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.suite.registry import shipped
 
@@ -62,7 +64,7 @@ def lines(run: RunStore) -> list[str]:
 
 
 def change(run: RunStore, **parts: object) -> None:
-    run.write_manifest({**run.read_manifest(), **parts})
+    run.write_manifest(run.read_manifest().changed(**parts))
 
 
 def test_a_manifest_gives_the_same_attempts_in_a_new_folder(bench):
@@ -78,10 +80,10 @@ def test_a_manifest_gives_the_same_attempts_in_a_new_folder(bench):
     assert lines(new) == lines(old)
     before, now = old.read_manifest(), new.read_manifest()
     for key in ("suite", "suite_hash", "resolved", "cells", "seeds", "problems", "dataset"):
-        assert now[key] == before[key], key
-    assert now["repeats"]["run"] == first.folder.name
-    assert now["throughput"]["requests_from_store"] == 0  # everything was made anew
-    assert now["throughput"]["generated_tokens"] == before["throughput"]["generated_tokens"] > 0
+        assert getattr(now, key) == getattr(before, key), key
+    assert now.repeats.run == first.folder.name
+    assert now.throughput.requests_from_store == 0  # everything was made anew
+    assert now.throughput.generated_tokens == before.throughput.generated_tokens > 0
     assert resolve_run(Path("results/mine")).folder == new.folder.resolve()
 
 
@@ -95,10 +97,10 @@ def test_each_repetition_is_a_new_run_and_a_stopped_one_goes_on(bench, monkeypat
     assert bench("--concurrency", "1", suite=manifest)[0] == 130
     monkeypatch.delenv("SCRIPTED_INTERRUPT_AFTER")
     assert len(runs()) == 4
-    assert runs()[-1].read_manifest()["status"] == "cancelled"
+    assert runs()[-1].read_manifest().status == "cancelled"
     assert bench(suite=manifest)[0] == 0
     assert len(runs()) == 4
-    assert runs()[-1].read_manifest()["status"] == "complete"
+    assert runs()[-1].read_manifest().status == "complete"
     assert lines(runs()[-1]) == lines(runs()[0])
 
 
@@ -117,14 +119,14 @@ def test_a_replay_of_a_manifest_takes_the_recorded_completions(bench):
     [first] = runs()
     assert bench("--replay", suite=first.manifest_path)[0] == 0
     assert lines(runs()[1]) == lines(first)
-    assert runs()[1].read_manifest()["throughput"]["generated_tokens"] == 0
+    assert runs()[1].read_manifest().throughput.generated_tokens == 0
 
 
 def test_what_differs_is_said_in_a_warning_each_and_kept(bench, monkeypatch):
     assert bench()[0] == 0
     [first] = runs()
     record = first.read_manifest()
-    environment = {**record["environment"], "packages": {"torch": "0.1"}, "python": "2.7"}
+    environment = record.environment.changed(packages={"torch": "0.1"}, python="2.7")
     change(first, environment=environment)
     monkeypatch.setenv("SCRIPTED_REVISION", "retrained")
     code, said = bench(suite=first.manifest_path)
@@ -133,11 +135,11 @@ def test_what_differs_is_said_in_a_warning_each_and_kept(bench, monkeypatch):
     assert any("python is 3." in line and "was 2.7" in line for line in warnings)
     assert any("torch is " in line and "was 0.1" in line for line in warnings)
     assert any("engine revision is retrained, was" in line for line in warnings)
-    kept = runs()[1].read_manifest()["repeats"]["differs"]
-    assert [line.rpartition("repeats: ")[2] for line in warnings] == kept
+    kept = runs()[1].read_manifest().repeats.differs
+    assert [line.rpartition("repeats: ")[2] for line in warnings] == list(kept)
 
 
-def manifest_of(**changes: object) -> dict:
+def manifest_of(**changes: object) -> RunManifest:
     environment = {
         "tts_bench": "0.1.0",
         "git": {"commit": "c0ffee", "dirty": False},
@@ -153,7 +155,7 @@ def manifest_of(**changes: object) -> dict:
         "dataset": {"revision": "", "content_hash": "h"},
         "suite_hash": "s",
     }
-    return {**whole, **changes}
+    return a_manifest(**{**whole, **changes})
 
 
 def test_equal_manifests_differ_in_nothing():
@@ -175,7 +177,7 @@ def test_a_difference_is_named(changes: dict, said: str):
 
 def test_code_is_named_by_commit_and_by_what_is_not_committed():
     before = manifest_of()
-    environment = {**before["environment"], "git": {"commit": "decade", "dirty": True}}
+    environment = before.environment.changed(git={"commit": "decade", "dirty": True})
     assert differences(before, manifest_of(environment=environment)) == [
         "commit is decade, was c0ffee",
         "code with uncommitted changes now",
@@ -186,7 +188,7 @@ def test_another_format_a_torn_manifest_and_an_import_are_told(tmp_path: Path):
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({"format_version": 9, "environment": {"tts_bench": "4.2"}}))
     with pytest.raises(
-        UsageError, match=r"of format 9, and this version repeats format 1 only: .*tts-bench 4.2"
+        UsageError, match=r"of format 9, and this version reads format 1 only: .*tts-bench 4.2"
     ):
         read_recorded(path)
     for text in ("[]", "{}"):
@@ -196,7 +198,7 @@ def test_another_format_a_torn_manifest_and_an_import_are_told(tmp_path: Path):
     path.write_text('{"format_version": 1')
     with pytest.raises(UsageError, match=r"manifest.json: "):
         read_recorded(path)
-    path.write_text(json.dumps({"format_version": 1, "resolved": {}}))
+    manifest_of(resolved={}).write(path)
     with pytest.raises(UsageError, match="was imported: there is no suite"):
         read_recorded(path)
 
@@ -204,7 +206,7 @@ def test_another_format_a_torn_manifest_and_an_import_are_told(tmp_path: Path):
 def test_a_wrong_format_is_a_line_and_exit_2(bench):
     assert bench()[0] == 0
     [first] = runs()
-    first.write_manifest({**first.read_manifest(), "format_version": 2})
+    first.manifest_path.write_text(json.dumps({"format_version": 2}))
     code, said = bench(suite=first.manifest_path)
     assert code == 2
     assert "error: " in said
@@ -216,7 +218,7 @@ def test_a_wrong_format_is_a_line_and_exit_2(bench):
 def test_problems_that_are_gone_are_told(bench):
     assert bench()[0] == 0
     [first] = runs()
-    problems = [*first.read_manifest()["problems"], {"id": "gone"}]
+    problems = [*first.read_manifest().problems, {"id": "gone"}]
     change(first, problems=problems)
     code, said = bench(suite=first.manifest_path)
     assert code == 2
@@ -232,7 +234,7 @@ def test_folders_of_strategies_are_known_to_every_later_generation(bench):
     for before, now in (("o1", "o2"), ("o2", "o3")):
         code, said = bench("-o", now, suite=f"{before}/own/latest/manifest.json")
         assert code == 0, said
-        assert resolve_run(Path(now, "own")).read_manifest()["include_path"] == ["plug"]
+        assert resolve_run(Path(now, "own")).read_manifest().include_path == ("plug",)
 
 
 def test_a_replay_looks_where_the_completions_were_recorded(bench):
@@ -288,9 +290,9 @@ def test_the_tiny_policy_repeats_itself_from_its_manifest(cli, tmp_path: Path, m
     )
     assert again.returncode == 0, again.stderr
     old, new = runs()
-    differs = new.read_manifest()["repeats"]["differs"]
+    differs = new.read_manifest().repeats.differs
     assert not [one for one in differs if not one.startswith("code with uncommitted")]
     assert len(lines(new)) == 2
     assert lines(new) == lines(old)
-    assert new.read_manifest()["throughput"]["generated_tokens"] > 0
-    assert new.read_manifest()["engine"] == old.read_manifest()["engine"]
+    assert new.read_manifest().throughput.generated_tokens > 0
+    assert new.read_manifest().engine == old.read_manifest().engine

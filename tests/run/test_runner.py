@@ -15,6 +15,7 @@ import yaml
 from command_line import Done
 
 from tts_bench.report.build import write_report
+from tts_bench.store.manifest import RunManifest
 from tts_bench.store.runs import RunStore, resolve_run
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "scripted.py"
@@ -80,7 +81,7 @@ def lines(tmp_path: Path, output: str = "results") -> list[bytes]:
     return sorted(run.attempts_path.read_bytes().splitlines())
 
 
-def manifest(tmp_path: Path, output: str = "results") -> dict:
+def manifest(tmp_path: Path, output: str = "results") -> RunManifest:
     return resolve_run(tmp_path / output / "s").read_manifest()
 
 
@@ -114,7 +115,7 @@ def test_a_run_leaves_every_file_and_ends_with_0(drawing_bench, tmp_path: Path):
         "by_level.png",
     }
     assert len(lines(tmp_path)) == ATTEMPTS
-    assert manifest(tmp_path)["status"] == "complete"
+    assert manifest(tmp_path).status == "complete"
     assert (folder / "suite.yaml").read_text() == (tmp_path / "s.yaml").read_text()
 
 
@@ -147,7 +148,7 @@ def test_kill_9_at_any_moment_and_the_same_command_give_the_same_attempts(
     assert bench(output="whole").returncode == 0
     assert spawn("--concurrency", "2", SCRIPTED_DIE_AFTER=die_after).returncode == -9
     run = resolve_run(tmp_path / "results" / "s")
-    assert run.read_manifest()["status"] == "running"
+    assert run.read_manifest().status == "running"
     finished = sum(1 for _ in run.attempts())
     with run.attempts_path.open("ab") as file:
         file.write(b'{"cell": "torn in the mid')  # what a crash within a write leaves
@@ -157,10 +158,10 @@ def test_kill_9_at_any_moment_and_the_same_command_give_the_same_attempts(
     assert runs(tmp_path) == 1
     assert lines(tmp_path) == lines(tmp_path, "whole")
     # What was drawn and stored before the kill was not drawn again.
-    whole = manifest(tmp_path, "whole")["throughput"]["generated_tokens"]
-    assert manifest(tmp_path)["throughput"]["generated_tokens"] <= whole
+    whole = manifest(tmp_path, "whole").throughput.generated_tokens
+    assert manifest(tmp_path).throughput.generated_tokens <= whole
     if die_after == "95":
-        assert manifest(tmp_path)["throughput"]["generated_tokens"] < whole / 2
+        assert manifest(tmp_path).throughput.generated_tokens < whole / 2
 
 
 def test_concurrency_changes_nothing(bench, tmp_path: Path):
@@ -174,11 +175,11 @@ def test_ctrl_c_leaves_a_resumable_run_and_prints_the_command(bench, spawn, tmp_
     assert stopped.returncode == 130, stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert "continue with: tts-bench run" in stopped.stderr
-    assert manifest(tmp_path)["status"] == "cancelled"
+    assert manifest(tmp_path).status == "cancelled"
     assert bench().returncode == 0
     assert runs(tmp_path) == 1
     assert len(lines(tmp_path)) == ATTEMPTS
-    assert manifest(tmp_path)["status"] == "complete"
+    assert manifest(tmp_path).status == "complete"
 
 
 def test_a_failed_attempt_is_a_row_that_counts_as_wrong_and_is_tried_again(
@@ -210,20 +211,20 @@ def test_fresh_begins_anew_and_gives_the_same(bench, tmp_path: Path):
     assert bench("--fresh").returncode == 0
     assert runs(tmp_path) == 2
     assert without_keys(lines(tmp_path)) == before
-    assert manifest(tmp_path)["throughput"]["generated_tokens"] > 0
+    assert manifest(tmp_path).throughput.generated_tokens > 0
 
 
 def test_a_fresh_run_that_was_killed_goes_on_with_its_own_completions(bench, spawn, tmp_path: Path):
     bench()
     old = resolve_run(tmp_path / "results" / "s")
     texts = pd.read_parquet(old.folder / "candidates.parquet")
-    generated = manifest(tmp_path)["throughput"]["generated_tokens"]
+    generated = manifest(tmp_path).throughput.generated_tokens
     killed = spawn("--fresh", "--concurrency", "2", SCRIPTED_DIE_AFTER="60")
     assert killed.returncode == -9
     assert bench().returncode == 0
     assert runs(tmp_path) == 2
     # Nothing came from the first run's draws, and nothing of those was touched.
-    assert generated / 4 < manifest(tmp_path)["throughput"]["generated_tokens"] < generated
+    assert generated / 4 < manifest(tmp_path).throughput.generated_tokens < generated
     keys = {key for line in lines(tmp_path) for key in json.loads(line)["pool"]["generation"]}
     assert not keys & set(texts.generation)
     write_report(old)
@@ -255,16 +256,16 @@ def test_a_selection_of_strategies_is_a_run_of_its_own(bench, spawn, tmp_path: P
 def test_a_run_that_was_killed_after_its_last_attempt_is_completed(bench, tmp_path: Path):
     bench()
     run = resolve_run(tmp_path / "results" / "s")
-    run.write_manifest({**run.read_manifest(), "status": "running", "ended": None})
+    run.write_manifest(run.read_manifest().changed(status="running", ended=None))
     assert bench().returncode == 0
-    assert manifest(tmp_path)["status"] == "complete"
-    assert manifest(tmp_path)["ended"]
+    assert manifest(tmp_path).status == "complete"
+    assert manifest(tmp_path).ended
 
 
 def test_the_manifest_remembers_earlier_sessions(bench, spawn, tmp_path: Path):
     spawn("--concurrency", "2", SCRIPTED_DIE_AFTER="60")
     bench()
-    [earlier] = manifest(tmp_path)["earlier_sessions"]
+    [earlier] = manifest(tmp_path).earlier_sessions
     assert earlier["status"] == "running"
     assert "--concurrency" in earlier["argv"]
 
@@ -355,21 +356,21 @@ def test_replay_needs_no_engine_and_a_miss_ends_the_run(bench, tmp_path: Path, m
     [line] = [one for one in missed.stderr.splitlines() if one.startswith("error: ")]
     where, what = line.split(", seed 5: ")
     cell, problem = where.removeprefix("error: ").split(" on ")
-    assert cell in [one["id"] for one in manifest(tmp_path)["cells"]]
-    assert problem in [one["id"] for one in manifest(tmp_path)["problems"]]
+    assert cell in [one.id for one in manifest(tmp_path).cells]
+    assert problem in [one.id for one in manifest(tmp_path).problems]
     assert what == "a completion was never recorded; the same command without --replay makes it"
     assert "Traceback" not in missed.stderr
 
 
 def test_limit_marks_the_run_partial_and_more_problems_reuse_its_draws(bench, tmp_path: Path):
     assert bench("--limit", "5").returncode == 0
-    assert manifest(tmp_path)["partial"] is True
+    assert manifest(tmp_path).partial is True
     assert len(lines(tmp_path)) == 5 * 3
     assert bench("--limit", "3-12").returncode == 0
     assert len(lines(tmp_path)) == 10 * 3
-    assert manifest(tmp_path)["throughput"]["requests_from_store"] > 0
+    assert manifest(tmp_path).throughput.requests_from_store > 0
     assert bench().returncode == 0
-    assert manifest(tmp_path)["throughput"]["generated_tokens"] == 0
+    assert manifest(tmp_path).throughput.generated_tokens == 0
 
 
 @pytest.mark.parametrize("limit", ["0", "x", "5-3", "13-14", "-3", "1-"])

@@ -9,9 +9,9 @@ from tts_bench.store import environment
 
 def test_versions_hardware_and_commit_are_told():
     told = environment.describe()
-    assert told["packages"]["numpy"]
-    assert told["cpu"]["count"] >= 1
-    json.dumps(told)  # goes into the manifest
+    assert told.packages["numpy"]
+    assert told.cpu["count"] >= 1
+    json.dumps(told.recorded())  # goes into the manifest
 
 
 def test_the_commit_is_that_of_the_package_and_not_of_a_repository_around_it(tmp_path: Path):
@@ -26,5 +26,5 @@ def test_the_commit_is_that_of_the_package_and_not_of_a_repository_around_it(tmp
     (package.parent / "pyproject.toml").touch()
     found = environment._git(package)
     assert found is not None
-    assert len(found["commit"]) == 40
-    assert found["dirty"] is False
+    assert len(found.commit) == 40
+    assert found.dirty is False

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from manifests import a_manifest
 from parts import NOT_TO_BE_HAD
 
 from tts_bench.errors import StoreError
@@ -100,17 +101,14 @@ def test_a_full_disk_is_a_store_error(run: RunStore):
         run.append(attempt(), Measurement())
 
 
-def test_a_manifest_is_replaced_whole_and_its_format_is_checked(run: RunStore):
+def test_a_manifest_is_replaced_whole(run: RunStore):
     with pytest.raises(StoreError, match="is this a run folder"):
         run.read_manifest()
-    run.write_manifest({"format_version": 1, "suite": "s"})
-    assert run.read_manifest()["suite"] == "s"
-    run.write_manifest({"format_version": 2})
-    with pytest.raises(StoreError, match="format 2, not 1"):
-        run.read_manifest()
-    run.manifest_path.write_text('{"format')
-    with pytest.raises(StoreError, match=r"manifest.json"):
-        run.read_manifest()
+    run.write_manifest(a_manifest(suite="s"))
+    assert run.read_manifest().suite == "s"
+    assert [path.name for path in run.folder.iterdir() if "manifest" in path.name] == [
+        "manifest.json"
+    ]
 
 
 def test_the_newest_run_of_the_same_suite_is_found(tmp_path: Path):
@@ -120,7 +118,7 @@ def test_the_newest_run_of_the_same_suite_is_found(tmp_path: Path):
         ("2026-01-03T00-00-00Z_abcd", "abcd2"),
     ]:
         (tmp_path / name).mkdir()
-        RunStore(tmp_path / name).write_manifest({"format_version": 1, "suite_hash": suite_hash})
+        RunStore(tmp_path / name).write_manifest(a_manifest(suite_hash=suite_hash))
     found = find_run(tmp_path, "abcd1")
     assert found is not None
     assert found.folder.name == "2026-01-02T00-00-00Z_abcd"
@@ -130,7 +128,7 @@ def test_the_newest_run_of_the_same_suite_is_found(tmp_path: Path):
 def test_latest_is_a_link_or_a_file_and_is_followed(tmp_path: Path, monkeypatch):
     for name in ("one", "two"):
         RunStore(tmp_path / name).folder.mkdir()
-        RunStore(tmp_path / name).write_manifest({"format_version": 1})
+        RunStore(tmp_path / name).write_manifest(a_manifest())
     point_latest(tmp_path / "one")
     assert resolve_run(tmp_path).folder.name == "one"
 

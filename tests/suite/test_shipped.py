@@ -130,5 +130,5 @@ def test_it_runs_to_its_end(name, models, tmp_path, monkeypatch, capsys, undrawn
     attempts = list(run.attempts())
     assert attempts
     assert not [attempt.error for attempt in attempts if attempt.error]
-    assert run.read_manifest()["status"] == "complete"
+    assert run.read_manifest().status == "complete"
     assert (run.folder / "report.html").is_file()

@@ -39,8 +39,8 @@ def run(cli, tmp_path: Path) -> Callable[..., RunStore]:
 def check(run_: RunStore, name: str, with_steps: bool) -> None:
     """Every attempt has chosen by scores, and paid for them."""
     manifest = run_.read_manifest()
-    assert manifest["status"] == "complete"
-    assert manifest["verifier"]["name"] == name
+    assert manifest.status == "complete"
+    assert manifest.verifier.name == name
     measured = run_.measurements()
     attempts = list(run_.attempts())
     assert len(attempts) == 3  # one pool, drawn at the largest n

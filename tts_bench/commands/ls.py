@@ -98,6 +98,6 @@ def _run(folder: Path) -> Row:
         manifest = RunStore(folder).read_manifest()
     except UsageError as error:
         return {"name": str(folder), "error": str(error)}
-    partial = ", partial" if manifest["partial"] else ""
-    about = f"{manifest['status']}{partial}, {manifest['engine']['model']}, {manifest['started']}"
+    partial = ", partial" if manifest.partial else ""
+    about = f"{manifest.status}{partial}, {manifest.engine.model}, {manifest.started}"
     return {"name": str(folder), "about": about}

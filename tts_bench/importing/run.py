@@ -13,15 +13,23 @@ from typing import Any
 from tts_bench.answers.extract import extract
 from tts_bench.answers.grader import Grader
 from tts_bench.cost.flops import ModelShape
-from tts_bench.dataset.base import content_hash
+from tts_bench.dataset.base import LoadedDataset
 from tts_bench.engine.base import Completion
 from tts_bench.errors import UsageError
 from tts_bench.importing.pools import RecordedPool, disagreements
-from tts_bench.run import manifest
 from tts_bench.store import environment
 from tts_bench.store.files import write_atomically
 from tts_bench.store.generations import GenerationStore
-from tts_bench.store.runs import FORMAT_VERSION, RunStore, new_run_id, point_latest
+from tts_bench.store.manifest import (
+    CellEntry,
+    DatasetEntry,
+    EngineEntry,
+    ProblemEntry,
+    RunManifest,
+    VerifierEntry,
+    now,
+)
+from tts_bench.store.runs import RunStore, new_run_id, point_latest
 from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt, FinishReason, Measurement, Pool, Usage
 
@@ -79,10 +87,11 @@ async def import_pools(
     run = RunStore(folder / new_run_id(digest))
     store_path = output_path / "generations.sqlite"
     cells = _cells(cut, at)
+    record = _manifest(cut, source, cells, digest, run, store_path, argv)
     run.open()
     try:
         async with Grader() as grader, GenerationStore(store_path) as store:
-            run.write_manifest(_manifest(cut, source, cells, digest, run, store_path, argv))
+            run.write_manifest(record)
             differing: list[dict[str, Any]] = []
             judged: list[dict[str, Any]] = []
             for pool in cut:
@@ -95,7 +104,7 @@ async def import_pools(
         run.close()
     _write_lines(run.folder / VERDICTS, judged)
     _write_lines(run.folder / DISAGREEMENTS, differing)
-    run.write_manifest({**run.read_manifest(), "status": "complete", "ended": manifest.now()})
+    run.write_manifest(record.changed(status="complete", ended=now()))
     point_latest(run.folder)
     return Imported(run, len(cut), n, left_out, len(differing), len(judged))
 
@@ -115,19 +124,19 @@ def _digest(pools: Sequence[RecordedPool], source: PoolSource, at: Sequence[int]
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _cells(pools: Sequence[RecordedPool], at: tuple[int, ...]) -> list[dict[str, Any]]:
+def _cells(pools: Sequence[RecordedPool], at: tuple[int, ...]) -> list[CellEntry]:
     scored = all(pool.score for pool in pools)
     kinds = [*_ALWAYS, *(_SCORED if scored else ())]
     return [
-        {
-            "id": f"{name}?n={at[-1]}",
-            "strategy": name,
-            "params": {"n": at[-1]},
-            "sampling": {},
-            "pooled": True,
-            "selector": selector,
-            "at": list(at),
-        }
+        CellEntry(
+            id=f"{name}?n={at[-1]}",
+            strategy=name,
+            params={"n": at[-1]},
+            sampling={},
+            pooled=True,
+            selector=selector,
+            at=at,
+        )
         for name, selector in kinds
     ]
 
@@ -162,14 +171,15 @@ def _key(digest: str, pool: RecordedPool, i: int) -> str:
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
 
-def _attempt(pool: RecordedPool, graded: Pool, cell: Mapping[str, Any]) -> Attempt:
-    chosen = SELECTORS[cell["selector"]].choose(graded.answer_class, graded.score)
+def _attempt(pool: RecordedPool, graded: Pool, cell: CellEntry) -> Attempt:
+    assert cell.selector is not None, "every cell of an import selects"
+    chosen = SELECTORS[cell.selector].choose(graded.answer_class, graded.score)
     answer = None if chosen is None else graded.answer[chosen]
     # Prompts were not recorded, so neither their tokens nor any FLOPs can be known.
     unknown = Usage(flops_logical=None, flops_ideal=None)
     spent = replace(unknown, requests=len(pool.text), completion_tokens=sum(pool.tokens))
     return Attempt(
-        cell=cell["id"],
+        cell=cell.id,
         problem=pool.item.problem.id,
         seed=0,
         status="ok" if answer is not None else "no_answer",
@@ -178,7 +188,7 @@ def _attempt(pool: RecordedPool, graded: Pool, cell: Mapping[str, Any]) -> Attem
         chosen=chosen,
         pool=graded,
         policy=spent,
-        verifier=unknown if cell["selector"] in _READS_SCORES else Usage(),
+        verifier=unknown if cell.selector in _READS_SCORES else Usage(),
     )
 
 
@@ -205,49 +215,40 @@ def _cost_note(pools: Sequence[RecordedPool]) -> str:
 def _manifest(
     pools: Sequence[RecordedPool],
     source: PoolSource,
-    cells: Sequence[Mapping[str, Any]],
+    cells: Sequence[CellEntry],
     digest: str,
     run: RunStore,
     store: Path,
     argv: Sequence[str],
-) -> dict[str, Any]:
-    items = [pool.item for pool in pools]
-    return {
-        "format_version": FORMAT_VERSION,
-        "status": "running",
-        "suite": source.name,
-        "suite_hash": digest,
-        "resolved": {},
-        "cells": list(cells),
-        "seeds": [0],
-        "partial": False,
-        "dataset": {
-            "name": source.name,
-            "source": source.path,
-            "revision": source.revision,
-            "content_hash": content_hash(items),
-            "size": len(items),
-        },
-        "problems": [
-            {"id": one.problem.id, "level": one.problem.level, "subject": one.problem.subject}
-            for one in items
-        ],
-        "engine": {
-            "engine": "imported",
-            "model": source.model,
-            "revision": source.revision,
-            "dtype": "",
-            "max_model_len": 0,
-            "shape": None,
-            "shape_note": _cost_note(pools),
-        },
-        "verifier": {"name": "recorded scores", "shape": None},
-        "generations": os.path.relpath(store, run.folder),
-        "salt": "",
-        "argv": list(argv),
-        "started": manifest.now(),
-        "ended": None,
-        "throughput": None,
-        "environment": environment.describe(),
-        "earlier_sessions": [],
-    }
+) -> RunManifest:
+    items = tuple(pool.item for pool in pools)
+    dataset = LoadedDataset(source.name, source.path, source.revision, items)
+    return RunManifest(
+        status="running",
+        suite=source.name,
+        suite_hash=digest,
+        resolved={},
+        cells=tuple(cells),
+        seeds=(0,),
+        partial=False,
+        dataset=DatasetEntry.of(source.name, dataset),
+        problems=tuple(map(ProblemEntry.of, items)),
+        engine=EngineEntry(
+            engine="imported",
+            model=source.model,
+            revision=source.revision,
+            dtype="",
+            max_model_len=0,
+            shape=None,
+            shape_note=_cost_note(pools),
+        ),
+        verifier=VerifierEntry(name="recorded scores", shape=None),
+        generations=os.path.relpath(store, run.folder),
+        salt="",
+        argv=tuple(argv),
+        started=now(),
+        ended=None,
+        throughput=None,
+        environment=environment.describe(),
+        earlier_sessions=(),
+    )

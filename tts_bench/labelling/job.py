@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from tts_bench.concurrency.in_flight import in_flight
+from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.errors import ReplayMiss, StoreError, UsageError
 from tts_bench.labelling.base import Labeller, settings
-from tts_bench.labelling.label_file import LabelFile, LabelRow, Labels
-from tts_bench.labelling.manifest import begin, check_same, now, totals
+from tts_bench.labelling.label_file import LabelFile, LabellingManifest, LabelRow, Labels
+from tts_bench.labelling.manifest import check_same, go_on, totals
 from tts_bench.labelling.probe import RIGHT, Desk, Probe
 from tts_bench.labelling.trace import Trace
 from tts_bench.progress import Progress
 from tts_bench.steps import first_error
+from tts_bench.store import environment
+from tts_bench.store.manifest import EngineEntry, now
 from tts_bench.store.models import open_models
 from tts_bench.store.runs import check_space
 from tts_bench.suite.load import Suite
@@ -74,16 +77,22 @@ class LabellingJob:
             "delimiter": self.delimiter,
         }
 
-    def describe(self) -> dict[str, Any]:
-        """The job's part of the manifest."""
-        return {
-            "settings": self.settings(),
-            "suite": str(self.suite.path),
-            "solutions": self.source,
-            "traces": len(self.traces),
-            "generations": str(self.generations),
-            "argv": list(self.argv),
-        }
+    def begin(self, info: EngineInfo) -> LabellingManifest:
+        """The manifest of a session that begins."""
+        return LabellingManifest(
+            status="running",
+            settings=self.settings(),
+            suite=str(self.suite.path),
+            solutions=self.source,
+            traces=len(self.traces),
+            generations=str(self.generations),
+            argv=tuple(self.argv),
+            engine=EngineEntry.of(info),
+            started=now(),
+            ended=None,
+            environment=environment.describe(),
+            earlier_sessions=(),
+        )
 
 
 @dataclass(frozen=True)
@@ -130,14 +139,14 @@ class _Session:
         self.generated_tokens = 0
 
     async def run(
-        self, missing: Sequence[Trace], done: int, earlier: Mapping[str, Any] | None
+        self, missing: Sequence[Trace], done: int, earlier: LabellingManifest | None
     ) -> None:
         suite = self._job.suite
         async with open_models(self._job.generations, self._progress) as models:
             engine = await models.engine(suite.engine)
             info, grader = engine.info, models.grader
             job = self._job
-            record = begin(job.output, job.describe(), info, earlier)
+            record = go_on(job.output, job.begin(info), earlier)
             self._file.write_manifest(record)
             desk = Desk(
                 engine,
@@ -155,8 +164,8 @@ class _Session:
             finally:
                 self._progress.stop()
                 self.generated_tokens = engine.generated_tokens
-                record["seconds"] = round(time.monotonic() - began, 3)
-                self._note_end(record, sys.exception())
+                seconds = round(time.monotonic() - began, 3)
+                self._note_end(record.changed(seconds=seconds), sys.exception())
 
     async def _label_all(self, missing: Sequence[Trace], desk: Desk, engine: CachedEngine) -> None:
         """Keep the suite's `concurrency` of traces in flight, all of their steps at once."""
@@ -190,19 +199,20 @@ class _Session:
         self._file.note_failure(trace.id, trace.where, f"{type(error).__name__}: {error}")
         return False
 
-    def _note_end(self, record: dict[str, Any], error: BaseException | None) -> None:
+    def _note_end(self, record: LabellingManifest, error: BaseException | None) -> None:
         if isinstance(error, asyncio.CancelledError):
-            record["status"] = "cancelled"
+            status = "cancelled"
         elif error is not None:
-            record["status"] = "stopped"
+            status = "stopped"
         else:
-            record["status"] = "failed_traces" if self.failed else "complete"
-        record |= {
-            "ended": now(),
-            "failed": self.failed,
-            "generated_tokens": self.generated_tokens,
-            "totals": totals(list(self._file.rows())),
-        }
+            status = "failed_traces" if self.failed else "complete"
+        record = record.changed(
+            status=status,
+            ended=now(),
+            failed=self.failed,
+            generated_tokens=self.generated_tokens,
+            totals=totals(list(self._file.rows())),
+        )
         try:
             self._file.write_manifest(record)
         except StoreError:

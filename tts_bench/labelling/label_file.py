@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,10 +13,50 @@ from pydantic import TypeAdapter, ValidationError
 
 from tts_bench.errors import StoreError, UsageError
 from tts_bench.steps import first_error
-from tts_bench.store.files import append_line, open_for_append, whole_lines, write_atomically
+from tts_bench.store.files import (
+    append_line,
+    first_fault,
+    open_for_append,
+    whole_lines,
+    write_atomically,
+)
+from tts_bench.store.manifest import EngineEntry, Entry, EnvironmentEntry, Manifest
 from tts_bench.types import FinishReason, Usage
 
-FORMAT_VERSION = 1
+
+class LabellingSession(Entry):
+    """An earlier session of a labelling job that was stopped and went on."""
+
+    argv: tuple[str, ...] = ()
+    started: str = ""
+    ended: str | None = None
+    status: str = ""
+    generated_tokens: int | None = None
+    environment: EnvironmentEntry = EnvironmentEntry()
+
+
+class LabellingManifest(Manifest):
+    """With what the lines of a label file were made."""
+
+    settings: dict[str, Any]
+    """What decides the labels of a given trace."""
+    suite: str = ""
+    solutions: str = ""
+    """Where the traces were read, as the user named it."""
+    traces: int = 0
+    generations: str = ""
+    argv: tuple[str, ...] = ()
+    engine: EngineEntry
+    started: str = ""
+    ended: str | None = None
+    earlier_sessions: tuple[LabellingSession, ...] = ()
+    seconds: float | None = None
+    failed: int | None = None
+    """How many traces have no labels since they failed in this session."""
+    generated_tokens: int | None = None
+    """Tokens that this session really generated."""
+    totals: dict[str, Any] | None = None
+    """Counts and costs of all lines, summed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +129,8 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
         try:
             row = _ROW.validate_json(line)
         except ValidationError as error:
-            detail = error.errors()[0]
-            place = ".".join(map(str, detail["loc"]))
             raise UsageError(
-                f"{path}:{number}: not a line of labels: {place}: {detail['msg']}"
+                f"{path}:{number}: not a line of labels: {first_fault(error)}"
             ) from error
         rows[row.id] = row
     return rows
@@ -159,7 +197,7 @@ class LabelFile:
         with self.errors_path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def read_manifest(self) -> dict[str, Any] | None:
+    def read_manifest(self) -> LabellingManifest | None:
         """The manifest of the earlier sessions; None for a new file.
 
         Raises UsageError for a file that has lines but no manifest: it was not made here.
@@ -171,12 +209,8 @@ class LabelFile:
                     "choose another --output"
                 )
             return None
-        try:
-            manifest: dict[str, Any] = json.loads(self.manifest_path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.manifest_path}: {error}") from error
-        return manifest
+        return LabellingManifest.read(self.manifest_path)
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: LabellingManifest) -> None:
         """Replace the manifest in one step."""
-        write_atomically(self.manifest_path, json.dumps(manifest, indent=2, default=str) + "\n")
+        manifest.write(self.manifest_path)

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import UsageError
-from tts_bench.labelling.label_file import FORMAT_VERSION, LabelRow
+from tts_bench.labelling.label_file import LabellingManifest, LabellingSession, LabelRow
 from tts_bench.labelling.probe import CUT_OFF, NOT_GRADED, RIGHT
-from tts_bench.store import environment
 
 _ENGINE = ("engine", "model", "revision", "dtype", "max_model_len")
 """What decides the draws of an engine."""
-_SESSION = ("argv", "started", "ended", "status", "generated_tokens", "environment")
 
 
 def check_same(
-    output: Path, settings: Mapping[str, Any], earlier: Mapping[str, Any] | None
+    output: Path, settings: Mapping[str, Any], earlier: LabellingManifest | None
 ) -> None:
     """Raise UsageError where the output's earlier sessions had other settings."""
     if earlier is None:
         return
-    old = dict(_flat(earlier["settings"]))
+    old = dict(_flat(earlier.settings))
     new = dict(_flat(json.loads(json.dumps(settings, default=str))))
     differing = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     if differing:
@@ -37,32 +32,28 @@ def check_same(
         )
 
 
-def begin(
-    output: Path,
-    parts: Mapping[str, Any],
-    info: EngineInfo,
-    earlier: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """The manifest of a session that begins. Raises UsageError for another model than before."""
-    engine, sessions = asdict(info), []
-    if earlier is not None:
-        for key in _ENGINE:
-            if earlier["engine"][key] != engine[key]:
-                raise UsageError(
-                    f"{output} was begun with {key} {earlier['engine'][key]}, which is now "
-                    f"{engine[key]}: choose another --output"
-                )
-        sessions = [*earlier["earlier_sessions"], {key: earlier.get(key) for key in _SESSION}]
-    return {
-        "format_version": FORMAT_VERSION,
-        "status": "running",
-        **parts,
-        "engine": engine,
-        "started": now(),
-        "ended": None,
-        "environment": environment.describe(),
-        "earlier_sessions": sessions,
-    }
+def go_on(
+    output: Path, record: LabellingManifest, earlier: LabellingManifest | None
+) -> LabellingManifest:
+    """The manifest with the earlier sessions. Raises UsageError if they had another model."""
+    if earlier is None:
+        return record
+    for key in _ENGINE:
+        before, today = getattr(earlier.engine, key), getattr(record.engine, key)
+        if before != today:
+            raise UsageError(
+                f"{output} was begun with {key} {before}, which is now {today}: "
+                "choose another --output"
+            )
+    session = LabellingSession(
+        argv=earlier.argv,
+        started=earlier.started,
+        ended=earlier.ended,
+        status=earlier.status,
+        generated_tokens=earlier.generated_tokens,
+        environment=earlier.environment,
+    )
+    return record.changed(earlier_sessions=(*earlier.earlier_sessions, session))
 
 
 def totals(rows: Sequence[LabelRow]) -> dict[str, Any]:
@@ -102,11 +93,6 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 def _shown(value: object) -> str:
     return "not set" if value is None else json.dumps(value)[:80]
-
-
-def now() -> str:
-    """UTC time to the second, in ISO 8601."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _sum(flops: Sequence[float | None]) -> float | None:

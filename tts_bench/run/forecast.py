@@ -169,9 +169,9 @@ def _most_tokens(plan: Plan) -> tuple[int, list[str]]:
 def _earlier_rate(plan: Plan) -> float | None:
     """Tokens per second of the newest run of this suite's name with the same model."""
     for run in _earlier_runs(plan):
-        measured = run.read_manifest().get("throughput") or {}
-        if measured.get("seconds") and measured.get("generated_tokens"):
-            return float(measured["generated_tokens"] / measured["seconds"])
+        measured = run.read_manifest().throughput
+        if measured and measured.seconds and measured.generated_tokens:
+            return measured.generated_tokens / measured.seconds
     return None
 
 
@@ -180,7 +180,7 @@ def _earlier_runs(plan: Plan) -> Iterator[RunStore]:
     for path in sorted(plan.run.folder.parent.glob("*Z_*/manifest.json"), reverse=True):
         run = RunStore(path.parent)
         try:
-            resolved = run.read_manifest()["resolved"]
+            resolved = run.read_manifest().resolved
         except StoreError:
             continue  # a run that cannot be read forecasts nothing; `ls runs` shows it
         if resolved.get("engine") == plan.suite.resolved.get("engine"):

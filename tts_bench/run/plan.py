@@ -86,12 +86,12 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     folder = options.output_path / suite.name
     run = None if options.fresh else find_run(folder, suite_hash)
     if run is not None and (again is None or again.is_repeated_by(run.read_manifest())):
-        salt = run.read_manifest()["salt"]
+        salt = run.read_manifest().salt
         return Plan(suite, dataset, items, suite_hash, run, salt, finished(run))
     run = RunStore(_unused(folder, suite_hash))
     salt = run.folder.name if options.fresh or again else ""
     if again is not None and options.replay:
-        salt = again.manifest["salt"]
+        salt = again.manifest.salt
     return Plan(suite, dataset, items, suite_hash, run, salt, frozenset())
 
 

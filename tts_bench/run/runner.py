@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.base import Engine, EngineInfo
@@ -23,8 +21,8 @@ from tts_bench.run.allocation import Job, allocated
 from tts_bench.run.attempt import AttemptContext
 from tts_bench.run.phases import FirstPhase, draw_pools
 from tts_bench.run.plan import Plan, RunOptions, finished
-from tts_bench.run.rerun import differences
 from tts_bench.store.files import write_atomically
+from tts_bench.store.manifest import RunManifest, ThroughputEntry, now
 from tts_bench.store.models import open_models
 from tts_bench.store.runs import RunStore, check_space, point_latest
 from tts_bench.strategy.base import AllocatingStrategy
@@ -73,7 +71,7 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
             suite.verifier_name, suite.verifier, engine, replay=options.replay
         )
         record = _begin(plan, options, info, verifier_info)
-        for difference in record.get("repeats", {}).get("differs", ()):
+        for difference in record.repeats.differs if record.repeats else ():
             progress.say(f"warning: unlike the run that this repeats: {difference}")
         _warn_of_cut(plan, engine, progress)
         context = AttemptContext(
@@ -94,12 +92,12 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
         try:
             await _attempt_all(plan, context, engine, progress)
         finally:
-            record["throughput"] = {
-                "generated_tokens": engine.generated_tokens,
-                "seconds": round(time.monotonic() - began, 3),
-                "requests_from_store": engine.hits,
-            }
-            _note_end(run, record, sys.exception())
+            throughput = ThroughputEntry(
+                generated_tokens=engine.generated_tokens,
+                seconds=round(time.monotonic() - began, 3),
+                requests_from_store=engine.hits,
+            )
+            _note_end(run, record.changed(throughput=throughput), sys.exception())
 
 
 def _record_failed(plan: Plan, drawn: FirstPhase) -> Plan:
@@ -111,40 +109,25 @@ def _record_failed(plan: Plan, drawn: FirstPhase) -> Plan:
 
 def _begin(
     plan: Plan, options: RunOptions, info: EngineInfo, verifier_info: VerifierInfo
-) -> dict[str, Any]:
+) -> RunManifest:
     """Write the files that say what this run is, now that the model is known."""
-    suite, run = plan.suite, plan.run
-    parts = {
-        **manifest.describe_suite(suite, plan.suite_hash),
-        **manifest.describe_problems(suite.dataset_name, plan.dataset, plan.items),
-        "generations": os.path.relpath(options.generations, run.folder),
-        "include_path": [str(folder) for folder in options.include_path],
-    }
-    earlier = run.read_manifest() if run.manifest_path.exists() else None
-    verifier = manifest.describe_verifier(suite.verifier_name, verifier_info)
-    record = manifest.begin(
-        {**parts, "verifier": verifier}, info, argv=options.argv, salt=plan.salt, earlier=earlier
-    )
-    if options.again is not None:
-        differs = differences(options.again.manifest, record)
-        record["repeats"] = {"run": options.again.run, "differs": differs}
-    write_atomically(run.folder / "suite.yaml", suite.text)
-    run.write_manifest(record)
-    point_latest(run.folder)
+    record = manifest.begin(plan, options, info, verifier_info)
+    write_atomically(plan.run.folder / "suite.yaml", plan.suite.text)
+    plan.run.write_manifest(record)
+    point_latest(plan.run.folder)
     return record
 
 
-def _note_end(run: RunStore, record: dict[str, Any], error: BaseException | None = None) -> None:
+def _note_end(run: RunStore, record: RunManifest, error: BaseException | None = None) -> None:
     """Write how the session ended; a disk too full for that must not hide what went wrong."""
     if isinstance(error, asyncio.CancelledError):
-        record["status"] = "cancelled"
+        status = "cancelled"
     elif error is not None:
-        record["status"] = "stopped"
+        status = "stopped"
     else:
-        record["status"] = "failed_attempts" if _failures(run) else "complete"
-    record["ended"] = record["ended"] or manifest.now()
+        status = "failed_attempts" if _failures(run) else "complete"
     try:
-        run.write_manifest(record)
+        run.write_manifest(record.changed(status=status, ended=record.ended or now()))
     except StoreError:
         if error is None:
             raise

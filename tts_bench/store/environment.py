@@ -8,9 +8,9 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import tts_bench
+from tts_bench.store.manifest import EnvironmentEntry, GitEntry
 
 _PACKAGES = (
     "accelerate",
@@ -27,18 +27,18 @@ _PACKAGES = (
 )
 
 
-def describe() -> dict[str, Any]:
+def describe() -> EnvironmentEntry:
     """Everything about this machine and code that a reader of the results may ask for."""
-    return {
-        "tts_bench": tts_bench.__version__,
-        "git": _git(Path(tts_bench.__file__).resolve().parent),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": _versions(),
-        "cpu": {"model": _cpu_model(), "count": os.cpu_count()},
-        "gpus": _gpus(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),
-    }
+    return EnvironmentEntry(
+        tts_bench=tts_bench.__version__,
+        git=_git(Path(tts_bench.__file__).resolve().parent),
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages=_versions(),
+        cpu={"model": _cpu_model(), "count": os.cpu_count()},
+        gpus=_gpus(),
+        threads=os.environ.get("OMP_NUM_THREADS"),
+    )
 
 
 def _versions() -> dict[str, str]:
@@ -51,7 +51,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git(folder: Path) -> dict[str, Any] | None:
+def _git(folder: Path) -> GitEntry | None:
     """Commit of the checkout that the code runs from; None for an installed package."""
     if not (folder.parent / "pyproject.toml").is_file():
         return None  # the repository around it, if any, is not this package's
@@ -60,7 +60,7 @@ def _git(folder: Path) -> dict[str, Any] | None:
         changes = _output(["git", "-C", str(folder), "status", "--porcelain", "-uno", "--", "."])
     except (OSError, subprocess.SubprocessError):
         return None
-    return {"commit": commit, "dirty": bool(changes)}
+    return GitEntry(commit=commit, dirty=bool(changes))
 
 
 def _output(command: list[str]) -> str:

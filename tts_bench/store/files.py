@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from pydantic import ValidationError
+
 from tts_bench.errors import StoreError
 
 
@@ -73,3 +75,9 @@ def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(file, 1):
             if line.endswith(b"\n"):
                 yield number, line
+
+
+def first_fault(error: ValidationError) -> str:
+    """What pydantic found first: the part's dotted name, and what is wrong with it."""
+    detail = error.errors()[0]
+    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"

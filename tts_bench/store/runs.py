@@ -7,7 +7,6 @@ stands beside it in `measurements.jsonl`.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,10 +19,16 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from tts_bench.errors import StoreError
-from tts_bench.store.files import append_line, open_for_append, whole_lines, write_atomically
+from tts_bench.store.files import (
+    append_line,
+    first_fault,
+    open_for_append,
+    whole_lines,
+    write_atomically,
+)
+from tts_bench.store.manifest import RunManifest
 from tts_bench.types import Attempt, Measurement
 
-FORMAT_VERSION = 1
 _ATTEMPT = TypeAdapter(Attempt)
 
 
@@ -116,7 +121,7 @@ class RunStore:
             try:
                 attempt = _ATTEMPT.validate_json(line)
             except ValidationError as error:
-                raise StoreError(f"{self.attempts_path}:{number}: {_first(error)}") from error
+                raise StoreError(f"{self.attempts_path}:{number}: {first_fault(error)}") from error
             failed.pop(attempt.key, None)
             if attempt.status == "error":
                 failed[attempt.key] = attempt
@@ -131,26 +136,21 @@ class RunStore:
             try:
                 row = _MEASURED.validate_json(line)
             except ValidationError as error:
-                raise StoreError(f"{self.measurements_path}:{number}: {_first(error)}") from error
+                raise StoreError(
+                    f"{self.measurements_path}:{number}: {first_fault(error)}"
+                ) from error
             found[row.key] = row.measurement
         return found
 
-    def read_manifest(self) -> dict[str, Any]:
-        """The manifest. Raises StoreError where it is absent, torn or of another format."""
-        try:
-            manifest: dict[str, Any] = json.loads(self.manifest_path.read_text("utf-8"))
-        except FileNotFoundError:
-            raise StoreError(f"{self.folder}: no manifest.json; is this a run folder?") from None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.manifest_path}: {error}") from error
-        if manifest.get("format_version") != FORMAT_VERSION:
-            found = manifest.get("format_version")
-            raise StoreError(f"{self.manifest_path}: format {found}, not {FORMAT_VERSION}")
-        return manifest
+    def read_manifest(self) -> RunManifest:
+        """The manifest. Raises StoreError if it is absent, torn, or of another format."""
+        if not self.manifest_path.is_file():
+            raise StoreError(f"{self.folder}: no manifest.json; is this a run folder?")
+        return RunManifest.read(self.manifest_path)
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: RunManifest) -> None:
         """Replace the manifest in one step, so that it is never seen half-written."""
-        write_atomically(self.manifest_path, json.dumps(manifest, indent=2, default=str) + "\n")
+        manifest.write(self.manifest_path)
 
 
 def new_run_id(suite_hash: str) -> str:
@@ -162,7 +162,7 @@ def find_run(suite_folder: Path, suite_hash: str) -> RunStore | None:
     """The newest run of this very suite (same hash) in the folder, or None."""
     for folder in sorted(suite_folder.glob(f"*Z_{suite_hash[:4]}"), reverse=True):
         run = RunStore(folder)
-        if run.manifest_path.is_file() and run.read_manifest().get("suite_hash") == suite_hash:
+        if run.manifest_path.is_file() and run.read_manifest().suite_hash == suite_hash:
             return run
     return None
 
@@ -203,8 +203,3 @@ def _absent(attempt: Attempt) -> dict[str, Any]:
     columns = {name: True for name in ("text", "node") if not getattr(attempt.pool, name)}
     whole = {"tree": attempt.tree is None, "facts": not attempt.facts}
     return {"pool": columns} | {name: True for name, absent in whole.items() if absent}
-
-
-def _first(error: ValidationError) -> str:
-    detail = error.errors()[0]
-    return f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"

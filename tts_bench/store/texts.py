@@ -14,7 +14,7 @@ from tts_bench.types import Attempt, Pool
 
 def generations_of(run: RunStore) -> Path | None:
     """The run's generation store, by its manifest."""
-    relative = run.read_manifest().get("generations")
+    relative = run.read_manifest().generations
     return (run.folder / relative).resolve() if relative else None
 
 

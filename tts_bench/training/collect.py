@@ -103,13 +103,13 @@ def _solutions(
 def _problem_texts(run: RunStore) -> dict[str, str]:
     """The run's problems by id, read again from its data set."""
     manifest = run.read_manifest()
-    block = manifest["resolved"]["dataset"]
+    block = manifest.resolved["dataset"]
     document = YamlDocument(str(run.manifest_path), block)
     cls = Registry().load(DATASETS, block["name"])
     dataset: Dataset | None = build(cls, block, (), document, skip=("name",))
     if dataset is None:
         raise StoreError("\n".join(document.report()))
     loaded = dataset.load()
-    if loaded.content_hash != manifest["dataset"]["content_hash"]:
+    if loaded.content_hash != manifest.dataset.content_hash:
         raise StoreError(f"{run.folder}: the data set {loaded.source} has changed since the run")
     return {item.problem.id: item.problem.text for item in loaded}

@@ -7,20 +7,41 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from tts_bench.errors import StoreError, UsageError
 from tts_bench.store import environment
-from tts_bench.store.files import write_atomically
+from tts_bench.store.manifest import Entry, Manifest, now
 from tts_bench.store.runs import check_space
 from tts_bench.training.config import TrainingConfig
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
 _IDLE = ("output", "log_every", "save_every", "keep_checkpoints", "report_to")
 """Settings that do not change what is learnt."""
+
+
+class TrainingSession(Entry):
+    """From when to when a training ran; it has another session for each `--resume`."""
+
+    started: str
+    ended: str | None = None
+
+
+class TrainingManifest(Manifest):
+    """What was trained, with what, and how it ended."""
+
+    training_hash: str
+    """Of all settings and data that decide what is learnt."""
+    config: dict[str, Any]
+    data: dict[str, Any] = Field(default_factory=dict)
+    sessions: tuple[TrainingSession, ...] = ()
+    steps: int | None = None
+    final: dict[str, Any] | None = None
+    """The last figures that were logged."""
+    error: str | None = None
 
 
 class OutputFolder:
@@ -29,7 +50,7 @@ class OutputFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
-        self._manifest: dict[str, Any] = {}
+        self._manifest: TrainingManifest | None = None
 
     def begin(self, config: TrainingConfig, data: Mapping[str, Any], *, resume: bool) -> None:
         """Write the manifest of a training that begins or goes on.
@@ -46,27 +67,31 @@ class OutputFolder:
             self._check_same(earlier, decisive, digest)
         elif earlier is not None:
             raise UsageError(
-                f"{self.path} holds a training ({earlier['status']}): go on with --resume, "
+                f"{self.path} holds a training ({earlier.status}): go on with --resume, "
                 "replace it with --overwrite, or choose another output"
             )
         check_space(self.path)
-        self._manifest = {
-            "format_version": FORMAT_VERSION,
-            "status": "running",
-            "training_hash": digest,
-            "config": settings,
-            "data": dict(data),
-            "sessions": [*(earlier or {}).get("sessions", []), {"started": _now()}],
-            "environment": environment.describe(),
-        }
-        self._write()
+        before = earlier.sessions if earlier else ()
+        self._write(
+            TrainingManifest(
+                status="running",
+                training_hash=digest,
+                config=settings,
+                data=dict(data),
+                sessions=(*before, TrainingSession(started=now())),
+                environment=environment.describe(),
+            )
+        )
 
-    def end(self, status: str, results: Mapping[str, Any]) -> None:
-        """Write how it went. `status` is finished, interrupted or failed."""
-        self._manifest["status"] = status
-        self._manifest["sessions"][-1]["ended"] = _now()
-        self._manifest.update(results)
-        self._write()
+    def end(self, status: str, **results: Any) -> None:
+        """Write how it went. `status` is finished, interrupted or failed.
+
+        `results` are further fields of the manifest.
+        """
+        assert self._manifest is not None, "only what has begun can end"
+        *before, last = self._manifest.sessions
+        sessions = (*before, last.changed(ended=now()))
+        self._write(self._manifest.changed(status=status, sessions=sessions, **results))
 
     def clear(self) -> None:
         """Remove an earlier training. Refuses a folder that holds anything else."""
@@ -90,35 +115,33 @@ class OutputFolder:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _check_same(
-        self, earlier: Mapping[str, Any] | None, settings: Mapping[str, Any], digest: str
+        self, earlier: TrainingManifest | None, settings: Mapping[str, Any], digest: str
     ) -> None:
         if earlier is None:
             raise UsageError(f"--resume: {self.path} holds no training")
-        if earlier["training_hash"] == digest:
+        if earlier.training_hash == digest:
             return
-        before = earlier["config"]
+        before = earlier.config
         changed = [name for name, value in settings.items() if before.get(name) != value]
         what = f"{', '.join(changed)} changed" if changed else "the data changed"
         raise UsageError(f"--resume: {self.path} is another training: {what} since it began")
 
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = json.loads((self.path / MANIFEST).read_text("utf-8"))
-        except FileNotFoundError:
+    def _read(self) -> TrainingManifest | None:
+        """The manifest that is there, if any. Raises UsageError if it is no training's."""
+        path = self.path / MANIFEST
+        if not path.is_file():
             return None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{self.path / MANIFEST}: {error}") from error
-        if not {"training_hash", "status", "config"} <= set(found):
-            raise UsageError(f"{self.path} holds something else: choose another output")
-        return found
+        try:
+            return TrainingManifest.read(path)
+        except StoreError as error:
+            raise UsageError(
+                f"{self.path} holds no training that can be read: choose another output ({error})"
+            ) from error
 
-    def _write(self) -> None:
+    def _write(self, manifest: TrainingManifest) -> None:
+        self._manifest = manifest
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
-        write_atomically(self.path / MANIFEST, json.dumps(self._manifest, indent=2) + "\n")
-
-
-def _now() -> str:
-    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        manifest.write(self.path / MANIFEST)

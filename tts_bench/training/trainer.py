@@ -173,14 +173,14 @@ def run(trainer: Any, config: TrainingConfig, folder: OutputFolder) -> TrainingO
             save(trainer.model, trainer.processing_class, config, folder.path)
     except BaseException as error:
         folder.remove_torn()
-        folder.end("failed", {"error": str(error) or type(error).__name__})
+        folder.end("failed", error=str(error) or type(error).__name__)
         if _is_about_the_disk(error):
             raise StoreError(f"{folder.path}: {error}{_how_to_go_on(folder)}") from error
         raise
     finally:
         show.close()
     status = "finished" if outcome.finished else "interrupted"
-    folder.end(status, {"steps": outcome.step, "final": _last_logs(trainer)})
+    folder.end(status, steps=outcome.step, final=dict(_last_logs(trainer)))
     return outcome
 
 

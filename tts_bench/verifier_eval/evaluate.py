@@ -103,7 +103,7 @@ async def verify_run(job: EvaluationJob, run: RunStore, registry: Registry) -> E
     failures = _failures(names, outcomes)
     selection = select(scored(pools, outcomes), job.choices)
     manifest = run.read_manifest()
-    without = len(manifest["problems"]) - len({one.problem.id for one in pools})
+    without = len(manifest.problems) - len({one.problem.id for one in pools})
     if without and job.limit is None:
         selection.evaluation.notes.append(
             f"{without} problems of the run have no candidates and are left out"
@@ -113,7 +113,7 @@ async def verify_run(job: EvaluationJob, run: RunStore, registry: Registry) -> E
         verifier_info=started.verifier_info,
         data={
             "run": str(run.folder),
-            "name": f"{manifest['suite']} ({manifest['engine']['model']})",
+            "name": f"{manifest.suite} ({manifest.engine.model})",
             "texts": len(asked),
             "problems": len({one.problem.id for one in pools}),
             "limit": job.limit,

@@ -98,9 +98,9 @@ def read_pools(run: RunStore, registry: Registry) -> list[DrawnPool]:
 def _problems(run: RunStore, registry: Registry) -> dict[str, Problem]:
     """The run's problems, from the data set that its manifest names."""
     manifest = run.read_manifest()
-    document = YamlDocument(str(run.manifest_path), {"dataset": manifest["resolved"]["dataset"]})
+    document = YamlDocument(str(run.manifest_path), {"dataset": manifest.resolved["dataset"]})
     dataset: LoadedDataset = load_blocks(document, registry, [DATASETS])["dataset"][1].load()
-    if dataset.content_hash != manifest["dataset"]["content_hash"]:
+    if dataset.content_hash != manifest.dataset.content_hash:
         raise UsageError(f"{run.folder}: its data set, {dataset.source}, has changed since the run")
     return {item.problem.id: item.problem for item in dataset}
 

@@ -73,7 +73,7 @@ def samples(cli, run: RunStore) -> dict[str, list[dict]]:
 
 
 def test_each_cell_and_seed_is_a_file_named_as_the_harness_names_it(run, samples):
-    started = run.read_manifest()["started"].rstrip("Z").replace(":", "-")
+    started = run.read_manifest().started.rstrip("Z").replace(":", "-")
     assert list(samples) == [
         f"samples_s-greedy-seed0_{started}.jsonl",
         f"samples_s-greedy-seed1_{started}.jsonl",
@@ -86,7 +86,7 @@ def test_each_cell_and_seed_is_a_file_named_as_the_harness_names_it(run, samples
 
 def test_a_sample_has_the_fields_of_the_harness(run, samples):
     name = next(name for name in samples if "self_consistency" in name)
-    problems = run.read_manifest()["problems"]
+    problems = run.read_manifest().problems
     by_key = {one.key: one for one in run.attempts()}
     for row in samples[name]:
         # As lm_eval's evaluator logs them (EvaluationTracker.save_results_samples).

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tts_bench.dataset.base import Item, LoadedDataset
+from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
 from tts_bench.report.build import build_report
@@ -23,8 +23,8 @@ from tts_bench.report.page import assets
 from tts_bench.report.page.assets import read_assets
 from tts_bench.report.page.overview import embed
 from tts_bench.report.page.write import write_page
-from tts_bench.run.manifest import describe_problems
 from tts_bench.store.generations import GenerationStore
+from tts_bench.store.manifest import ProblemEntry
 from tts_bench.store.runs import RunStore
 from tts_bench.types import Problem, SearchTree
 
@@ -189,10 +189,9 @@ def test_a_vote_that_was_run_is_not_worked_out_again(make):
 
 
 def test_problems_come_with_the_text_that_the_manifest_has(make):
-    items = (Item(Problem("p", "How many?", 3), "42"),)
-    rows = describe_problems("toy", LoadedDataset("toy", "toy", "", items), items)["problems"]
+    row = ProblemEntry.of(Item(Problem("p", "How many?", 3), "42")).recorded()
     attempts = [make.attempt("greedy", name, make.pool(["1"])) for name in ("p", "old")]
-    run = make.run([make.cell("greedy")], attempts, problems=[*rows, {"id": "old", "level": None}])
+    run = make.run([make.cell("greedy")], attempts, problems=[row, {"id": "old", "level": None}])
     new, old = page_of(run).json("overview")["problems"]
     assert (new["text"], new["reference"], new["level"]) == ("How many?", "42", 3)
     assert (old["text"], old["reference"], old["subject"]) == (None, None, None)

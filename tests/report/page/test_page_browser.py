@@ -257,7 +257,7 @@ def test_a_model_that_repeated_itself_does_not_hold_up_the_page(make, visit):
     run = make.run([make.cell("greedy")], [make.attempt("greedy", "p", make.pool(["1"]))])
     manifest = run.read_manifest()
     row = {"id": "p", "level": None, "subject": None, "text": loop, "reference": "1"}
-    run.write_manifest({**manifest, "problems": [row]})
+    run.write_manifest(manifest.changed(problems=[row]))
     page = visit(run)
     open_problem(page, "p")
     page.wait_for_selector("#detail .question .katex")

@@ -59,7 +59,7 @@ def test_a_problem_without_a_pool_is_uncovered_in_a_finished_run(make):
     problems = [{"id": name, "level": None} for name in "abcd"]
     run = make.run([cell], attempts, problems=problems)
     assert curve_values(build_report(run)) == {1: 0.25, 2: 0.25}
-    run.write_manifest({**run.read_manifest(), "status": "running"})
+    run.write_manifest(run.read_manifest().changed(status="running"))
     assert curve_values(build_report(run)) == {1: 0.5, 2: 0.5}
 
 

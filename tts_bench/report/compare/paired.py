@@ -171,10 +171,10 @@ def check_comparable(a: Scope, b: Scope, force: bool = False) -> None:
     shared = [problem for problem in a.problems if problem in theirs]
     if not shared:
         raise UsageError(
-            f"nothing to compare: {a.run} ({a.dataset.get('name')}) and {b.run} "
-            f"({b.dataset.get('name')}) have no problem in common"
+            f"nothing to compare: {a.run} ({a.dataset.name}) and {b.run} "
+            f"({b.dataset.name}) have no problem in common"
         )
-    hashes = [scope.dataset.get("content_hash") for scope in (a, b)]
+    hashes = [scope.dataset.content_hash for scope in (a, b)]
     if None in hashes or hashes[0] == hashes[1] or force:
         return
     if all(problem in a.contents and problem in b.contents for problem in shared):
@@ -201,8 +201,9 @@ def _notes(a: RunPoints, b: RunPoints) -> list[str]:
     alone = set(a.scope.problems) ^ set(b.scope.problems)
     if alone:
         notes.append(f"{len(alone)} problems are in one run only and were left out")
-    for key in ("model", "revision", "engine", "dtype"):
-        ours, theirs = a.scope.engine.get(key), b.scope.engine.get(key)
+    others = b.scope.engine.brief
+    for key, ours in a.scope.engine.brief.items():
+        theirs = others[key]
         if ours != theirs:
             notes.append(f"engine {key}: {ours} and {theirs}")
     return notes

@@ -13,6 +13,7 @@ from typing import Any
 from tts_bench.errors import StoreError
 from tts_bench.prompt import PLACEHOLDER
 from tts_bench.store.files import write_atomically
+from tts_bench.store.manifest import CellEntry, ProblemEntry, RunManifest
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import RunTexts
 from tts_bench.types import Attempt
@@ -36,13 +37,13 @@ def write_samples(run: RunStore, folder: Path | None = None) -> list[Path]:
     folder = folder or run.folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     # The harness' own names: what stands between the underscores is the task, then the time.
-    started = manifest["started"].rstrip("Z").replace(":", "-")
-    places = {row["id"]: place for place, row in enumerate(manifest["problems"])}
+    started = manifest.started.rstrip("Z").replace(":", "-")
+    places = {row.id: place for place, row in enumerate(manifest.problems)}
     written = []
     with RunTexts(run) as texts:
         for (cell, seed), attempts in groups.items():
-            task = re.sub(r"[^\w.=-]+", "-", f"{manifest['suite']}-{cell}")
-            if len(manifest["seeds"]) > 1:
+            task = re.sub(r"[^\w.=-]+", "-", f"{manifest.suite}-{cell}")
+            if len(manifest.seeds) > 1:
                 task += f"-seed{seed}"
             path = folder / f"samples_{task}_{started}.jsonl"
             known = sorted((one for one in attempts if one.problem in places), key=_place(places))
@@ -58,30 +59,35 @@ def _place(places: Mapping[str, int]) -> Any:
 
 def _rows(
     texts: RunTexts,
-    manifest: Mapping[str, Any],
+    manifest: RunManifest,
     attempts: list[Attempt],
     places: Mapping[str, int],
 ) -> Iterator[dict[str, Any]]:
-    cells = {row["id"]: row for row in manifest["cells"]}
+    cells = {row.id: row for row in manifest.cells}
     for attempt in attempts:
         place = places[attempt.problem]
-        problem = manifest["problems"][place]
+        problem = manifest.problems[place]
         told = [text or "" for text in texts.of(attempt)]
         yield _row(place, problem, manifest, cells[attempt.cell], attempt, told)
 
 
 def _row(
     place: int,
-    problem: Mapping[str, Any],
-    manifest: Mapping[str, Any],
-    cell: Mapping[str, Any],
+    problem: ProblemEntry,
+    manifest: RunManifest,
+    cell: CellEntry,
     attempt: Attempt,
     texts: list[str],
 ) -> dict[str, Any]:
-    doc = {"id": problem["id"], "problem": problem.get("text"), "answer": problem.get("reference")}
-    doc |= {"level": problem.get("level"), "subject": problem.get("subject")}
-    prompt, target = _user_turn(manifest, problem), str(problem.get("reference"))
-    settings = {**cell["sampling"], "until": list(cell["sampling"].get("stop", ()))}
+    doc = {
+        "id": problem.id,
+        "problem": problem.text,
+        "answer": problem.reference,
+        "level": problem.level,
+        "subject": problem.subject,
+    }
+    prompt, target = _user_turn(manifest, problem), str(problem.reference)
+    settings = {**cell.sampling, "until": list(cell.sampling.get("stop", ()))}
     settings |= {"do_sample": settings.get("temperature", 0) > 0, "repeats": len(texts)}
     correct = attempt.pool.correct
     metrics = {"exact_match": float(attempt.correct), "pass@n": float(True in correct)}
@@ -93,7 +99,7 @@ def _row(
         # One request, answered as often as the strategy has candidates.
         "resps": [texts],
         "filtered_resps": [attempt.answer or ""],
-        "filter": cell["strategy"],
+        "filter": cell.strategy,
         "metrics": list(metrics),
         "doc_hash": _hash(json.dumps(doc, indent=2, ensure_ascii=False)),
         "prompt_hash": _hash(prompt),
@@ -105,11 +111,11 @@ def _row(
     }
 
 
-def _user_turn(manifest: Mapping[str, Any], problem: Mapping[str, Any]) -> str:
+def _user_turn(manifest: RunManifest, problem: ProblemEntry) -> str:
     """What the user says to the model, before any chat template."""
-    prompt = manifest["resolved"].get("prompt") or {}
+    prompt = manifest.resolved.get("prompt") or {}
     template: str = prompt.get("template", PLACEHOLDER)
-    return template.replace(PLACEHOLDER, problem.get("text") or "")
+    return template.replace(PLACEHOLDER, problem.text or "")
 
 
 def _hash(text: str) -> str:

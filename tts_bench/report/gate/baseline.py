@@ -39,9 +39,9 @@ def make_baseline(run: RunPoints) -> Baseline:
     about = {
         "suite": scope.suite,
         "run": scope.run,
-        "dataset": dict(scope.dataset),
-        "engine": {key: scope.engine.get(key) for key in ("model", "revision", "engine", "dtype")},
-        "verifier": scope.verifier.get("name"),
+        "dataset": scope.dataset.recorded(),
+        "engine": scope.engine.brief,
+        "verifier": scope.verifier.name,
         "seeds": list(scope.seeds),
     }
     return Baseline(about, run.points, dict(records(run.run)))

@@ -112,7 +112,7 @@ def check_same_data(run: RunPoints, baseline: Baseline) -> None:
     """Raise UsageError for a run on another data set, or on another state of it."""
     base = baseline.about["dataset"]
     for key in ("name", "content_hash"):
-        ours = run.scope.dataset.get(key)
+        ours = getattr(run.scope.dataset, key)
         if ours != base.get(key):
             raise UsageError(
                 f"the run's data set has {key} {ours}, the baseline's {base.get(key)}: "

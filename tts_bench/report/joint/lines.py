@@ -200,7 +200,7 @@ def _spent(cost: CostAxis, point: Point, outcomes: Sequence[Outcome]) -> float:
 
 def _labels(scopes: Sequence[Scope]) -> tuple[str, ...]:
     """What tells the runs apart: their models, suites or folders (if short), else A, B, ..."""
-    models = [str(scope.engine.get("model", "")).rstrip("/").split("/")[-1] for scope in scopes]
+    models = [scope.engine.model.rstrip("/").split("/")[-1] for scope in scopes]
     suites, runs = [scope.suite for scope in scopes], [scope.run for scope in scopes]
     for names in (models, suites, runs):
         if len(set(names)) == len(names) and all(0 < len(name) <= _SHORT for name in names):

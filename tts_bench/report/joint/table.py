@@ -110,5 +110,5 @@ def _record(line: Line, point: Point, mine: bool, overall: bool, joint: Joint) -
         point=point,
         frontier=mine,
     )
-    model = joint.scopes[line.place].engine.get("model")
+    model = joint.scopes[line.place].engine.model
     return {"run": line.run, "model": model, **record(row), "frontier_all": overall}

@@ -13,6 +13,7 @@ from tts_bench.report.points.scope import CellRecord, distinguishing, settings
 from tts_bench.report.tables.rows import curve_names
 from tts_bench.report.tables.summary import summarize
 from tts_bench.stats.estimators import Estimate
+from tts_bench.store.manifest import ProblemEntry
 
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
@@ -24,7 +25,7 @@ def embed(value: Any) -> str:
 
 def describe(
     report: Report,
-    problems: Sequence[Mapping[str, Any]],
+    problems: Sequence[ProblemEntry],
     counts: Mapping[str, Sequence[Counts | None]],
     votes: Sequence[Sequence[Estimate] | None],
 ) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def describe(
             }
             for cell in scope.cells
         ],
-        "problems": [_problem(row, counts[row["id"]]) for row in problems],
+        "problems": [_problem(row, counts[row.id]) for row in problems],
     }
 
 
@@ -67,7 +68,7 @@ def _sizes(cell: CellRecord) -> list[int]:
     return [n for n in cell.sizes if n is not None]
 
 
-def _problem(row: Mapping[str, Any], counts: Sequence[Counts | None]) -> dict[str, Any]:
+def _problem(row: ProblemEntry, counts: Sequence[Counts | None]) -> dict[str, Any]:
     """A row of the manifest; runs of older versions have no text or reference in it."""
     known = ("id", "level", "subject", "text", "reference")
-    return {**{name: row.get(name) for name in known}, "counts": list(counts)}
+    return {**{name: getattr(row, name) for name in known}, "counts": list(counts)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tts_bench.report.page.votes import Votes
 from tts_bench.report.points.content import Report
 from tts_bench.report.tables.render import heading
 from tts_bench.store.files import staged
+from tts_bench.store.manifest import RunManifest
 from tts_bench.store.runs import RunStore
 from tts_bench.types import Attempt
 
@@ -46,7 +47,7 @@ def write_page(run: RunStore, report: Report, path: Path, text_limit: int = TEXT
     spool = spool_attempts(run, report.scope, see)
     manifest = run.read_manifest()
     counts = tally.by_problem(report.scope)
-    overview = describe(report, manifest["problems"], counts, votes.estimates())
+    overview = describe(report, manifest.problems, counts, votes.estimates())
     with texts_of_run(run) as texts:
         chunks = _Chunks(texts, report, spool, _delimiter(manifest), text_limit)
         page = _template().generate(
@@ -93,13 +94,13 @@ class _Chunks:
 def _subtitle(report: Report) -> str:
     scope = report.scope
     extent = heading(report).removeprefix(f"{scope.suite}, ")
-    verifier = scope.verifier.get("name")
+    verifier = scope.verifier.name
     return " · ".join([extent, *([f"verifier {verifier}"] if verifier else []), scope.run])
 
 
-def _delimiter(manifest: Mapping[str, Any]) -> str:
+def _delimiter(manifest: RunManifest) -> str:
     """What the verifier takes for the end of a step, as far as its recipe says."""
-    recipe = (manifest.get("verifier") or {}).get("recipe") or ""
+    recipe = manifest.verifier.recipe or ""
     try:
         settings = json.loads(recipe.partition(" ")[2])
     except ValueError:  # a recipe is free text but for this package's own verifiers

@@ -82,7 +82,7 @@ def _frontier_note(scope: Scope, points: Sequence[Point]) -> Iterator[str]:
 
 def _notes(scope: Scope, outcomes: Outcomes, points: Sequence[Point]) -> Iterator[str]:
     if scope.limited:
-        size = scope.dataset.get("size", "all")
+        size = scope.dataset.size or "all"
         yield f"partial: {len(scope.problems)} of {size} problems"
     if not scope.finished:
         done, whole = len(outcomes.by_key), scope.expected_attempts
@@ -90,10 +90,10 @@ def _notes(scope: Scope, outcomes: Outcomes, points: Sequence[Point]) -> Iterato
     if outcomes.outside:
         yield f"passed over, for the manifest does not list them: {outcomes.outside} attempts"
     if any(point.policy.flops_ideal is None for point in points):
-        reason = scope.engine.get("shape_note") or "the model's shape is not known"
+        reason = scope.engine.shape_note or "the model's shape is not known"
         yield f"no policy FLOPs, so no accuracy_vs_flops.png: {reason}"
     if any(point.verifier.flops_ideal is None for point in points):
-        name = scope.verifier.get("name", "the verifier")
+        name = scope.verifier.name or "the verifier"
         yield (
             f"no verifier FLOPs: the shape of {name} is not known; what uses it is not in "
             "accuracy_vs_flops.png"

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from tts_bench.errors import StoreError
+from tts_bench.store.manifest import CellEntry, DatasetEntry, EngineEntry, VerifierEntry
 from tts_bench.store.runs import RunStore
-
-_FINISHED = ("complete", "failed_attempts")
 
 
 @dataclass(frozen=True)
@@ -67,24 +65,21 @@ class Scope:
     status: str
     limited: bool
     """Whether the run was restricted to some problems of its suite."""
-    dataset: Mapping[str, Any]
-    engine: Mapping[str, Any]
-    verifier: Mapping[str, Any]
+    dataset: DatasetEntry
+    engine: EngineEntry
+    verifier: VerifierEntry
     problems: tuple[str, ...]
     levels: Mapping[str, int]
     """Level by problem; only of problems whose data set states one."""
     subjects: Mapping[str, str]
     cells: tuple[CellRecord, ...]
     seeds: tuple[int, ...]
+    finished: bool
+    """Whether what is missing will not come any more, and so counts as wrong."""
     budgeted: bool
     """Whether a token budget may have shortened the draws of large pools."""
     contents: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     """Text and reference answer by problem; only of problems whose manifest states both."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether what is missing will not come any more, and so counts as wrong."""
-        return self.status in _FINISHED
 
     @property
     def partial(self) -> bool:
@@ -94,11 +89,11 @@ class Scope:
     @property
     def extent(self) -> str:
         """Model, problems and seeds in words."""
-        size = self.dataset.get("size")
+        size = self.dataset.size
         of = f" of {size}" if self.limited and size else ""
-        model = self.engine.get("model", "unknown model")
         problems = f"{len(self.problems)}{of} problem{'s' * (len(self.problems) != 1 or bool(of))}"
-        return f"{model}, {problems}, {len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}"
+        seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) != 1)}"
+        return f"{self.engine.model}, {problems}, {seeds}"
 
     @property
     def expected_attempts(self) -> int:
@@ -107,49 +102,44 @@ class Scope:
 
 
 def read_scope(run: RunStore) -> Scope:
-    """The scope of a run. Raises StoreError where the manifest is absent or lacks a part."""
+    """The scope of a run. Raises StoreError if the manifest is absent or lacks a part."""
     manifest = run.read_manifest()
-    try:
-        return _scope(run.folder.name, manifest)
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"{run.manifest_path}: missing or malformed part: {error}") from error
-
-
-def _scope(name: str, manifest: Mapping[str, Any]) -> Scope:
-    problems = manifest["problems"]
+    problems = manifest.problems
+    budget = manifest.resolved.get("budget") or {}
     return Scope(
-        run=name,
-        suite=manifest["suite"],
-        status=manifest["status"],
-        limited=manifest["partial"],
-        dataset=manifest["dataset"],
-        engine=manifest["engine"],
-        verifier=manifest.get("verifier") or {},
-        problems=tuple(row["id"] for row in problems),
-        levels={row["id"]: row["level"] for row in problems if row.get("level") is not None},
-        subjects={row["id"]: row["subject"] for row in problems if row.get("subject")},
-        cells=mark_swept([_cell(row) for row in manifest["cells"]]),
-        seeds=tuple(manifest["seeds"]),
-        budgeted=(manifest.get("resolved", {}).get("budget") or {}).get("tokens") is not None,
+        run=run.folder.name,
+        suite=manifest.suite,
+        status=manifest.status,
+        limited=manifest.partial,
+        dataset=manifest.dataset,
+        engine=manifest.engine,
+        verifier=manifest.verifier,
+        problems=tuple(row.id for row in problems),
+        levels={row.id: row.level for row in problems if row.level is not None},
+        subjects={row.id: row.subject for row in problems if row.subject},
+        cells=mark_swept([_cell(row) for row in manifest.cells]),
+        seeds=manifest.seeds,
+        finished=manifest.finished,
+        budgeted=budget.get("tokens") is not None,
         contents={
-            row["id"]: (row["text"], row["reference"])
+            row.id: (row.text, row.reference)
             for row in problems
-            if row.get("text") is not None and row.get("reference") is not None
+            if row.text is not None and row.reference is not None
         },
     )
 
 
-def _cell(row: Mapping[str, Any]) -> CellRecord:
+def _cell(row: CellEntry) -> CellRecord:
     return CellRecord(
-        id=row["id"],
-        strategy=row["strategy"],
-        params=row["params"],
-        sampling=row["sampling"],
-        pooled=row["pooled"],
-        selector=row.get("selector"),
-        at=tuple(row["at"]),
+        id=row.id,
+        strategy=row.strategy,
+        params=row.params,
+        sampling=row.sampling,
+        pooled=row.pooled,
+        selector=row.selector,
+        at=row.at,
         # A default that the suite does not name; runs of older versions did not note it.
-        n=row["params"].get("n", row.get("n")),
+        n=row.params.get("n", row.n),
     )
 
 

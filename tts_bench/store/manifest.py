@@ -1,0 +1,264 @@
+"""Manifests: what a run, a labelling job or a training was, in one JSON file beside its results.
+
+One reader, one writer and one clock for all of them. Keys that this version does not know are
+kept as they are, so that a manifest may travel between versions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tts_bench.dataset.base import Item, LoadedDataset
+from tts_bench.engine.base import EngineInfo
+from tts_bench.errors import StoreError
+from tts_bench.store.files import first_fault, write_atomically
+from tts_bench.verifier.base import VerifierInfo
+
+FORMAT_VERSION = 1
+
+
+def now() -> str:
+    """UTC time to the second, in ISO 8601."""
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Entry(BaseModel):
+    """A part of a manifest; fields with a default are those that an older version did not write."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    def recorded(self) -> dict[str, Any]:
+        """The keys that stand in the file, as plain values."""
+        return self.model_dump(exclude_unset=True)
+
+    def changed(self, **parts: Any) -> Self:
+        """The same with other values in these fields."""
+        if strange := parts.keys() - type(self).model_fields.keys():
+            raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(strange))}")
+        return type(self).model_validate({**self.recorded(), **parts})
+
+
+class GitEntry(Entry):
+    """The commit of the checkout that the code ran from."""
+
+    commit: str
+    dirty: bool = False
+    """Whether there were changes that no commit holds."""
+
+
+class EnvironmentEntry(Entry):
+    """Where and with what something was made (see `store.environment`)."""
+
+    tts_bench: str | None = None
+    git: GitEntry | None = None
+    python: str | None = None
+    platform: str | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+    cpu: dict[str, Any] = Field(default_factory=dict)
+    gpus: list[str] = Field(default_factory=list)
+    threads: str | None = None
+
+
+class EngineEntry(Entry):
+    """What a started engine said of itself (see `engine.base.EngineInfo`)."""
+
+    engine: str = ""
+    model: str = "unknown model"
+    revision: str = ""
+    dtype: str = ""
+    max_model_len: int = 0
+    shape: dict[str, Any] | None = None
+    shape_note: str = ""
+
+    @classmethod
+    def of(cls, info: EngineInfo) -> Self:
+        """The entry of a started engine."""
+        return cls(**asdict(info))
+
+    @property
+    def brief(self) -> dict[str, str]:
+        """What tells models apart in a report."""
+        return {key: getattr(self, key) for key in ("model", "revision", "engine", "dtype")}
+
+
+class VerifierEntry(Entry):
+    """What a started verifier said of itself (see `verifier.base.VerifierInfo`)."""
+
+    name: str = ""
+    """As the suite names it."""
+    recipe: str | None = None
+    model: EngineEntry | None = None
+    shape: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, name: str, info: VerifierInfo) -> Self:
+        """The entry of a started verifier."""
+        shape = asdict(info.shape) if info.shape else None
+        model = EngineEntry.of(info.model) if info.model else None
+        return cls(name=name, recipe=info.recipe, model=model, shape=shape)
+
+
+class DatasetEntry(Entry):
+    """Where the problems come from."""
+
+    name: str = ""
+    source: str = ""
+    revision: str = ""
+    content_hash: str | None = None
+    size: int | None = None
+    """How many problems the whole data set has."""
+
+    @classmethod
+    def of(cls, name: str, dataset: LoadedDataset) -> Self:
+        """The entry of a data set that a suite calls `name`."""
+        return cls(
+            name=name,
+            source=dataset.source,
+            revision=dataset.revision,
+            content_hash=dataset.content_hash,
+            size=len(dataset),
+        )
+
+
+class ProblemEntry(Entry):
+    """A problem that the run attempts; its text stands there for reports without the data set."""
+
+    id: str
+    level: int | None = None
+    subject: str | None = None
+    text: str | None = None
+    reference: str | None = None
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        """The entry of a problem with its reference answer."""
+        one = item.problem
+        return cls(
+            id=one.id,
+            level=one.level,
+            subject=one.subject,
+            text=one.text,
+            reference=item.reference,
+        )
+
+
+class CellEntry(Entry):
+    """A strategy with its parameters (see `suite.cells.Cell`)."""
+
+    id: str
+    strategy: str
+    params: dict[str, Any]
+    sampling: dict[str, Any]
+    pooled: bool
+    selector: str | None = None
+    at: tuple[int, ...] = ()
+    n: Any = None
+    """The strategy's field of that name, also if it is a default, which `params` does not name."""
+
+
+class ThroughputEntry(Entry):
+    """What a session took."""
+
+    generated_tokens: int
+    """Tokens that the engine generated, not counting those from the store."""
+    seconds: float
+    requests_from_store: int
+
+
+class SessionEntry(Entry):
+    """An earlier session of a run that was stopped and went on."""
+
+    argv: tuple[str, ...] = ()
+    started: str = ""
+    ended: str | None = None
+    status: str = ""
+    throughput: ThroughputEntry | None = None
+    environment: EnvironmentEntry = EnvironmentEntry()
+
+
+class RepeatsEntry(Entry):
+    """The run that a run repeats, and what is different by now, a phrase each."""
+
+    run: str
+    differs: tuple[str, ...] = ()
+
+
+class Manifest(Entry):
+    """What every manifest has."""
+
+    format_version: int = FORMAT_VERSION
+    status: str
+    """`running` until the end is written, which says how it ended."""
+    environment: EnvironmentEntry = EnvironmentEntry()
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a manifest. Raises StoreError if it is torn, of another format, or lacks a part."""
+        try:
+            data = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: {error}") from error
+        found = data.get("format_version") if isinstance(data, dict) else None
+        if found != FORMAT_VERSION:
+            raise StoreError(
+                f"{path}: manifest of format {found}, and this version reads format "
+                f"{FORMAT_VERSION} only{_made_by(data)}"
+            )
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            part = f"missing or malformed part: {first_fault(error)}"
+            raise StoreError(f"{path}: {part}") from error
+
+    def write(self, path: Path) -> None:
+        """Write it in one step, so that it is never seen half-written. Raises StoreError."""
+        data = {"format_version": self.format_version, **self.recorded()}
+        write_atomically(path, json.dumps(data, indent=2, default=str) + "\n")
+
+
+class RunManifest(Manifest):
+    """The manifest of a run: everything that its attempts do not say themselves."""
+
+    suite: str
+    """The suite's name, which names the folder of its runs."""
+    suite_hash: str = ""
+    resolved: dict[str, Any] = Field(default_factory=dict)
+    """The suite with everything spelled out; empty for a run that was imported."""
+    cells: tuple[CellEntry, ...]
+    seeds: tuple[int, ...]
+    partial: bool
+    """Whether the run was restricted to some problems of its data set."""
+    dataset: DatasetEntry
+    problems: tuple[ProblemEntry, ...]
+    generations: str | None = None
+    """Path of the generation store, from the run's folder."""
+    include_path: tuple[str, ...] = ()
+    """Folders of strategies that no suite names."""
+    verifier: VerifierEntry = VerifierEntry()
+    engine: EngineEntry
+    salt: str = ""
+    """Keeps the completions of a fresh run apart from those that were stored before."""
+    argv: tuple[str, ...] = ()
+    started: str = ""
+    ended: str | None = None
+    throughput: ThroughputEntry | None = None
+    earlier_sessions: tuple[SessionEntry, ...] = ()
+    repeats: RepeatsEntry | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every attempt was made, failed ones included."""
+        return self.status in ("complete", "failed_attempts")
+
+
+def _made_by(data: Any) -> str:
+    """Which version wrote a manifest of another format, if it says so."""
+    environment = data.get("environment") if isinstance(data, dict) else None
+    made = environment.get("tts_bench") if isinstance(environment, dict) else None
+    return f": it was made by tts-bench {made}, which can read it" if made else ""
