@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,23 @@ def test_recorded_verdicts_stay_beside_ours_and_disagreements_are_listed(run_imp
     assert {cell.strategy for cell in run.read_manifest().cells} == {"self_consistency"}
     assert "tokens" in out
     assert run.read_manifest().status == "complete"
+
+
+def test_the_report_shows_each_problem_with_its_text_and_reference(run_import, tmp_path):
+    code, _, err = run_import(SAMPLES)
+    assert code == 0, err
+    run = resolve_run(tmp_path / "results" / "pools")
+    page = (run.folder / "report.html").read_text("utf-8")
+    overview = re.search(r'<script[^>]*id="overview"[^>]*>(.*?)</script>', page, re.DOTALL)
+    assert overview is not None
+    shown = json.loads(overview[1])["problems"]
+    assert [(one["text"], one["reference"]) for one in shown] == [
+        ("What is 1 * 2?", "2"),
+        ("What is 2 * 2?", "4"),
+    ]
+    assert read_points(run).scope.contents == {
+        one["id"]: (one["text"], one["reference"]) for one in shown
+    }
 
 
 def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
