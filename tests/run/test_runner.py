@@ -266,8 +266,8 @@ def test_the_manifest_remembers_earlier_sessions(bench, spawn, tmp_path: Path):
     spawn("--concurrency", "2", SCRIPTED_DIE_AFTER="60")
     bench()
     [earlier] = manifest(tmp_path).earlier_sessions
-    assert earlier["status"] == "running"
-    assert "--concurrency" in earlier["argv"]
+    assert earlier.status == "running"
+    assert "--concurrency" in earlier.argv
 
 
 BAD_STRATEGIES = {

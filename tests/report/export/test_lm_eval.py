@@ -93,11 +93,11 @@ def test_a_sample_has_the_fields_of_the_harness(run, samples):
         fields = "doc_id doc target arguments resps filtered_resps filter metrics"
         assert set(fields.split()) | {"doc_hash", "prompt_hash", "target_hash"} <= set(row)
         problem = problems[row["doc_id"]]
-        attempt = by_key["self_consistency?n=4", problem["id"], 0]
-        assert row["doc"]["problem"] == problem["text"]
-        assert row["target"] == problem["reference"]
+        attempt = by_key["self_consistency?n=4", problem.id, 0]
+        assert row["doc"]["problem"] == problem.text
+        assert row["target"] == problem.reference
         prompt = row["arguments"]["gen_args_0"]["arg_0"]
-        assert prompt == f"Please. {problem['text']}"
+        assert prompt == f"Please. {problem.text}"
         assert row["prompt_hash"] == hashlib.sha256(prompt.encode()).hexdigest()
         assert row["arguments"]["gen_args_0"]["arg_1"]["temperature"] == 0.8
         [texts] = row["resps"]

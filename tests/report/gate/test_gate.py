@@ -17,6 +17,7 @@ from tts_bench.report.gate.text import junit, markdown, terminal
 from tts_bench.report.gate.verdict import Limits, gate_statistically
 from tts_bench.report.points.point import Point, RunPoints, read_points
 from tts_bench.report.points.scope import CellRecord
+from tts_bench.store.manifest import DatasetEntry
 
 DATA = {"name": "toy", "content_hash": "h", "size": 200}
 
@@ -283,7 +284,7 @@ def verdicts(drop: float, margin: float, trials: int = 300) -> float:
 
 def _run(point: Point) -> RunPoints:
     class Scope:
-        run, dataset = "run", DATA
+        run, dataset = "run", DatasetEntry.model_validate(DATA)
 
     return RunPoints(None, Scope(), None, (point,))  # type: ignore[arg-type]
 
