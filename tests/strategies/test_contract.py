@@ -36,7 +36,7 @@ from tts_bench.verifier.confidence import ConfidenceVerifier
 FOLDERS = [Path(folder) for folder in [os.environ.get("TTS_BENCH_TEST_STRATEGIES")] if folder]
 REGISTRY = Registry(FOLDERS)
 NAMES = [name for name, where in REGISTRY.names(STRATEGIES).items() if where.endswith(".py")]
-PROBLEMS = [Problem(f"p{i}", f"What is {i} + 1?") for i in range(64)]
+PROBLEMS = [Problem(f"p{i}", f"What is {i} + 1?") for i in range(24)]
 REQUIRED = {
     "policy": {"file": str(Path(__file__).parents[1] / "support" / "policy.yaml"), "budget": 1.0}
 }
