@@ -111,20 +111,31 @@ def small(suite: dict[str, Any], rows: Path, models: Any) -> dict[str, Any]:
     return suite
 
 
-def marked(name: str, file: Path) -> Any:
-    """The suite as a test's parameter; one on vLLM is marked as such."""
-    on_vllm = yaml.safe_load(file.read_text("utf-8"))["engine"]["name"] == "vllm"
-    return pytest.param(name, marks=[pytest.mark.vllm, pytest.mark.slow] if on_vllm else [])
+ON_VLLM = {
+    name: yaml.safe_load(file.read_text("utf-8"))["engine"]["name"] == "vllm"
+    for name, file in shipped_suites().items()
+}
 
 
-@pytest.mark.parametrize("name", [marked(*one) for one in shipped_suites().items()])
+@pytest.mark.parametrize("name", [name for name, on_vllm in ON_VLLM.items() if not on_vllm])
 def test_it_runs_to_its_end(name, models, tmp_path, cli, undrawn):
+    run_to_the_end(name, models, tmp_path, cli)
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, on_vllm in ON_VLLM.items() if on_vllm])
+def test_it_runs_to_its_end_on_vllm(name, models, tmp_path, cli, undrawn):
+    run_to_the_end(name, models, tmp_path, cli)
+
+
+def run_to_the_end(name: str, models: Any, folder: Path, cli: Any) -> None:
     given = yaml.safe_load(find_suite(name).read_text("utf-8"))
-    path = tmp_path / "suite.yaml"
-    path.write_text(yaml.safe_dump(small(given, tmp_path / "rows.jsonl", models)))
-    done = cli("run", path, "--limit", "1", "--output-path", tmp_path / "results")
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump(small(given, folder / "rows.jsonl", models)))
+    done = cli("run", path, "--limit", "1", "--output-path", folder / "results")
     assert done.returncode == 0, done.stderr
-    run = resolve_run(tmp_path / "results" / "suite")
+    run = resolve_run(folder / "results" / "suite")
     attempts = list(run.attempts())
     assert attempts
     assert not [attempt.error for attempt in attempts if attempt.error]
