@@ -1,6 +1,6 @@
-"""How often the reported intervals hold the truth: 1,000 simulated suites each, truth known.
+"""How often the reported intervals hold the truth: hundreds of simulated suites each, truth known.
 
-A 95 % interval must hold it in 93 to 97 % (the simulation's own error is 0.7). What
+A 95 % interval must hold it in 93 to 97 % (the simulation's own error is 0.5 to 1.2). What
 docs/estimators.md says of coverage is measured here and in test_estimators.py. Truths are closed
 forms or scipy's distributions, never the code that is tested.
 """
@@ -138,7 +138,7 @@ def test_constants_and_curve_of_a_coverage_fit() -> None:
     truth = fit_coverage(ks, exact)
     table = pass_at_k(64, np.arange(65)[:, None], np.array(ks)[None, :])
     hits = []
-    for _ in range(SUITES):
+    for _ in range(SUITES // 2):
         fit = fit_coverage(ks, table[rng.binomial(64, rng.beta(0.3, 0.5, 150))])
         curve, beyond = fit.interval(64), fit.interval(256)
         hits.append(
@@ -213,10 +213,10 @@ def test_size_and_power_of_mcnemar(discordant: float, problems: int) -> None:
 
     def rejected(share_of_a: float) -> float:
         split = [discordant * share_of_a, discordant * (1 - share_of_a), 1 - discordant]
-        tables = rng.multinomial(problems, split, 5 * SUITES)
+        tables = rng.multinomial(problems, split, 2 * SUITES)
         return float(np.mean([p_value(int(a), int(b)) < 0.05 for a, b, _ in tables]))
 
-    assert rejected(0.5) <= 0.05 + 3 * 0.0031
+    assert rejected(0.5) <= 0.05 + 3 * 0.0049
     assert rejected(0.9) > 0.5
 
 
@@ -245,7 +245,7 @@ def a_grid(rng: np.random.Generator, problems: int, draws: int) -> optimal._Grid
 def test_value_of_the_cross_fitted_policy(problems: int, draws: int) -> None:
     """The truth is the mean value, over all problems there are, of what both folds chose."""
     rng, hits, optimism = np.random.default_rng(6), [], []
-    for _ in range(SUITES):
+    for _ in range(SUITES // 2):
         grid = a_grid(rng, problems, draws)
         accuracy, _ = optimal._cross_fit(grid, 17.0)
         found, truth = mean_interval(accuracy.tolist()), _true_value(grid)
@@ -331,11 +331,11 @@ def failed(drop: float, margin: float, seed: int) -> float:
     """How often the gate fails a run that is worse by `drop`, of the times that it decides."""
     rng, problems = np.random.default_rng(seed), [f"p{i}" for i in range(PROBLEMS)]
     found = []
-    for _ in range(SUITES // 2):
+    for _ in range(SUITES // 3):
         with contextlib.suppress(UsageError):  # a margin too fine for these very problems
             check = verdict._check_accuracy(*systems(rng, drop), problems, margin)
             found.append(check.status == "failed")
-    assert len(found) > SUITES / 4
+    assert len(found) > SUITES / 6
     return float(np.mean(found))
 
 
@@ -363,7 +363,7 @@ def test_an_unchanged_system_is_failed_as_often_as_the_docs_say() -> None:
 def test_the_stated_smallest_drop_is_seen_four_times_in_five() -> None:
     rng, seen = np.random.default_rng(12), []
     drop = detectable_difference(spread(0.11))
-    for _ in range(SUITES):
+    for _ in range(SUITES // 2):
         run, base = (list(one.values["accuracy"].values()) for one in systems(rng, drop))
         seen.append(paired_difference(run, base, confidence=0.9, resamples=1000).high < 0)
     assert np.mean(seen) == pytest.approx(0.8, abs=0.04)
