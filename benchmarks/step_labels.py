@@ -103,7 +103,7 @@ def exact(row: LabelRow) -> tuple[bool, ...]:
 
 
 def with_monte_carlo(row: LabelRow, rollouts: int, threshold: float) -> Labels:
-    """Labels from the first `rollouts` draws behind each step."""
+    """Labels from the first `rollouts` draws after each step."""
     outcomes = [behind[:rollouts] for behind in row.outcomes[: Recorded(row).trace.unsettled]]
     return labels_of(outcomes, row.correct, threshold)
 
@@ -168,7 +168,7 @@ def search(rows: Sequence[LabelRow], rollouts: int) -> dict[str, Any]:
 
 
 def bias(rows: Sequence[LabelRow]) -> dict[str, Any]:
-    """How often rollouts reach the right answer behind right prefixes, and behind wrong ones."""
+    """How often rollouts reach the right answer after right prefixes, and after wrong ones."""
     behind: dict[str, list[tuple[str, float]]] = {"right": [], "wrong": []}
     for row in rows:
         truth = exact(row)

@@ -27,7 +27,7 @@ class BudgetForcing(Strategy):
     max_thinking_tokens: int | None = None
     """Where thinking is cut off; null: at the suite's `max_tokens`."""
     max_answer_tokens: int = 1024
-    """Longest answer behind the thinking."""
+    """Longest answer after the thinking."""
     answer_prompt: str = "\nFinal Answer:"
     """What asks for the answer where the thinking was cut off."""
 

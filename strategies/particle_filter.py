@@ -37,7 +37,7 @@ class ParticleFilter(StepSearch):
 
 
 def odds(score: float) -> float:
-    """The exponential of a probability's log-odds. Raises ValueError for what is none."""
+    """Odds p / (1 - p) of a probability. Raises ValueError if it is not between 0 and 1."""
     if not 0 <= score <= 1:
         raise ValueError(f"particle_filter needs scores between 0 and 1, not {score}")
     sure = min(max(score, SURE), 1 - SURE)

@@ -54,6 +54,6 @@ class TokenBudget(Strategy):
 
 
 def _bracketed_number(text: str) -> int | None:
-    """The last number in double square brackets, or None where there is none."""
+    """The last number in double square brackets, or None if there is none."""
     number = text.rpartition("[[")[2].partition("]]")[0].replace(",", "").strip()
     return int(number) if "[[" in text and number.isdecimal() else None

@@ -271,7 +271,7 @@ def _load(suite: str, options: dict[str, Any], again: Recorded | None = None) ->
 
 
 def _take_folders(again: Recorded, options: dict[str, Any]) -> None:
-    """Let the recorded run say which folders are meant, where no option does."""
+    """Let the recorded run say which folders are meant, if no option does."""
     options["include_path"] = options["include_path"] or again.include_path
     source = click.get_current_context().get_parameter_source("output_path")
     if options["replay"] and source is click.core.ParameterSource.DEFAULT:

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""Errors, as one tree.
 
 TtsBenchError                 show the message, no traceback
 ├── UsageError                the user can mend it (exit 2)
@@ -97,7 +97,7 @@ class ReplayMiss(TtsBenchError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A suggestion to append to a message, or nothing where no known name is near.
+    """A suggestion to append to a message, or nothing if no known name is near.
 
     >>> did_you_mean("majorty_vote", ["majority_vote", "greedy"])
     ". Did you mean 'majority_vote'?"

@@ -1,4 +1,4 @@
-"""What the user sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a run for its user: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

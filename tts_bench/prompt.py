@@ -38,7 +38,7 @@ class Prompt:
             raise ValueError("system needs chat: true; put it into the template instead")
 
     def text(self, problem: Problem, instruction: str = "") -> str:
-        """The user's turn, with an instruction as a paragraph of its own behind it."""
+        """The user's turn, with an instruction as a paragraph of its own after it."""
         text = self.template.replace(PLACEHOLDER, problem.text)
         return f"{text}\n\n{instruction}" if instruction else text
 

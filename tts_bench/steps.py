@@ -10,11 +10,11 @@ Aggregate = Literal["last", "min", "prod", "mean"]
 """How the scores of the steps become one score of the solution."""
 
 NO_ERROR = -1
-"""Index of the first wrong step where every step is right, as in ProcessBench."""
+"""Index of the first wrong step if every step is right, as in ProcessBench."""
 
 
 def split_steps(text: str, delimiter: str = "\n\n") -> list[str]:
-    """Cut `text` behind each `delimiter`; `"".join` of the steps is the text again.
+    """Cut `text` after each `delimiter`; `"".join` of the steps is the text again.
 
     A step keeps the delimiter that ends it, as a model that was stopped there writes it. White
     space alone is no step: it stays with the step before it (at the beginning, with the one
@@ -40,7 +40,7 @@ def split_steps(text: str, delimiter: str = "\n\n") -> list[str]:
 def aggregate(scores: Sequence[float], how: Aggregate) -> float:
     """One score of a solution from those of its steps, in order.
 
-    `last`, `min`, `prod` or `mean` of the scores. Raises ValueError where there are none, where
+    `last`, `min`, `prod` or `mean` of the scores. Raises ValueError if there are none, where
     one is not finite, and for any other `how`.
     """
     _check(scores)
@@ -63,7 +63,7 @@ def find_error_step(scores: Sequence[float], drop: float = 0.5, before: float = 
 
     Nothing comes before the first step but the problem itself, which is right; `before` is what
     that counts as. At its default a first step below `drop` is found; `before=0` never finds the
-    first step. `NO_ERROR` (-1) where no score falls so. Raises ValueError for a score that is
+    first step. `NO_ERROR` (-1) if no score falls so. Raises ValueError for a score that is
     not finite.
 
     >>> find_error_step([0.95, 0.88, 0.72, 0.05, 0.02])

@@ -28,7 +28,7 @@ class Problem:
     id: str
     text: str
     level: int | None = None
-    """Difficulty as the data set states it, 1 = easiest; None where it states none."""
+    """Difficulty as the data set states it, 1 = easiest; None if it states none."""
     subject: str | None = None
 
 
@@ -93,7 +93,7 @@ class Candidate:
     text: str
     """The text of `token_ids`, stop strings included."""
     answer: str | None
-    """The answer as written in the text, or None where none is found."""
+    """The answer as written in the text, or None if none is found."""
     answer_class: str | None
     """Canonical form of the answer: equal answers have equal forms. None never votes."""
     logprob: float
@@ -103,7 +103,7 @@ class Candidate:
     also those that were taken back (`Session.extend(drop_stop=True)`)."""
     finish_reason: FinishReason
     stop: str | None = None
-    """The stop string that ended it; None where the model ended its turn or was cut off."""
+    """The stop string that ended it; None if the model ended its turn or was cut off."""
     parent: int | None = None
     path: tuple[int, ...] = ()
     """Draw indices from the root: the candidate's place in the tree of all possible draws."""
@@ -112,7 +112,7 @@ class Candidate:
 
     @property
     def mean_logprob(self) -> float:
-        """Log-probability per generated token (nats); 0 where nothing was generated."""
+        """Log-probability per generated token (nats); 0 if nothing was generated."""
         return self.logprob / self.generated_tokens if self.generated_tokens else 0.0
 
     @property
@@ -128,17 +128,17 @@ class Node:
     candidate: Candidate
     score: Score
     open: bool
-    """Whether the search may go on from here; not where the solution has ended or was cut off."""
+    """Whether the search may go on from here; not if the solution has ended or was cut off."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
     """What a strategy returns: its candidates and which of them it chose.
 
-    `chosen` is an index into `candidates`, or None where the strategy has no answer to give.
-    `scores` holds the score that the selection used for each candidate, or nothing where
+    `chosen` is an index into `candidates`, or None if the strategy has no answer to give.
+    `scores` holds the score that the selection used for each candidate, or nothing if
     candidates were not scored. `tree` holds every step that a search took, parents before
-    children; it is for reports, and empty where there was no search.
+    children; it is for reports, and empty if there was no search.
     """
 
     candidates: tuple[Candidate, ...]
@@ -164,7 +164,7 @@ class Usage:
     Three ways to count prompt tokens, and so FLOPs, stand beside each other: *logical* pays
     every request's whole prompt; *ideal* pays each distinct prefix token once; *measured*
     (in `Measurement`) pays what the engine did not report as cached. Completion tokens are the
-    same in all three. FLOPs are None where the model's shape is unknown.
+    same in all three. FLOPs are None if the model's shape is unknown.
     """
 
     requests: int = 0
@@ -195,8 +195,8 @@ class Pool:
     """The graded candidates of an attempt, column by column; all columns have one length.
 
     `answer_class` numbers the equivalence classes of answers in order of first appearance; -1
-    marks a candidate without an answer. `correct` is None where grading timed out, which
-    counts as wrong. `score` and `steps` are empty where candidates were not scored.
+    marks a candidate without an answer. `correct` is None if grading timed out, which
+    counts as wrong. `score` and `steps` are empty if candidates were not scored.
     """
 
     answer: tuple[str | None, ...] = ()
@@ -227,7 +227,7 @@ class SearchTree:
     """Every step that a search took, column by column, parents before children."""
 
     parent: tuple[int | None, ...] = ()
-    """Index of the step that each one continues; None where it is a first step."""
+    """Index of the step that each one continues; None if it is a first step."""
     step: tuple[int, ...] = ()
     """Number of the step within its solution, from 1."""
     text: tuple[str, ...] = ()

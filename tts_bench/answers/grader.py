@@ -34,7 +34,7 @@ _LIVES = 2
 
 
 class Question(NamedTuple):
-    """What a worker answers: equality, or with `reference` None the canonical form."""
+    """A question to a worker: equality, or the canonical form if `reference` is None."""
 
     reference: str | None
     answer: str

@@ -45,7 +45,7 @@ def gate(
     markdown: Path | None,
     debug: bool,
 ) -> int:
-    """Hold RUN_FOLDER against a baseline; exit 3 where it is worse."""
+    """Hold RUN_FOLDER against a baseline; exit 3 if it is worse."""
     from tts_bench.report.gate import text as gate_text
     from tts_bench.report.gate.baseline import make_baseline, read_baseline
     from tts_bench.report.gate.baseline import write_baseline as write

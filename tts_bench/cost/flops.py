@@ -186,5 +186,5 @@ def _counts(tokens: float | NDArray[Any]) -> NDArray[Any]:
 
 
 def _like(operations: Any) -> Any:
-    """A plain float where every argument was a scalar."""
+    """A plain float if every argument was a scalar."""
     return float(operations) if np.ndim(operations) == 0 else operations

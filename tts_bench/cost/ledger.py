@@ -40,7 +40,7 @@ class Call:
     completion_tokens: int
     cached_prompt_tokens: int = 0
     logits: int | None = None
-    """Positions whose vocabulary logits one forward pass computes, where nothing is written:
+    """Positions whose vocabulary logits one forward pass computes, if nothing is written:
     0 for a reward head. None for a call that generates."""
     known_prompt_tokens: int = 0
     """Leading prompt tokens that the call before it has left in the cache: its prompt and what
@@ -178,7 +178,7 @@ class Ledger:
 
         What is granted is reserved until `settle` is called with the same numbers. Where the
         budget does not cover all calls at full length, they share what is left equally; where
-        less than a token is left for each, fewer calls are made. Raises BudgetExhausted where
+        less than a token is left for each, fewer calls are made. Raises BudgetExhausted if
         nothing is left.
         """
         left = self.left

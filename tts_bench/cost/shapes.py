@@ -191,7 +191,7 @@ def _with_experts(shape: ModelShape, config: Config) -> ModelShape:
 
 
 def _size(config: Config, key: str, otherwise: int | None = None) -> int:
-    """A size; it may be left out or null only where `otherwise` gives it."""
+    """A size; it may be left out or null only if `otherwise` gives it."""
     value = config.get(key)
     if value is not None:
         return int(value)

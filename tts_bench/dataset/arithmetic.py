@@ -19,7 +19,7 @@ class Difficulty:
     largest: int
     """Largest number in the text."""
     factor: int
-    """Largest factor of a product; 1 where there are no products."""
+    """Largest factor of a product; 1 if there are no products."""
 
 
 LEVELS: Mapping[int, Difficulty] = {
@@ -62,7 +62,7 @@ class Arithmetic(Dataset):
             raise ValueError(f"levels: no level {unknown[0]}, only {min(LEVELS)} to {max(LEVELS)}")
 
     def load(self) -> LoadedDataset:
-        """Generate the problems. Raises DatasetError where a level has not as many."""
+        """Generate the problems. Raises DatasetError if a level has not as many."""
         streams = [_distinct(self.seed, level) for level in self.levels]
         items = tuple(next(streams[i % len(streams)]) for i in range(self.problems))
         return LoadedDataset("arithmetic", f"arithmetic, seed {self.seed}", "", items)

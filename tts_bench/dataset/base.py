@@ -47,11 +47,11 @@ class Dataset(abc.ABC):
 
     @abc.abstractmethod
     def load(self) -> LoadedDataset:
-        """Read every item. Raises DatasetError where that fails or nothing is there."""
+        """Read every item. Raises DatasetError if that fails or nothing is there."""
 
 
 def content_hash(items: Sequence[Item]) -> str:
-    """SHA-256 (hex) over the items' content, independent of where they were read from."""
+    """SHA-256 (hex) over the items' content, wherever they were read from."""
     digest = hashlib.sha256()
     for item in items:
         row = {**asdict(item.problem), "reference": item.reference}

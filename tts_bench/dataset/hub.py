@@ -63,7 +63,7 @@ class KnownDataset(SubsetDataset):
             raise ValueError("path: a local file has neither split nor revision")
 
     def load(self) -> LoadedDataset:
-        """Read the local file, or fetch from the hub. Raises DatasetError where that fails."""
+        """Read the local file, or fetch from the hub. Raises DatasetError if that fails."""
         source = self.source
         if self.path is not None:
             origin, commit, rows = self.path, "", read_rows(self.path)
@@ -166,7 +166,7 @@ class HubDataset(SubsetDataset):
         problem_columns(self.columns)
 
     def load(self) -> LoadedDataset:
-        """Fetch the split. Raises DatasetError where that fails or a column is missing."""
+        """Fetch the split. Raises DatasetError if that fails or a column is missing."""
         rows, commit = download(self.id, self.config, self.split, self.revision)
         items = items_of(rows, problem_columns(self.columns), self.id)
         return LoadedDataset(self.id, self.id, commit, self.part(items, self.id))

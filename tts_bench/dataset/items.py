@@ -29,7 +29,7 @@ def problem_columns(given: Mapping[str, str], names: Mapping[str, Names] = PROBL
 def items_of(
     rows: Sequence[Row], columns: Columns, source: str, reference: ToReference = str
 ) -> tuple[Item, ...]:
-    """Turn rows into items. Raises DatasetError where a row or the whole table is unusable.
+    """Turn rows into items. Raises DatasetError if a row or the whole table is unusable.
 
     Ids are those of the id column and must be unique. Without such a column an id is the first
     12 hex digits of the SHA-256 of the problem's text, so that it survives reordering; the 2nd,
@@ -105,7 +105,7 @@ def _text(row: Row, role: str, column: str) -> str:
 
 
 def _level(row: Row, text: str) -> int | None:
-    # MATH writes "Level 3", and "Level ?" where it does not know.
+    # MATH writes "Level 3", and "Level ?" if it does not know.
     match = re.fullmatch(r"(?:level\s*)?(\d+|\?)", text, flags=re.IGNORECASE)
     if match:
         return None if match[1] == "?" else int(match[1])

@@ -27,6 +27,6 @@ class JsonlDataset(SubsetDataset):
         problem_columns(self.columns)
 
     def load(self) -> LoadedDataset:
-        """Read the file. Raises DatasetError where it is missing, malformed or empty."""
+        """Read the file. Raises DatasetError if it is missing, malformed or empty."""
         items = items_of(read_rows(self.path), problem_columns(self.columns), self.path)
         return LoadedDataset(Path(self.path).stem, self.path, "", self.part(items, self.path))

@@ -112,7 +112,7 @@ class RatedStep:
     """A step of PRM800K as published."""
 
     chosen: Mapping[str, Any] | None
-    """Text and rating of the step that the labeller went on with; None where they stopped. One
+    """Text and rating of the step that the labeller went on with; None if they stopped. One
     that the labeller wrote is not rated."""
     options: Sequence[Mapping[str, Any]]
     """Text and rating of every alternative that a model wrote, the chosen one among them."""
@@ -157,7 +157,7 @@ def _flat_prm800k(cells: Cells) -> tuple[str, list[RatedStep]]:
 
 
 def rating_truth(rating: Any, neutral: Neutral) -> bool | None:
-    """One of PRM800K's ratings, +1, 0 or -1, as a truth value; None where there is none."""
+    """One of PRM800K's ratings, +1, 0 or -1, as a truth value; None if there is none."""
     if rating is None:
         return None
     if isinstance(rating, bool) or rating not in (1, 0, -1):
@@ -166,7 +166,7 @@ def rating_truth(rating: Any, neutral: Neutral) -> bool | None:
 
 
 def up_to_error(first_error: Any, steps: int) -> list[bool | None]:
-    """Labels by ProcessBench's index: right up to the first wrong step, unknown behind it."""
+    """Labels by ProcessBench's index: right up to the first wrong step, unknown after it."""
     if isinstance(first_error, bool) or not isinstance(first_error, int):
         raise ValueError(f"the first wrong step must be an index, not {first_error!r}")
     if not NO_ERROR <= first_error < steps:
@@ -179,8 +179,8 @@ def up_to_error(first_error: Any, steps: int) -> list[bool | None]:
 def math_shepherd(text: str, marked: str, tag: str) -> tuple[str, list[str], list[bool]]:
     """Problem, steps and labels of a row of Math-Shepherd.
 
-    `text` has the tag behind each step, and `marked` is the same text with `+` or `-` in its
-    place. The problem ends where `Step 1:` begins; what stands behind the last tag has no label
+    `text` has the tag after each step, and `marked` is the same text with `+` or `-` in its
+    place. The problem ends where `Step 1:` begins; what stands after the last tag has no label
     and is left out.
     """
     *pieces, _ = text.split(tag)

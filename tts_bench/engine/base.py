@@ -46,7 +46,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the model wrote for one request.
+    """Tokens and text that the model wrote for one request.
 
     `token_ids` holds every generated token, the end-of-sequence or stop tokens included.
     `text` is what these ids add to the text of the prompt (special tokens left out, stop
@@ -63,7 +63,7 @@ class Completion:
     cached_prompt_tokens: int = 0
     """Prompt tokens that the engine did not compute, by its own report."""
     key: str = field(default="", repr=False)
-    """Key in the generation store; empty where the completion is not stored."""
+    """Key in the generation store; empty if the completion is not stored."""
     first_logprobs: tuple[float, ...] = ()
     """Log-probabilities (nats) of the request's `logprob_ids`, in order, at the first generated
     position, under the model's unmodified distribution."""
@@ -76,7 +76,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What a started engine says of itself; goes into the manifest and every request's key."""
+    """Identity of a started engine; part of the manifest and of every request's key."""
 
     engine: str
     """Adapter and library version, for example `vllm 0.32.0`."""
@@ -87,13 +87,13 @@ class EngineInfo:
     max_model_len: int
     """Longest prompt plus completion, in tokens."""
     shape: ModelShape | None
-    """None where the architecture is not one whose FLOPs are known."""
+    """None if the architecture is not one whose FLOPs are known."""
     shape_note: str = ""
     """Why the shape is unknown, for the user."""
 
     @property
     def identity(self) -> str:
-        """What decides which tokens a request gives: part of every stored completion's key."""
+        """Everything that decides a request's tokens: part of every stored completion's key."""
         # The longest text is part of it: it decides where a completion is cut off.
         parts = (self.engine, self.model, self.revision, self.dtype, str(self.max_model_len))
         return "|".join(parts)
@@ -125,12 +125,12 @@ class Engine(abc.ABC):
 
     @property
     def info(self) -> EngineInfo:
-        """What `start` returned. Raises EngineError before that, and where it is not kept."""
+        """The result of `start`. Raises EngineError before that, and if it is not kept."""
         raise EngineError("the engine is not started, or does not keep what it says of itself")
 
     @abc.abstractmethod
     async def start(self) -> EngineInfo:
-        """Load the model. Raises ModelError, or MissingExtra where the library is absent."""
+        """Load the model. Raises ModelError, or MissingExtra if the library is absent."""
 
     @abc.abstractmethod
     async def close(self) -> None:
@@ -149,7 +149,7 @@ class Engine(abc.ABC):
 
 
 def brief(recipe: str) -> str:
-    """What a recipe is of, for a message that it would fill: its class and its model."""
+    """Class and model of a settings key, for a message that the whole key would fill."""
     name, _, settings = recipe.partition(" {")
     model = json.loads(f"{{{settings}").get("model") if settings else None
     return f"{name} {model} as it is set here" if model else name

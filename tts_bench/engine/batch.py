@@ -146,7 +146,7 @@ class Batch:
                 row.first_logprobs = tuple(logits[i].double().log_softmax(-1)[list(ids)].tolist())
 
     def _outcome(self, row: DecodingRow) -> Completion | EngineError | None:
-        """The completion, or what went wrong, or None where the row goes on."""
+        """The completion, or what went wrong, or None if the row goes on."""
         request, count = row.job.request, len(row.token_ids)
         if not all(map(math.isfinite, (row.logprob, *row.first_logprobs))):
             return EngineError("the model's output is not a number: are its weights damaged?")

@@ -20,7 +20,7 @@ _INFO = "engine|"
 
 
 class CompletionStore(Protocol):
-    """What is needed of a generation store."""
+    """The part of a generation store that is needed here."""
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, Completion]: ...
     async def put(self, key: str, completion: Completion) -> Completion: ...
@@ -29,7 +29,7 @@ class CompletionStore(Protocol):
 
 
 class CachedEngine(Engine):
-    """Answers from the store where it can, and stores before it answers where it cannot.
+    """Answers from the store if it can, and stores before it answers if it cannot.
 
     Requests that are in flight already are joined, not repeated: strategies that run at once
     share their draws. With `replay` the inner engine is never started and a miss is an error.
@@ -76,7 +76,7 @@ class CachedEngine(Engine):
 
     @property
     def info(self) -> EngineInfo:
-        """What `start` returned. Raises EngineError where the engine is not started."""
+        """The result of `start`. Raises EngineError if the engine is not started."""
         if self._info is None:
             raise EngineError("the engine is not started")
         return self._info

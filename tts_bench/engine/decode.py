@@ -140,7 +140,7 @@ class Rows:
         self.high = high
 
     def _check_memory(self, slots: int) -> None:
-        """Raise MemoryError where so many more slots do not fit; devices raise by themselves."""
+        """Raise MemoryError if so many more slots do not fit; devices raise by themselves."""
         buffers = [buffer for layer in self.layers for buffer in layer.buffers]
         needed = slots * sum(b.shape[1] * b.shape[3] * b.element_size() for b in buffers)
         if needed > WORTH_A_CHECK and buffers[0].device.type == "cpu":

@@ -1,4 +1,4 @@
-"""How much main memory is left: Linux would rather kill a process than refuse it memory."""
+"""Free main memory: Linux would rather kill a process than refuse it memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CGROUP = Path("/sys/fs/cgroup")
 def available_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:
     """Bytes that can still be taken, by the system and by the container's limit.
 
-    None where neither tells (not Linux).
+    None if neither tells (not Linux).
     """
     found = [_meminfo(meminfo), _container(cgroup)]
     return min((value for value in found if value is not None), default=None)
 
 
 def gpu_memory() -> int | None:
-    """Bytes of the smallest NVIDIA GPU, free or not; None where there is none to be asked.
+    """Bytes of the smallest NVIDIA GPU, free or not; None if there is none to be asked.
 
     Asked without loading torch, which takes seconds.
     """

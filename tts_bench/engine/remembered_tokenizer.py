@@ -23,7 +23,7 @@ class RememberedTokenizer(Tokenizer):
         self._new: dict[str, Any] = {}
 
     def take_new(self) -> dict[str, Any]:
-        """What was asked for the first time since the last call, as JSON can hold it."""
+        """Texts and ids that were new since the last call, as JSON can hold them."""
         new, self._new = self._new, {}
         return new
 

@@ -12,13 +12,13 @@ Encode = Callable[[str], tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Reopened:
-    """What is left of a text whose end was taken back: a beginning of it, and then a rest.
+    """Remainder of a text whose end was taken back: a beginning of it, and then a rest.
 
     There is a rest where the marker shares a token with other text, which is spelt anew.
     """
 
     tokens: int
-    """How many of its tokens stay."""
+    """Number of its tokens that stay."""
     characters: int
     """How many characters of its text these tokens are, special tokens left out."""
     rest_ids: tuple[int, ...] = ()
@@ -50,7 +50,7 @@ def reopen(
 
 
 def _last(text: str, markers: Sequence[str]) -> tuple[int, int]:
-    """Where the marker stands that ends last; behind the text where there is none."""
+    """Where the marker stands that ends last; after the text if there is none."""
     places = [(place + len(one), place) for one in markers if (place := text.rfind(one)) >= 0]
     end, begin = max(places, default=(len(text), len(text)))
     return begin, end

@@ -2,7 +2,7 @@
 
 Tokens are drawn as an exponential race: with weights w and independent e ~ Exp(1), the arg-max
 of w/e is an exact draw from w / sum(w) (the same as adding Gumbel noise to the logits). Unlike
-an inverted cumulative sum, rounding errors of a whole batch move it only where two tokens tie.
+an inverted cumulative sum, rounding errors of a whole batch move it only if two tokens tie.
 """
 
 from __future__ import annotations

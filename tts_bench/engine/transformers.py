@@ -34,7 +34,7 @@ DEVIATION = {"float32": 0.02, "float16": 0.2, "bfloat16": 0.2}
 
 @dataclass(frozen=True, slots=True)
 class LoadedTransformer:
-    """What is known once the model is in memory."""
+    """Facts that are known after the model is in memory."""
 
     info: EngineInfo
     tokenizer: Tokenizer
@@ -78,7 +78,7 @@ class TransformersEngine(Engine):
 
     @property
     def info(self) -> EngineInfo:
-        """What `start` returned. Raises EngineError where the engine is not started."""
+        """The result of `start`. Raises EngineError if the engine is not started."""
         return self._loaded.info
 
     @property

@@ -54,7 +54,7 @@ PASSED_ON = (
 
 @dataclass(frozen=True)
 class VLLMEngine(Engine):
-    """vLLM behind the engine's port. Fields are vLLM's own settings under their own names."""
+    """vLLM after the engine's port. Fields are vLLM's own settings under their own names."""
 
     speed_only: ClassVar[frozenset[str]] = frozenset(
         {
@@ -86,7 +86,7 @@ class VLLMEngine(Engine):
     """None: eager on a CPU, compiled and with CUDA graphs on a GPU."""
     kv_cache_gb: float | None = None
     """KV cache in GiB. None: what `gpu_memory_utilization` leaves on a GPU; on a CPU 2 GiB, or
-    half of the free memory where that is less."""
+    half of the free memory if that is less."""
     seed: int = 0
     """Seeds what no request seeds; completions do not depend on it."""
     quantization: str | None = None
@@ -106,7 +106,7 @@ class VLLMEngine(Engine):
     def new_worker(self, codec: RequestCodec | None = None) -> VLLMWorker:
         """A worker, still to be started, that loads vLLM with these settings.
 
-        Raises MissingExtra where vLLM is not installed.
+        Raises MissingExtra if vLLM is not installed.
         """
         if importlib.util.find_spec("vllm") is None:
             raise MissingExtra("vLLM", "vllm")
@@ -115,7 +115,7 @@ class VLLMEngine(Engine):
 
     @property
     def info(self) -> EngineInfo:
-        """What `start` returned. Raises EngineError where the engine is not started."""
+        """The result of `start`. Raises EngineError if the engine is not started."""
         return self._started.info
 
     @property

@@ -1,4 +1,4 @@
-"""The vLLM that is installed: its environment, how it builds an engine, and what it says if not."""
+"""The installed vLLM: its environment, building an engine with it, and its errors in one line."""
 
 from __future__ import annotations
 

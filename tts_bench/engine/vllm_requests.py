@@ -45,7 +45,7 @@ def sampling_params(request: Request, tokenizer: HuggingFaceTokenizer) -> Sampli
 def completion(
     request: Request, output: RequestOutput, tokenizer: HuggingFaceTokenizer
 ) -> Completion | EngineError:
-    """What a finished request gave; an error where vLLM gave it up.
+    """Completion of a finished request; an error if vLLM gave it up.
 
     An integer `stop_reason` is a further end-of-turn token of the model's generation config.
     """
@@ -69,7 +69,7 @@ def completion(
 
 
 def _first_logprobs(request: Request, flat: Any) -> tuple[float, ...]:
-    """Those of the wanted tokens, which stand behind that of the token that was drawn."""
+    """Those of the wanted tokens, which stand after that of the token that was drawn."""
     if not request.logprob_ids:
         return ()
     begin = flat.start_indices[0] + 1

@@ -59,7 +59,7 @@ class _Cancel:
 
 @dataclass(frozen=True, slots=True)
 class RequestCodec:
-    """What is asked of an engine: completions, or what a pooling model reads."""
+    """Requests in vLLM's terms: completions, or readings of a pooling model."""
 
     parameters: Callable[[Any, Any], Any]
     """vLLM's parameters for a request, given the request and the engine's tokenizer."""
@@ -116,7 +116,7 @@ class VLLMWorker:
 
     @property
     def info(self) -> EngineInfo:
-        """What the engine said of itself when it was loaded."""
+        """Identity of the engine, as of its start."""
         return self._started.result()
 
     @property
@@ -163,7 +163,7 @@ class VLLMWorker:
         gc.collect()
 
     def _take(self, engine: LLMEngine, tokenizer: HuggingFaceTokenizer) -> bool:
-        """Hand over all that has arrived, waiting where nothing is in flight; False: the end."""
+        """Hand over all that has arrived, waiting if nothing is in flight; False: the end."""
         try:
             item = self._inbox.get(block=not self._jobs)
             while item is not None:

@@ -1,4 +1,4 @@
-"""What is known of a model's files: do they exist, which version are they, what do they compute."""
+"""A model's files: whether they exist, their version, and the shape that they state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def local_path(model: str) -> str:
 
 
 def check_model_exists(model: str) -> None:
-    """Raise ModelError where `model` is a local path without a model in it.
+    """Raise ModelError if `model` is a local path without a model in it.
 
     A name with at most one slash, whose first part is no local folder, is taken as a hub id and
     passes.
@@ -60,7 +60,7 @@ def model_revision(model: str, revision: str | None) -> str:
     """Which version of `model` is on this machine.
 
     For a hub id the commit of the cached snapshot that `revision` names; for a local folder
-    `sha256:` and a fingerprint of its files (see `folder_fingerprint`). Raises ModelError where
+    `sha256:` and a fingerprint of its files (see `folder_fingerprint`). Raises ModelError if
     the hub model is not in the cache.
     """
     if Path(local_path(model)).is_dir():

@@ -34,7 +34,7 @@ class Agreement:
 
 
 def compare(a: Mapping[str, LabelRow], b: Mapping[str, LabelRow]) -> Agreement:
-    """Compare the labels of two files. Raises UsageError where they share no trace."""
+    """Compare the labels of two files. Raises UsageError if they share no trace."""
     shared = _shared(a, b)
     pairs = [(a[key], b[key]) for key in shared]
     passed = blamed = wrong = steps = 0
@@ -64,7 +64,7 @@ def consensus(a: Mapping[str, LabelRow], b: Mapping[str, LabelRow]) -> list[Labe
 
     The filter of Qwen's "Lessons of developing PRMs" (2501.07301, section 3.1.3): what Monte
     Carlo and a judge agree on is less, and better. A kept line has the labels that both mean: right
-    before the first wrong step, wrong from there on. Raises UsageError where the files share no
+    before the first wrong step, wrong from there on. Raises UsageError if the files share no
     trace.
     """
     kept = []

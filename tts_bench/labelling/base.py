@@ -17,9 +17,9 @@ class LabellingBound:
 
     completions: int
     distinct: int
-    """Completions that differ: traces that begin alike share the draws behind that beginning."""
+    """Completions that differ: traces that begin alike share the draws after that beginning."""
     how: str
-    """How the number comes about, for the user."""
+    """Derivation of the number, for the user."""
 
 
 class Labeller(Protocol):

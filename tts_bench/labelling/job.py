@@ -109,7 +109,7 @@ async def execute(job: LabellingJob, progress: Progress) -> LabellingResult:
     """Label what has no labels yet.
 
     Traces that fail are noted beside the labels and tried again by the next session. Raises
-    UsageError where the output holds labels of another job, StoreError where it cannot be
+    UsageError where the output holds labels of another job, StoreError if it cannot be
     written.
     """
     check_space(job.output.parent)
@@ -177,7 +177,7 @@ class _Session:
         await in_flight((label(trace) for trace in missing), self._job.suite.concurrency)
 
     async def _label(self, trace: Trace, desk: Desk) -> bool:
-        """Label one trace and write its line; False where that failed."""
+        """Label one trace and write its line; False if that failed."""
         probe = Probe(trace, desk)
         try:
             labels = await self._job.labeller.label(probe)

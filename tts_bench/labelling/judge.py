@@ -77,7 +77,7 @@ class Judge:
         return LabellingBound(most, most, how)
 
     async def label(self, probe: Probe) -> Labels:
-        """Ask until a verdict can be read. Raises TtsBenchError where none can."""
+        """Ask until a verdict can be read. Raises TtsBenchError if none can."""
         trace = probe.trace
         question = self.question(trace)
         for _ in range(self.tries):
@@ -100,7 +100,7 @@ class Judge:
 def first_wrong_step(reply: Candidate, steps: int) -> int | None:
     """Index of the first wrong step by the reply's last verdict, `NO_ERROR` for none of them.
 
-    None where there is no verdict, where it names a step that does not exist, and where the
+    None if there is no verdict, where it names a step that does not exist, and where the
     reply was cut off: what it ends with was not meant to be its end.
     """
     found = _VERDICT.findall(reply.text)

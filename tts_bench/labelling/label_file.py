@@ -39,7 +39,7 @@ class LabellingManifest(Manifest):
     """With what the lines of a label file were made."""
 
     settings: dict[str, Any]
-    """What decides the labels of a given trace."""
+    """Settings that decide the labels of a given trace."""
     suite: str = ""
     solutions: str = ""
     """Where the traces were read, as the user named it."""
@@ -52,7 +52,7 @@ class LabellingManifest(Manifest):
     earlier_sessions: tuple[LabellingSession, ...] = ()
     seconds: float | None = None
     failed: int | None = None
-    """How many traces have no labels since they failed in this session."""
+    """Number of traces without labels because they failed in this session."""
     generated_tokens: int | None = None
     """Tokens that this session really generated."""
     totals: dict[str, Any] | None = None
@@ -66,13 +66,13 @@ class Labels:
     labels: tuple[bool, ...]
     """Whether each step is right; a single step is never left without a label."""
     soft: tuple[float | None, ...] = ()
-    """Share of right rollouts behind each step (1 or 0 where the trace's own answer decides);
-    None where nothing was tried."""
+    """Share of right rollouts after each step (1 or 0 if the trace's own answer decides);
+    None if nothing was tried."""
     outcomes: tuple[str, ...] = ()
-    """The rollouts behind each step in the order of their draws: `1` right, `0` wrong, `-` cut
-    off without an answer, `?` not graded in time. Empty where there were none."""
+    """The rollouts after each step in the order of their draws: `1` right, `0` wrong, `-` cut
+    off without an answer, `?` not graded in time. Empty if there were none."""
     correct: bool | None = None
-    """Whether the trace's own final answer is right; None where it has none to judge, or
+    """Whether the trace's own final answer is right; None if it has none to judge, or
     nobody looked."""
     verdict: str | None = None
     """What a judge wrote."""
@@ -95,15 +95,15 @@ class LabelRow:
     soft: tuple[float | None, ...] = ()
     outcomes: tuple[str, ...] = ()
     rollouts: tuple[int, ...] = ()
-    """How many rollouts were drawn behind each step."""
+    """Number of rollouts drawn after each step."""
     right: tuple[int, ...] = ()
-    """How many of them are right."""
+    """Number of right ones among them."""
     correct: bool | None = None
     verdict: str | None = None
     reference: str | None = None
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
-    """What the policy, or the judge, was asked to do for this line."""
+    """Requests to the policy, or to the judge, for this line."""
 
     def __post_init__(self) -> None:
         steps = len(self.completions)
@@ -120,7 +120,7 @@ _ROW: TypeAdapter[LabelRow] = TypeAdapter(LabelRow)
 def read_labels(path: Path) -> dict[str, LabelRow]:
     """The lines of a label file by id; a torn last line is passed over.
 
-    Raises UsageError where the file is absent or a line is not of this format.
+    Raises UsageError if the file is absent or a line is not of this format.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such label file")
@@ -157,7 +157,7 @@ class LabelFile:
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> LabelFile:
-        """Raises StoreError where the file cannot be written or another process is at it."""
+        """Raises StoreError if the file cannot be written or another process is at it."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()

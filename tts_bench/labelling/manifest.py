@@ -18,7 +18,7 @@ _ENGINE = ("engine", "model", "revision", "dtype", "max_model_len")
 def check_same(
     output: Path, settings: Mapping[str, Any], earlier: LabellingManifest | None
 ) -> None:
-    """Raise UsageError where the output's earlier sessions had other settings."""
+    """Raise UsageError if the output's earlier sessions had other settings."""
     if earlier is None:
         return
     old = dict(_flat(earlier.settings))
@@ -96,6 +96,6 @@ def _shown(value: object) -> str:
 
 
 def _sum(flops: Sequence[float | None]) -> float | None:
-    """None where one of them is unknown."""
+    """None if one of them is unknown."""
     known = [one for one in flops if one is not None]
     return sum(known) if len(known) == len(flops) else None

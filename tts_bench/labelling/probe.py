@@ -1,4 +1,4 @@
-"""What a labeller may ask about one trace: the policy through sessions, the grader for answers."""
+"""A labeller's access to one trace: the policy through sessions, the grader for answers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Probe:
         return self._ledger.policy.usage
 
     def check_fits(self, steps: int) -> None:
-        """Raise TtsBenchError where the first `steps` steps leave the policy no room to go on.
+        """Raise TtsBenchError if the first `steps` steps leave the policy no room to go on.
 
         To be called before anything is spent on the trace.
         """
@@ -82,9 +82,9 @@ class Probe:
         )
 
     async def own_answer(self) -> bool | None:
-        """Whether the trace ends in the right answer; None where it was cut off before one.
+        """Whether the trace ends in the right answer; None if it was cut off before one.
 
-        Raises TtsBenchError where the grader could not tell in time.
+        Raises TtsBenchError if the grader could not tell in time.
         """
         if self.trace.cut_off:
             return None

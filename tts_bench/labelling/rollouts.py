@@ -1,4 +1,4 @@
-"""Labels from rollouts: behind every step (Monte Carlo), or by binary search (OmegaPRM)."""
+"""Labels from rollouts: after every step (Monte Carlo), or by binary search (OmegaPRM)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tts_bench.labelling.trace import Trace
 
 @dataclass(frozen=True)
 class _Rollouts:
-    """Common to both: `rollouts` completions behind a step tell whether it can still end well.
+    """Common to both: `rollouts` completions after a step tell whether it can still end well.
 
     A step is right if more than the share `threshold` of them reaches the reference answer; at 0
     any one is enough. A policy that checks itself mends wrong steps now and then, and the more
@@ -46,7 +46,7 @@ class MonteCarlo(_Rollouts):
     A step is right (hard) if any of the completions that follow it reaches the reference answer
     (or more than `threshold` of them); the soft value is the share that does. The last step of a
     finished solution is labelled by the solution's own answer. Labels of a trace need not fall in
-    one piece: a step may be labelled right behind one that is labelled wrong.
+    one piece: a step may be labelled right after one that is labelled wrong.
     """
 
     name: ClassVar[str] = "mc"
@@ -72,7 +72,7 @@ class MonteCarlo(_Rollouts):
 
 
 def labels_of(outcomes: Sequence[str], correct: bool | None, threshold: float = 0.0) -> Labels:
-    """Monte-Carlo labels from the outcomes behind each step and the trace's own answer.
+    """Monte-Carlo labels from the outcomes after each step and the trace's own answer.
 
     `correct` labels one step more, the last; it is None for a trace that was cut off.
     """

@@ -1,4 +1,4 @@
-"""Where traces come from: a file of solutions, or a finished run."""
+"""Traces from a file of solutions, or from a finished run."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Solutions:
         return Item(problem, reference or item.reference)
 
     def _steps(self, row: Row, cells: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
-        """The row's complete steps, and whether the solution was cut off behind them.
+        """The row's complete steps, and whether the solution was cut off after them.
 
         Steps that are listed get the delimiter that they lack, all but the last.
         """

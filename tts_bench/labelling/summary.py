@@ -1,4 +1,4 @@
-"""What a labelling job tells its user, before and after."""
+"""Messages of a labelling job to its user, before and after."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def outcome(totals: Mapping[str, Any], generated_tokens: int) -> list[str]:
 
 
 def warnings(totals: Mapping[str, Any]) -> Iterator[str]:
-    """What makes the labels doubtful, or of no use for training."""
+    """Warnings about labels that are doubtful, or of no use for training."""
     steps, right = totals["steps"], totals["right_steps"]
     if steps and right == steps:
         yield "every step is labelled right: a reward model learns nothing from these labels"
@@ -76,7 +76,7 @@ def warnings(totals: Mapping[str, Any]) -> Iterator[str]:
 
 
 def agreement_lines(found: Agreement) -> list[str]:
-    """How far two label files agree."""
+    """Agreement of two label files."""
     return [
         f"traces    {found.traces:,} in both files; {found.only_a:,} only in the first, "
         f"{found.only_b:,} only in the second",

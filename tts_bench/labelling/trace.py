@@ -24,7 +24,7 @@ class Trace:
 
     problem: Problem
     reference: str | None
-    """The reference answer; None where no labeller that needs one will see the trace."""
+    """The reference answer; None if no labeller that needs one will see the trace."""
     steps: tuple[str, ...]
     cut_off: bool
     where: str
@@ -56,7 +56,7 @@ def trace_id(problem_id: str, steps: Sequence[str]) -> str:
 def is_cut_off(text: str, delimiter: str, finish_reason: object) -> bool:
     """Whether a text ended before its solution did.
 
-    So it did where it was cut off (`length`), and where it ends behind a step without having
+    So it did if it was cut off (`length`), and where it ends after a step without having
     announced an answer: a search leaves such texts when its budget is spent.
     """
     paused = text.endswith(delimiter) and stated(text) is None
@@ -83,7 +83,7 @@ class Distinct(NamedTuple):
 def distinct(traces: Iterable[Trace]) -> Distinct:
     """Keep one of each: sampling repeats itself, and a copy teaches and costs nothing new.
 
-    Raises UsageError where nothing is left.
+    Raises UsageError if nothing is left.
     """
     kept: dict[str, Trace] = {}
     copies = empty = 0

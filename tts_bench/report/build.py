@@ -50,9 +50,9 @@ def write_report(
     """Write every derived file of a run beside its attempts; returns the paths written.
 
     Each file is replaced in one step. A figure that there is nothing to draw for is removed
-    where an earlier report left one. Pass the report where it has been built already, a style
+    where an earlier report left one. Pass the report if it has been built already, a style
     (see `looks.look`) for the figures, and another folder to leave the run's own as it is; the
-    candidates' texts then stay where they are. Raises StoreError where the run has no attempt,
+    candidates' texts then stay if they are. Raises StoreError if the run has no attempt,
     or a file cannot be read or written, and UsageError for an unknown style.
     """
     check_look(style)
@@ -77,7 +77,7 @@ def write_report(
 
 
 def new_folder(folder: Path) -> Path:
-    """The folder, made where it is absent. Raises StoreError."""
+    """The folder, made if it is absent. Raises StoreError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -60,5 +60,5 @@ def count(number: float | None) -> str:
 
 
 def clip(text: str, width: int) -> str:
-    """The text, cut to `width` characters with an ellipsis where it is longer."""
+    """The text, cut to `width` characters with an ellipsis if it is longer."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -43,7 +43,7 @@ async def _share(
     context: AttemptContext,
     concurrency: int,
 ) -> dict[str, Cell]:
-    """The cell as each problem gets it: with the strategy that the probes have earned it."""
+    """The cell for each problem, with the strategy that the problem's probe leads to."""
     assert isinstance(cell.strategy, AllocatingStrategy)
     names = [item.problem.id for item in items]
     probes = (context.probe(cell, item, seed) for item in items)

@@ -87,7 +87,7 @@ class AttemptContext:
         return attempt, _measure(ledger, time.monotonic() - began)
 
     async def probe(self, cell: Cell, item: Item, seed: int) -> Solution | None:
-        """Let a suite-wide strategy look at the problem; None where that fails.
+        """Let a suite-wide strategy look at the problem; None if that fails.
 
         Nothing is recorded: the attempt that follows draws the same, and fails the same.
         """
@@ -100,7 +100,7 @@ class AttemptContext:
             raise miss.at(f"{cell.id} on {item.problem.id}, seed {seed}") from miss
         except UsageError:
             raise
-        except Exception:  # as in `attempt`, where it is told
+        except Exception:  # as in `attempt`, if it is told
             return None
 
     def _ledger(self) -> Ledger:
@@ -158,7 +158,7 @@ def _being_cancelled() -> bool:
 
 
 def _steps(solution: Solution) -> tuple[tuple[float, ...], ...]:
-    """Step scores, or nothing at all where no candidate has any."""
+    """Step scores, or nothing at all if no candidate has any."""
     steps = tuple(score.steps for score in solution.scores)
     return steps if any(steps) else ()
 

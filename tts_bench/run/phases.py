@@ -81,7 +81,7 @@ class _Ungraded:
 
 
 def check_phases(suite: Suite) -> None:
-    """Raise UsageError where a suite cannot be run in phases."""
+    """Raise UsageError if a suite cannot be run in phases."""
     shared = [cell.id for cell in suite.cells if isinstance(cell.strategy, AllocatingStrategy)]
     if shared:
         raise UsageError(

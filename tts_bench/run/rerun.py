@@ -47,7 +47,7 @@ class Recorded:
     def output_path(self) -> Path:
         """The results folder, which has the recorded completions.
 
-        Raises UsageError where they are no longer where the manifest says.
+        Raises UsageError if they are no longer where the manifest says.
         """
         store = Path(self.path.resolve().parent, self.manifest.generations or "")
         if not store.is_file():
@@ -92,7 +92,7 @@ def read_recorded(path: Path) -> Recorded:
 def load_recorded(recorded: Recorded, registry: Registry, overrides: Overrides) -> Suite:
     """The suite of a manifest, as it was resolved then; options may change it again.
 
-    Raises SuiteError where this version no longer accepts it.
+    Raises SuiteError if this version no longer accepts it.
     """
     resolved = recorded.manifest.resolved
     document = YamlDocument(str(recorded.path), copy.deepcopy(resolved))

@@ -1,4 +1,4 @@
-"""How well compute is controlled, and what it buys: figures over the runs of one method (pure).
+"""Control, scaling and performance over the runs of one method (pure).
 
 A run is a strategy with one setting of its budget; what it took is its mean over problems.
 """
@@ -34,7 +34,7 @@ def control(runs: Sequence[Run]) -> float:
 def scaling(runs: Sequence[Run]) -> float | None:
     """Mean slope of accuracy over all pairs of runs, in accuracy per token.
 
-    Pairs of equal compute have no slope and are left out; None where no others are there.
+    Pairs of equal compute have no slope and are left out; None if no others are there.
     """
     slopes = [
         (b.accuracy - a.accuracy) / (b.tokens - a.tokens)
@@ -55,8 +55,8 @@ def elasticities(allowed: Sequence[float], used: Sequence[float]) -> list[float 
     """Relative change of the tokens used per relative change of those allowed, step by step.
 
     Entry i is ln(used[i+1] / used[i]) / ln(allowed[i+1] / allowed[i]): 1 where a model follows
-    its budget, 0 where it ignores it, below 0 where a tighter budget makes it write more. None
-    where it is undefined. This project's definition: the paper that names the effect
+    its budget, 0 if it ignores it, below 0 if a tighter budget makes it write more. None
+    if it is undefined. This project's definition: the paper that names the effect
     (2412.18547) gives no formula. Raises ValueError for lists of different lengths.
     """
     if len(allowed) != len(used):

@@ -88,7 +88,7 @@ def clustered_stderr(values: Sequence[float], clusters: Sequence[Hashable]) -> f
     """Standard error of a mean whose values come in clusters (problems of one source).
 
     SE² = C/(C-1) · (1/n²) · sum over clusters of (sum of deviations)²: Miller's estimate with
-    the correction for few clusters, which makes it sd/√n where every value is a cluster of its
+    the correction for few clusters, which makes it sd/√n if every value is a cluster of its
     own. Raises ValueError for fewer than two clusters.
     """
     sample = np.asarray(values, np.float64)

@@ -69,12 +69,12 @@ class LogLinear:
     low: float
     high: float
     per_doubling: float
-    """What each doubling of the draws adds there, in units of coverage."""
+    """Gain of each doubling of the draws there, in units of coverage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extrapolation:
-    """What the law says of a pool `REACH` times as large, and whether the pool supports it.
+    """Coverage by the law of a pool `REACH` times as large, and whether the pool supports it.
 
     The rule: the same extrapolation is made where its outcome is known. The law is fitted to the
     draws up to a `REACH`-th of the pool alone; what it then predicts for the whole pool, less
@@ -94,7 +94,7 @@ class Extrapolation:
     """95 % interval of the fitted curve at k."""
     supported: bool
     warning: str
-    """Why it is not supported, in words; empty where it is."""
+    """Why it is not supported, in words; empty if it is."""
     miss: tuple[float, float] | None
     """95 % interval of what the trial predicted, less what was found; None without a trial."""
 
@@ -106,7 +106,7 @@ def fit_coverage(k: Sequence[float], coverage: ArrayLike) -> CoverageFit:
     Source: Brown et al., arXiv:2407.21787, section 3.1. All points of a curve come from the same
     draws, so the residuals' scatter says nothing of their errors: the standard errors are the
     sandwich estimate for least squares on a mean over problems (White 1982, eq. 3.2), right
-    also where the law is only approximate. Raises ValueError for fewer than `MIN_POINTS`
+    also if the law is only approximate. Raises ValueError for fewer than `MIN_POINTS`
     distinct k, where coverage is 0 or 1 throughout, and where the fit does not converge.
     """
     draws, values = _checked(k, coverage)
@@ -175,7 +175,7 @@ def _first_guess(k: Floats, shares: Floats) -> tuple[float, float]:
 
 
 def _influence(draws: Floats, values: Floats, a: float, b: float) -> Floats:
-    """H⁻¹ · Jᵀ (c - mean c) for each problem; infinite where the curve fixes no law."""
+    """H⁻¹ · Jᵀ (c - mean c) for each problem; infinite if the curve fixes no law."""
     power = -a * draws**b  # -log c
     curve = np.exp(-power)
     slope, bend = -power * curve, power * (power - 1) * curve
@@ -193,7 +193,7 @@ def log_linear_range(k: Sequence[float], coverage: Sequence[float]) -> LogLinear
     """The longest range (in log k) of at least `MIN_POINTS` points that lie on a rising line.
 
     On a line means: least squares in log k leaves no point further off than a twentieth of
-    what the line rises over the range. None where there is no such range.
+    what the line rises over the range. None if there is no such range.
     """
     position, shares = np.log2(np.asarray(k, np.float64)), np.asarray(coverage, np.float64)
     found: list[LogLinear] = []
@@ -223,7 +223,7 @@ def extrapolate(fit: CoverageFit, k: Sequence[float], coverage: ArrayLike) -> Ex
 
 
 def _trial(draws: Floats, values: Floats) -> tuple[tuple[float, float] | None, str]:
-    """What the law misses over the last factor of `REACH`, and why that is no support."""
+    """Error of the law over the last factor of `REACH`, and why that is no support."""
     most, before = draws.max(), draws <= draws.max() / REACH
     try:
         fit = fit_coverage(draws[before].tolist(), values[:, before])

@@ -1,4 +1,4 @@
-"""What a verifier is worth on labelled solutions, as functions of arrays (pure).
+"""Measures of a verifier on labelled solutions, as functions of arrays (pure).
 
 Each figure is a function of weights, one for each problem: all ones give the figure itself, the
 counts of a resample give it for that resample. NaN is "not defined here".
@@ -27,7 +27,7 @@ DEFAULT_BINS = 10
 def auc(scores: ArrayLike, positive: ArrayLike) -> float:
     """Area under the ROC curve: the chance that a positive outscores a negative, ties one half.
 
-    The statistic of Mann and Whitney's test over the number of pairs. NaN where there is no
+    The statistic of Mann and Whitney's test over the number of pairs. NaN if there is no
     positive or no negative.
     """
     rows = np.arange(np.size(scores))
@@ -133,7 +133,7 @@ def mean_of(values: ArrayLike, owners: Indices, members: Flags | None = None) ->
 
 
 def harmonic_mean(a: float, b: float) -> float:
-    """2ab / (a + b), and 0 where both are 0."""
+    """2ab / (a + b), and 0 if both are 0."""
     return 2 * a * b / (a + b) if a + b else 0.0
 
 
@@ -175,7 +175,7 @@ class Passing:
         """ProcessBench's F1: the harmonic mean of the accuracies on two kinds of solutions.
 
         On those with an error, the very step must be found, and on those without, none; Zheng et
-        al., arXiv:2412.06559, section 4.1. NaN where solutions of either kind are missing. Without
+        al., arXiv:2412.06559, section 4.1. NaN if solutions of either kind are missing. Without
         `owners` each solution has a weight of its own; only the `members` count.
         """
         rows = np.arange(len(self.low)) if owners is None else owners
@@ -189,7 +189,7 @@ class Passing:
         """The threshold with the highest F1; the middle of the lowest interval that has it.
 
         F1 changes only at the ends of intervals, so one threshold between each two ends is
-        tried. NaN where F1 is not defined.
+        tried. NaN if F1 is not defined.
         """
         ends = np.unique(np.concatenate((self.low, self.high)))
         ends = ends[np.isfinite(ends)]
@@ -210,7 +210,7 @@ def estimate(
     Solutions of one problem are drawn together, for they are not independent. Resamples in which
     the figure is not defined are left out. Where all others agree on 0 or 1 the interval is
     Wilson's for as many problems. One problem tells nothing of how problems differ: another
-    figure of it has NaN for error and interval. None where the figure itself is not defined.
+    figure of it has NaN for error and interval. None if the figure itself is not defined.
     """
     value = statistic(np.ones(problems))
     if math.isnan(value):

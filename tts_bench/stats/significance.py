@@ -16,7 +16,7 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     """Two-sided exact p-value that two systems are equally accurate on the same problems.
 
     `only_a` problems are solved by the first system alone, `only_b` by the second alone; under
-    the null the split is Binomial(only_a + only_b, 1/2). 1 where no problem tells them apart.
+    the null the split is Binomial(only_a + only_b, 1/2). 1 if no problem tells them apart.
     """
     from scipy.stats import binomtest
 
@@ -28,7 +28,7 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
 def sign_flip_p(differences: Sequence[float], resamples: int = 9_999, seed: int = 0) -> float:
     """Two-sided p-value that paired differences are symmetric around 0, by flipping signs.
 
-    Exact where all 2^n flips are few enough, else by seeded resampling (Good 2005, ch. 3). For
+    Exact if all 2^n flips are few enough, else by seeded resampling (Good 2005, ch. 3). For
     accuracies that are fractions (means over seeds or subsets), where McNemar's test, which
     counts solved problems, does not apply.
     """

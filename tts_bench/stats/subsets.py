@@ -33,7 +33,7 @@ Flags = Sequence[bool | None] | NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Probability that a choice among n candidates is correct; `stderr` is 0 where exact."""
+    """Probability that a choice among n candidates is correct; `stderr` is 0 if exact."""
 
     value: float
     stderr: float = 0.0
@@ -181,7 +181,7 @@ def expected_weighted(
     """Probability that the weighted vote of n random candidates is correct.
 
     Averaged over `subsets` seeded subsets drawn without replacement, with the standard error of
-    that average; exact where there are no more n-subsets than that (n = N among them), and for
+    that average; exact if there are no more n-subsets than that (n = N among them), and for
     n = 1. A class is correct if its first member is. Raises ValueError for a score that is not
     finite and for fewer than two subsets.
     """

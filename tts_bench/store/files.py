@@ -39,7 +39,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def open_for_append(path: Path) -> BinaryIO:
-    """Open a file of lines at the end of its last whole line; a torn one behind it is cut off."""
+    """Open a file of lines at the end of its last whole line; a torn one after it is cut off."""
     file = path.open("a+b", buffering=0)
     end = file.seek(0, os.SEEK_END)
     file.truncate(_end_of_whole_lines(file, end))
@@ -48,7 +48,7 @@ def open_for_append(path: Path) -> BinaryIO:
 
 
 def _end_of_whole_lines(file: BinaryIO, end: int) -> int:
-    """Offset behind the last newline, searched backwards in blocks."""
+    """Offset after the last newline, searched backwards in blocks."""
     block = 2**16
     while end > 0:
         start = max(0, end - block)

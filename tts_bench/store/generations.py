@@ -178,7 +178,7 @@ def _as_store_error(path: Path, error: Exception) -> StoreError:
 class TextReader:
     """Texts of stored completions over one read-only connection, for those who only read.
 
-    Raises StoreError where the file is absent or is no generation store.
+    Raises StoreError if the file is absent or is no generation store.
     """
 
     def __init__(self, path: Path) -> None:

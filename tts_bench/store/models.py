@@ -18,7 +18,7 @@ from tts_bench.verifier.cached import CachedVerifier
 
 @dataclass(frozen=True)
 class OpenModels:
-    """A grader, a generation store, and the models that are started behind it one by one."""
+    """A grader, a generation store, and the models that are started after it one by one."""
 
     grader: Grader
     store: GenerationStore

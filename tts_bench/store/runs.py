@@ -77,7 +77,7 @@ class RunStore:
     def open(self) -> None:
         """Lock the run and open its files for appending; a torn last line is cut off.
 
-        Raises StoreError where another process holds the run, or the folder cannot be written.
+        Raises StoreError if another process holds the run, or the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ class RunStore:
             append_line(self._measurements, _MEASURED.dump_json(measured))
             append_line(self._attempts, _ATTEMPT.dump_json(attempt, exclude=_absent(attempt)))
         except OSError as error:
-            self.close()  # nobody may write behind a torn line
+            self.close()  # nobody may write after a torn line
             raise StoreError(f"{self.folder}: {error.strerror}") from error
 
     def attempts(self) -> Iterator[Attempt]:
@@ -191,7 +191,7 @@ def point_latest(folder: Path) -> None:
 
 
 def check_space(folder: Path, needed_mb: int = 50) -> None:
-    """Raise StoreError where the disk is as good as full, before anything is spent."""
+    """Raise StoreError if the disk is as good as full, before anything is spent."""
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free // 2**20
     if free < needed_mb:

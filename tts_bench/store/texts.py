@@ -19,7 +19,7 @@ def generations_of(run: RunStore) -> Path | None:
 
 
 def texts_of(attempt: Attempt) -> list[str | None]:
-    """Whole texts of the pool's candidates; None where one completion of the store is all."""
+    """Whole texts of the pool's candidates; None if one completion of the store is all."""
     pool = attempt.pool
     texts: list[str | None] = list(pool.text) or [None] * len(pool)
     if attempt.tree is not None:
@@ -58,7 +58,7 @@ class RunTexts:
     def stored(self, keys: Iterable[str]) -> dict[str, str]:
         """The texts that the store has, by key; an empty key has none.
 
-        Raises StoreError where the store is not there or cannot be read.
+        Raises StoreError if the store is not there or cannot be read.
         """
         wanted = dict.fromkeys(filter(None, keys))
         if not wanted:

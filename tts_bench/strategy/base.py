@@ -27,7 +27,7 @@ class Strategy(abc.ABC):
     def most_tokens(self, sampling: Sampling) -> int | None:
         """Upper bound of completion tokens for one problem, for the dry run's forecast.
 
-        None where nothing but a budget bounds it.
+        None if nothing but a budget bounds it.
         """
         return None
 
@@ -101,7 +101,7 @@ class SampleAndSelect(Strategy):
 
 
 def answer_classes(candidates: list[Candidate]) -> list[int]:
-    """Number the answers' classes in order of first appearance; -1 where there is no answer."""
+    """Number the answers' classes in order of first appearance; -1 if there is no answer."""
     numbers: dict[str, int] = {}
     return [
         -1

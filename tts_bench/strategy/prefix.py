@@ -11,7 +11,7 @@ from tts_bench.types import CUT, Candidate
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A prompt and the solution so far: what of a candidate stays, and what was put behind it."""
+    """A prompt and the solution so far: what of a candidate stays, and what was put after it."""
 
     prompt_ids: tuple[int, ...]
     parent: Candidate | None = None
@@ -22,7 +22,7 @@ class Prefix:
 
     @classmethod
     def after(cls, parent: Candidate, turn: int) -> Prefix:
-        """Behind a candidate, whose present turn begins at that character of its text."""
+        """After a candidate, whose present turn begins at that character of its text."""
         return cls(parent.prompt_ids, parent, parent.token_ids, parent.text, turn)
 
     def without_end(self, tokenizer: Tokenizer, stops: tuple[str, ...]) -> Prefix:
@@ -45,13 +45,13 @@ class Prefix:
         )
 
     def then(self, token_ids: tuple[int, ...], text: str) -> Prefix:
-        """With more put behind it."""
+        """With more put after it."""
         return replace(self, token_ids=self.token_ids + token_ids, text=self.text + text)
 
     def text_with(self, done: Completion, tokenizer: Tokenizer) -> str:
-        """The text of the solution so far and of what was drawn behind it.
+        """The text of the solution so far and of what was drawn after it.
 
-        A draw that was cut within a character ends with a mark for it, which the tokens behind
+        A draw that was cut within a character ends with a mark for it, which the tokens after
         it may complete: what these add holds the whole character then, and the mark goes.
         """
         if not self.text.endswith(CUT):
@@ -62,6 +62,6 @@ class Prefix:
         return self.text[: max(0, len(self.text) - lost)] + done.text
 
     def next_turn(self, token_ids: tuple[int, ...], text: str) -> Prefix:
-        """With another speaker's turn put behind it, and a new one of the policy's begun."""
+        """With another speaker's turn put after it, and a new one of the policy's begun."""
         prefix = self.then(token_ids, text)
         return replace(prefix, turn=len(prefix.text))

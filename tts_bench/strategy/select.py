@@ -1,7 +1,7 @@
 """Chooses among candidates; and, under the name that a run stores, what a choice is worth at n.
 
 Answer classes are integers; -1 marks a candidate without an answer, which never votes and never
-wins. A choice is the index of a candidate, or None where no candidate has an answer. Ties go to
+wins. A choice is the index of a candidate, or None if no candidate has an answer. Ties go to
 what was drawn first. The expectations over n-subsets of a pool are those of `subsets`.
 """
 
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def best(scores: Sequence[float], eligible: Sequence[bool] | None = None) -> int | None:
-    """Index of the highest score among the eligible, or None where nothing is eligible.
+    """Index of the highest score among the eligible, or None if nothing is eligible.
 
     Raises ValueError for a NaN.
     """
@@ -91,7 +91,7 @@ class Selector:
     )
 
     def choose(self, classes: Sequence[int], scores: Sequence[float] = ()) -> int | None:
-        """Index of the chosen candidate, or None where none has an answer."""
+        """Index of the chosen candidate, or None if none has an answer."""
         self._check(classes, scores)
         return self.rule(classes, scores)
 
@@ -105,7 +105,7 @@ class Selector:
     ) -> Expectation:
         """Probability that the choice among n random candidates of the pool is correct.
 
-        `seed` matters only where subsets are sampled; give each problem its own. Raises
+        `seed` matters only if subsets are sampled; give each problem its own. Raises
         ValueError unless 1 <= n <= number of candidates.
         """
         self._check(classes, scores)

@@ -71,7 +71,7 @@ class Session:
         self._seed = seed
         self._canonicalize = canonicalize
         self.max_model_len = max_model_len
-        """Longest prompt plus completion of the policy, in tokens; None where it is not known."""
+        """Longest prompt plus completion of the policy, in tokens; None if it is not known."""
         self._drawn: dict[tuple[object, ...], int] = {}
         self._asked = 0
         self._issued: dict[int, _Issued] = {}
@@ -128,7 +128,7 @@ class Session:
         whole solution so far and names its parent. `drop_stop` takes back what ended the
         candidate (its stop string, the end of its turn, or what it wrote of a stop string when
         it was cut off) and nothing else; what it took to write stays paid, and counts among
-        `generated_tokens` and `logprob`. `reply` is a turn of the user's that is put behind the
+        `generated_tokens` and `logprob`. `reply` is a turn of the user's that is put after the
         candidate's, whose answers then no longer count. `total_tokens` bounds the generated tokens
         of whole solutions, as `max_tokens` does those of a continuation. Raises ValueError for
         a candidate that did not come from this session, or that has `total_tokens` already.

@@ -91,7 +91,7 @@ class Search:
     async def extend(self, parents: Sequence[Node]) -> list[Candidate]:
         """One step more for each node; a node that stands there k times gets k.
 
-        In order, but those whose last step this is come behind the others. The budget may
+        In order, but those whose last step this is come after the others. The budget may
         grant fewer; raises BudgetExhausted where it grants none.
         """
         return await self._extend([node.candidate for node in parents])

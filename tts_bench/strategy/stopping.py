@@ -20,7 +20,7 @@ def lead_confidence(classes: Sequence[int]) -> float:
 
     With v and w draws of the two and a uniform prior on the share of the leader among both, it
     is P(Beta(v+1, w+1) > 1/2) (Aggarwal et al. 2023, arXiv:2305.11860, eq. 2), here as the
-    binomial sum that it equals for whole numbers. Four equal answers give 0.969. 0 where there
+    binomial sum that it equals for whole numbers. Four equal answers give 0.969. 0 if there
     is no answer.
     """
     counts = Counter(answer for answer in classes if answer != _NO_ANSWER)
@@ -31,13 +31,13 @@ def lead_confidence(classes: Sequence[int]) -> float:
 
 
 def first_sure(classes: Sequence[int], confidence: float) -> int | None:
-    """The earliest number of draws with which the lead is as sure as that; None where never."""
+    """The earliest number of draws with which the lead is as sure as that; None if never."""
     sizes = range(1, len(classes) + 1)
     return next((n for n in sizes if lead_confidence(classes[:n]) >= confidence), None)
 
 
 def first_agreed(classes: Sequence[int], window: int) -> int | None:
-    """The number of draws up to the first window that agrees entirely; None where none does.
+    """The number of draws up to the first window that agrees entirely; None if none does.
 
     Windows follow each other without overlap; one that is not full decides nothing, and draws
     without an answer agree with nothing (Li et al. 2024, arXiv:2401.10480).

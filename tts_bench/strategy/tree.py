@@ -23,8 +23,8 @@ def distinct(candidates: Iterable[Candidate]) -> list[Candidate]:
 def columns(nodes: Sequence[Node]) -> SearchTree:
     """What is stored of a search.
 
-    A character within which a step was cut off stands in the steps behind it, which complete it
-    or not. Raises ValueError where a node stands there twice, or before what it continues.
+    A character within which a step was cut off stands in the steps after it, which complete it
+    or not. Raises ValueError if a node stands there twice, or before what it continues.
     """
     places: dict[int | None, int] = {}
     parents: list[int | None] = []

@@ -41,7 +41,7 @@ class Cell:
             "pooled": bool(self.at),
             "selector": self.selector,
             "at": list(self.at),
-            # Also where it is a default, which `params` does not name.
+            # Also if it is a default, which `params` does not name.
             "n": getattr(self.strategy, "n", None),
         }
 

@@ -53,10 +53,10 @@ def build(
     skip: Sequence[str] = (),
     made: Mapping[str, Any] | None = None,
 ) -> T | None:
-    """An instance of a dataclass from a mapping, or None where faults were noted.
+    """An instance of a dataclass from a mapping, or None if faults were noted.
 
     `skip` names keys of the mapping that belong to somebody else. `made` holds parameters that
-    the caller has built from the mapping's keys of these names, None where that failed.
+    the caller has built from the mapping's keys of these names, None if that failed.
     """
     made = made or {}
     before = len(document.faults)
@@ -94,7 +94,7 @@ def instantiate(
 def field_types(cls: type[Any]) -> dict[str, Any]:
     """Types of the fields that a suite may set, by name.
 
-    Raises UsageError where an annotation means nothing outside of its file, as one does whose
+    Raises UsageError if an annotation means nothing outside of its file, as one does whose
     name is imported under TYPE_CHECKING.
     """
     return {field.name: _field_type(cls, field.name) for field in _settable(cls)}
@@ -195,7 +195,7 @@ _WANTED = {
     "string_type": "a string",
     "tuple_type": "a list",
 }
-"""What pydantic's errors ask for, in the words of YAML."""
+"""Demands of pydantic's errors, in the words of YAML."""
 
 _LIMITS = {
     "greater_than": ("above", "gt"),

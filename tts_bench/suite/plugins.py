@@ -14,7 +14,7 @@ from tts_bench.suite.yaml_document import Address, YamlDocument
 def build_plugin(
     block: Any, address: Address, kind: Kind, registry: Registry, document: YamlDocument
 ) -> tuple[str, Any] | None:
-    """Name and object of the block at an address; None where it has faults, which are noted."""
+    """Name and object of the block at an address; None if it has faults, which are noted."""
     if block is None:
         document.fault(address[:-1], f"missing key {address[-1]!r}")
         return None
@@ -36,7 +36,7 @@ def build_plugin(
 def load_class(
     name: str, address: Address, kind: Kind, registry: Registry, document: YamlDocument
 ) -> type[Any] | None:
-    """The class that a name means; None, and a fault, where there is none that can be set up."""
+    """The class that a name means; None, and a fault, if there is none that can be set up."""
     try:
         cls = registry.load(kind, name)
         field_types(cls)

@@ -41,9 +41,9 @@ class PolicyFile:
     bins: list[str]
     budgets: list[AtBudget]
     levels: list[int] | None = None
-    """The level of each bin, where they are levels."""
+    """The level of each bin, if they are levels."""
     probe: int = 0
-    """Draws whose mean verifier score tells the bin, where it is predicted."""
+    """Draws whose mean verifier score tells the bin, if it is predicted."""
     edges: list[float] | None = None
     """Mean scores between the bins, descending: one between each two."""
 
@@ -90,7 +90,7 @@ class LoadedPolicy:
 def load_policy(path: str, budget: float) -> LoadedPolicy:
     """The policy of a file at its largest budget up to `budget` FLOPs per problem.
 
-    Raises SuiteError with every fault of the file, UsageError where all its budgets are larger.
+    Raises SuiteError with every fault of the file, UsageError if all its budgets are larger.
     """
     if not Path(path).is_file():
         raise UsageError(

@@ -100,7 +100,7 @@ class Registry:
     def load(self, kind: Kind, name: str) -> type[Any]:
         """The class of that name, or of `path.py:Class`.
 
-        Raises UnknownName, or UsageError where the file or package that holds it is broken.
+        Raises UnknownName, or UsageError if the file or package that holds it is broken.
         """
         if ".py:" in name:
             path, _, attribute = name.rpartition(":")

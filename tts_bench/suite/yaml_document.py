@@ -111,7 +111,7 @@ def parse_address(text: str) -> Address:
 
 
 def read_yaml(path: Path, shown: str) -> YamlDocument:
-    """Read a file; raises SuiteError where it cannot be read or is no YAML."""
+    """Read a file; raises SuiteError if it cannot be read or is no YAML."""
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError:
@@ -122,7 +122,7 @@ def read_yaml(path: Path, shown: str) -> YamlDocument:
 
 
 def parse_yaml(text: str, shown: str) -> YamlDocument:
-    """Parse a text; raises SuiteError where it is no YAML."""
+    """Parse a text; raises SuiteError if it is no YAML."""
     document = YamlDocument(shown, None)
     try:
         node = yaml.compose(text, Loader=_Loader)

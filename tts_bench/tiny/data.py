@@ -115,9 +115,9 @@ def evaluation_problems() -> frozenset[str]:
 
 
 def write_files(folder: Path) -> None:
-    """Write every training file and the tokenizer into a folder, made where it is missing.
+    """Write every training file and the tokenizer into a folder, made if it is missing.
 
-    The tokenizer comes last: where it is, all of them are.
+    The tokenizer comes last: if it is, all of them are.
     """
     for name, file in FILES.items():
         _write(folder / f"{name}.jsonl", rows_of(name, file))

@@ -53,7 +53,7 @@ def build_tokenizer() -> Any:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Write the tokenizer's files into a folder, which is made where it is missing."""
+    """Write the tokenizer's files into a folder, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     build_tokenizer().save_pretrained(folder)
 

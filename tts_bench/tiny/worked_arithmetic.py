@@ -134,7 +134,7 @@ def _right(problem: str, done: list[tuple[str, int]], text: str) -> bool:
 
 
 def _next(problem: str, done: Sequence[tuple[str, int]]) -> str | None:
-    """The operation that follows, given what the steps so far claim; None behind the last."""
+    """The operation that follows, given what the steps so far claim; None after the last."""
     expression = problem.removeprefix("Compute ").removesuffix(".")
     steps = iter(done)
     value: int | None = None

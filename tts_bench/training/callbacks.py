@@ -1,4 +1,4 @@
-"""What goes on beside the steps: the log file, the progress, and stopping without loss."""
+"""Work beside the steps: the log file, the progress, and stopping without loss."""
 
 from __future__ import annotations
 
@@ -97,18 +97,18 @@ class Show(TrainerCallback):
         self.close()
 
     def close(self) -> None:
-        """Leave the bar as it is, also where the training failed."""
+        """Leave the bar as it is, also if the training failed."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
 class StopWhenAsked(TrainerCallback):
-    """Ctrl-C, or SIGTERM, ends the training behind the step in hand, with a checkpoint.
+    """Ctrl-C, or SIGTERM, ends the training after the step in hand, with a checkpoint.
 
     A second Ctrl-C interrupts at once and leaves the last checkpoint as it was. Used as a context
     manager; outside of the main thread, where signals cannot be caught, it does nothing. Stops
-    only behind a multiple of `every` steps.
+    only after a multiple of `every` steps.
     """
 
     def __init__(self, every: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""What a training file may say; `config_file` reads and checks it."""
+"""Keys of a training file; `config_file` reads and checks it."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Architecture:
     layers: Count
     heads: Count
     kv_heads: Count | None = None
-    """Heads of keys and values; as many as `heads` where it is left out."""
+    """Heads of keys and values; as many as `heads` if it is left out."""
     intermediate_size: Count | None = None
-    """Width of the gated MLP; four times `hidden_size` where it is left out."""
+    """Width of the gated MLP; four times `hidden_size` if it is left out."""
     max_length: Count = 2048
     """Longest context (`max_position_embeddings`)."""
     rope_theta: Positive = 10_000.0
@@ -77,7 +77,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """What every training has; see docs/training.md for each key."""
+    """Keys of every training; docs/training.md explains each."""
 
     output: str
     model: str | Architecture = ""
@@ -94,7 +94,7 @@ class TrainingConfig:
     max_grad_norm: NonNegative = 1.0
     schedule: Literal["constant", "linear", "cosine"] = "cosine"
     final_learning_rate: NonNegative = 0.0
-    """What the schedule ends at, as a share of the learning rate."""
+    """End of the schedule, as a share of the learning rate."""
     warmup: NonNegative = 0.0
     """Steps of linear warm-up; below 1, a share of all steps."""
     max_steps: Count | None = None
@@ -105,10 +105,10 @@ class TrainingConfig:
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the weights that are saved."""
     max_length: Count | None = None
-    """Longest sequence in tokens; the model's context where it is left out."""
+    """Longest sequence in tokens; the model's context if it is left out."""
     log_every: Count = 10
     save_every: Count | None = None
-    """Steps between checkpoints; only at an interruption where it is left out."""
+    """Steps between checkpoints; only at an interruption if it is left out."""
     keep_checkpoints: Count = 1
     report_to: Trackers = "auto"
     """Trackers, as transformers names them; `auto` is every one that is installed."""
@@ -126,11 +126,11 @@ class DataConfig(TrainingConfig):
     stages: tuple[Stage, ...] = ()
     epochs: Count = 1
     batch_size: Count | None = None
-    """Sequences in a batch; 16 where neither this nor `batch_tokens` is given."""
+    """Sequences in a batch; 16 if neither this nor `batch_tokens` is given."""
     batch_tokens: Count | None = None
     """Tokens in a batch, padding included."""
     too_long: Literal["skip", "error"] = "skip"
-    """What becomes of rows that are longer than `max_length`; none is ever cut."""
+    """Rows longer than `max_length` are left out or are an error; none is ever cut."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class PolicyConfig(DataConfig):
 
     loss_on: Literal["completion", "all"] = "completion"
     prompt: Prompt | None = None
-    """As a suite's `prompt:`; where it is left out, the chat template if there is one."""
+    """As a suite's `prompt:`; if it is left out, the chat template if there is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,9 +172,9 @@ class PrmConfig(DataConfig):
     alternatives: bool = True
     """Whether PRM800K's other completions of a step are learnt from too."""
     after_error: Literal["negative", "ignore"] = "negative"
-    """What ProcessBench's steps behind the first wrong one count as."""
+    """What ProcessBench's steps after the first wrong one count as."""
     step_tag: str = "ки"
-    """The mark behind each step in Math-Shepherd's texts."""
+    """The mark after each step in Math-Shepherd's texts."""
     head_dropout: Dropout = 0.0
 
     def __post_init__(self) -> None:
@@ -204,7 +204,7 @@ class GrpoConfig(TrainingConfig):
     """Weight of the KL penalty (k3 estimator); 0 loads no reference model."""
     epsilon: Positive = 0.2
     epsilon_high: Positive | None = None
-    """Upper clip; `epsilon` where it is left out."""
+    """Upper clip; `epsilon` if it is left out."""
     loss_type: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = "dapo"
     scale_rewards: Literal["group", "batch", "none"] = "group"
     temperature: Positive = 1.0

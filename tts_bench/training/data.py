@@ -104,7 +104,7 @@ class BatchPlan:
     """Every batch of a training, in order, and the learning rate of each step as a factor."""
 
     batches: tuple[tuple[int, ...], ...]
-    """Indices into the examples of all stages, one stage behind the other."""
+    """Indices into the examples of all stages, one stage after the other."""
     stage_of_step: tuple[int, ...]
 
     @property

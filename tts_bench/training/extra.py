@@ -8,7 +8,7 @@ from tts_bench.errors import MissingExtra
 
 
 def need(*packages: str) -> None:
-    """Raise MissingExtra where a package of the extra `train` is not installed."""
+    """Raise MissingExtra if a package of the extra `train` is not installed."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise MissingExtra(f"training ({package})", "train")

@@ -31,7 +31,7 @@ class TrainingSession(Entry):
 
 
 class TrainingManifest(Manifest):
-    """What was trained, with what, and how it ended."""
+    """Settings, data, environment and outcome of a training."""
 
     training_hash: str
     """Of all settings and data that decide what is learnt."""
@@ -55,7 +55,7 @@ class OutputFolder:
     def begin(self, config: TrainingConfig, data: Mapping[str, Any], *, resume: bool) -> None:
         """Write the manifest of a training that begins or goes on.
 
-        Raises UsageError where the folder holds another training, and StoreError where it
+        Raises UsageError if the folder holds another training, and StoreError where it
         cannot be written or the disk is full.
         """
         settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
@@ -102,7 +102,7 @@ class OutputFolder:
         shutil.rmtree(self.path)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest checkpoint that was written to its end; None where there is none."""
+        """The newest checkpoint that was written to its end; None if there is none."""
         # `trainer_state.json` is written last.
         whole = self.checkpoints.glob("checkpoint-*/trainer_state.json")
         folders = (path.parent for path in whole if path.stat().st_size)

@@ -41,7 +41,7 @@ def silence(model: Any, first: int) -> None:
 def freeze(model: Any, layers: int, added: int = 0) -> None:
     """Keep the embeddings and the lowest `layers` layers, none of the `added` ones, as they are.
 
-    Raises ModelError where there are not as many.
+    Raises ModelError if there are not as many.
     """
     own = _layers(model)
     there = len(own) - added

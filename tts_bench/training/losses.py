@@ -1,4 +1,4 @@
-"""What the trainings minimise, as functions of logits and labels (pure torch).
+"""Losses of the trainings, as functions of logits and labels (pure torch).
 
 Every loss is a sum over what carries a label, divided by `count`: how many labels there are in
 all batches of the step. So a step's gradient is the mean over its labels, however the rows were
@@ -18,7 +18,7 @@ IGNORED = -100
 def next_token_loss(logits: Tensor, targets: Tensor, count: Tensor | int) -> Tensor:
     """Cross-entropy (nats) of `logits` [batch, length, vocabulary] at `targets` [batch, length].
 
-    Targets stand where they are predicted from: `targets[:, t]` is the token at t + 1.
+    Targets stand if they are predicted from: `targets[:, t]` is the token at t + 1.
     """
     flat = logits.reshape(-1, logits.shape[-1]).float()
     total = functional.cross_entropy(

@@ -24,11 +24,11 @@ PROBE = (
     "Compute (37 + 85) * 3 - 46.\n\n<think>37 + 85 = 122\n\nWait, check: it's 1/2 or  0.5\t"
     "</think>\\boxed{x^2 + \u00e4\u4e2d}\r\n don't"
 )
-"""What tokenizers cut up differently: digits, spaces, line ends, quotes, LaTeX, other scripts."""
+"""Texts that tokenizers cut up differently: digits, spaces, line ends, quotes, LaTeX, scripts."""
 
 
 def load_tokenizer(config: TrainingConfig) -> Any:
-    """The tokenizer of the model. Raises ModelError where there is none."""
+    """The tokenizer of the model. Raises ModelError if there is none."""
     name = config.model.tokenizer if isinstance(config.model, Architecture) else config.model
     if isinstance(config.model, str):
         name = local_path(name)
@@ -48,7 +48,7 @@ def load_model(config: TrainingConfig, tokenizer: Any, auto_class: str, **settin
     """A model in float32; `settings` are entries of its configuration.
 
     New weights (all of them from scratch, else those of the head and of added layers) follow
-    from the seed alone. Raises ModelError where it cannot be loaded.
+    from the seed alone. Raises ModelError if it cannot be loaded.
     """
     library.set_seed(config.seed)
     factory = getattr(library, auto_class)
@@ -121,7 +121,7 @@ def _check_round_trip(fresh: Any, tokenizer: Any) -> None:
 
 
 def context_of(config: TrainingConfig, model: Any) -> int:
-    """Longest sequence that is trained on. Raises ModelError where the model has no room."""
+    """Longest sequence that is trained on. Raises ModelError if the model has no room."""
     room: int | None = getattr(model.config, "max_position_embeddings", None)
     if room is not None and (config.max_length or 0) > room:
         raise ModelError(f"max_length {config.max_length} exceeds the model's context of {room}")
@@ -152,7 +152,7 @@ class PromptEncoder:
 def encode_texts(tokenizer: Any, texts: Sequence[str], offsets: bool = False) -> Any:
     """Token ids of many plain texts at once, special tokens not added.
 
-    With `offsets` also where each token begins and ends in its text (`offset_mapping`).
+    With `offsets` also if each token begins and ends in its text (`offset_mapping`).
     """
     return tokenizer(
         list(texts),

@@ -66,7 +66,7 @@ def make_renderer(config: OrmConfig, tokenizer: Any) -> OutcomeRenderer:
 
 
 def encode(rows: Sequence[Row], columns: Columns, renderer: OutcomeRenderer) -> list[Example]:
-    """Problem and solution of each row. Raises DatasetError where all labels are the same."""
+    """Problem and solution of each row. Raises DatasetError if all labels are the same."""
     examples = []
     for row in rows:
         cells = columns.cells(row)

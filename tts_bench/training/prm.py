@@ -66,7 +66,7 @@ def train_prm(
 
 
 def make_renderer(config: PrmConfig, tokenizer: Any) -> Renderer:
-    """The verifier's renderer. Raises ModelError where the tokenizer lacks what marks a step.
+    """The verifier's renderer. Raises ModelError if the tokenizer lacks what marks a step.
 
     White space as delimiter may be several tokens. Anything else must be one: what a tokenizer
     spells out in letters is no mark.

@@ -17,7 +17,7 @@ from tts_bench.training.trainer import Batch, Loss, TrainingOutcome, fit
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """What makes a training the kind that it is."""
+    """Parts that differ between kinds of training: model, rows, batches and loss."""
 
     model: Any
     tokenizer: Any

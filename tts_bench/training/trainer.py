@@ -31,7 +31,7 @@ class TrainingOutcome:
     """How a training, or one session of it, ended."""
 
     finished: bool
-    """False where it was interrupted; then it can be resumed."""
+    """False if it was interrupted; then it can be resumed."""
     step: int
     steps: int
     loss: float | None
@@ -158,7 +158,7 @@ def arguments(config: TrainingConfig, folder: OutputFolder, steps: int) -> dict[
 def run(trainer: Any, config: TrainingConfig, folder: OutputFolder) -> TrainingOutcome:
     """Run a trainer to its end or an interruption, then save; notes in the manifest which.
 
-    Raises StoreError where the disk is full and ModelError where the loss is no longer finite;
+    Raises StoreError if the disk is full and ModelError where the loss is no longer finite;
     the last whole checkpoint stays.
     """
     trainer.remove_callback(library.PrinterCallback)

@@ -77,7 +77,7 @@ class ChatVerifier(AskingVerifier):
             raise ValueError("prompt must hold {problem}, and {solution} or {steps}")
 
     async def start(self, policy: Engine) -> VerifierInfo:
-        """As `AskingVerifier`'s. Raises ModelError where the prompt cannot be put to the model."""
+        """As `AskingVerifier`'s. Raises ModelError if the prompt cannot be put to the model."""
         info = await super().start(policy)
         self.encode(self.prompt)
         return info
@@ -92,7 +92,7 @@ class ChatVerifier(AskingVerifier):
     def room(self, prompt_ids: tuple[int, ...], reserved: int = 0) -> int:
         """How many tokens the model may write, `reserved` ones for what follows left out.
 
-        Raises VerifierError where the prompt leaves no room.
+        Raises VerifierError if the prompt leaves no room.
         """
         left = self.longest - len(prompt_ids) - reserved
         if left < 1:

@@ -57,7 +57,7 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     async def start(self) -> EngineInfo:
-        """Load the model. Raises ModelError, or MissingExtra where the library is absent."""
+        """Load the model. Raises ModelError, or MissingExtra if the library is absent."""
 
     @abc.abstractmethod
     async def close(self) -> None:

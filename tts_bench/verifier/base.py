@@ -33,11 +33,11 @@ class VerifierInfo:
     recipe: str
     """The settings that decide the scores (see `Verifier.settings_key`)."""
     model: EngineInfo | None = None
-    """The model that it runs; None where it runs none."""
+    """The model that it runs; None if it runs none."""
 
     @property
     def shape(self) -> ModelShape | None:
-        """Shape of its model, where that is known."""
+        """Shape of its model, if that is known."""
         return self.model.shape if self.model else None
 
     @property
@@ -77,7 +77,7 @@ class Verifier(abc.ABC):
         """Load what is needed; nothing by default.
 
         `policy` is the started engine of the policy, for a verifier that asks the same model.
-        Raises ModelError, or MissingExtra where a library is absent.
+        Raises ModelError, or MissingExtra if a library is absent.
         """
         return VerifierInfo(self.settings_key())
 

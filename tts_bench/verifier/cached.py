@@ -23,7 +23,7 @@ _Asked = tuple[Problem, Candidate]
 
 
 class ScoreStore(Protocol):
-    """What is needed of a generation store."""
+    """The part of a generation store that is needed here."""
 
     async def get_scores(self, keys: Sequence[str]) -> dict[str, Scoring]: ...
     async def put_scores(self, scorings: Mapping[str, Scoring]) -> dict[str, Scoring]: ...
@@ -32,7 +32,7 @@ class ScoreStore(Protocol):
 
 
 class CachedVerifier(Verifier):
-    """Answers from the store where it can, and stores before it answers where it cannot.
+    """Answers from the store if it can, and stores before it answers if it cannot.
 
     Candidates that are being scored already are joined, not scored twice: strategies that run
     at once share their scores as they share their draws. With `replay` the inner verifier is

@@ -15,7 +15,7 @@ from tts_bench.errors import ModelError, UnknownName
 Layout = Literal["pieces", "text", "turns"]
 """How a text is put together.
 
-`pieces`: the prompt, then the tokens of each step and of the marker behind it, each encoded by
+`pieces`: the prompt, then the tokens of each step and of the marker after it, each encoded by
 itself. `text`: one string, encoded as a whole. `turns`: a chat with one turn for each step, which
 the model answers with the token for right or wrong.
 """
@@ -58,7 +58,7 @@ class Format:
     step: str = STEP
     """How a step is written; holds `{step}`, the step without its delimiter."""
     marker: str | None = None
-    """What stands behind a step and is read; one token. None: the verifier's delimiter, read at
+    """What stands after a step and is read; one token. None: the verifier's delimiter, read at
     its last token."""
     close_last: bool = True
     """Whether the marker also follows a last piece that no delimiter ended. If not, that piece is
@@ -131,7 +131,7 @@ class OutcomeFormat:
     system: str | None = None
     end: Literal["text", "eos", "turn"] = "text"
     """What stands last: the solution's own last token, the end-of-sequence token, or what the
-    chat template puts behind an assistant's turn."""
+    chat template puts after an assistant's turn."""
 
     def __post_init__(self) -> None:
         if PROBLEM not in self.prompt:
@@ -158,7 +158,7 @@ def check_name(given: object, known: Mapping[str, object]) -> None:
 def find_format(given: str | Format | None, model: str, architectures: Sequence[str]) -> Format:
     """The format that is given, or that of a known model, or that of its architecture.
 
-    Raises UnknownName for a name that no format has, ModelError where nothing is known.
+    Raises UnknownName for a name that no format has, ModelError if nothing is known.
     """
     if isinstance(given, Format):
         return given
@@ -185,7 +185,7 @@ def find_outcome_format(
 ) -> OutcomeFormat:
     """The format that is given, or that of the model's architecture.
 
-    Raises ModelError where nothing is known.
+    Raises ModelError if nothing is known.
     """
     if given is not None:
         return OUTCOME_FORMATS[given] if isinstance(given, str) else given

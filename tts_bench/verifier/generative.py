@@ -45,12 +45,12 @@ class GenerativeVerifier(ChatVerifier):
     """Writes a rationale, then takes P(yes) / (P(yes) + P(no)) at the decision as the score.
 
     `n` rationales are drawn independently and their probabilities averaged; or one rationale
-    is continued `rounds` - 1 times behind the words `again`. `max_tokens` 0 decides without a
+    is continued `rounds` - 1 times after the words `again`. `max_tokens` 0 decides without a
     rationale. Where `yes` and `no` are several tokens, the first one in which they differ
     decides; those before it are given.
 
     `score.steps` holds, for each step, the share of rationales that call it right, of those
-    that give a verdict on every step; it is empty where no rationale does.
+    that give a verdict on every step; it is empty if no rationale does.
     """
 
     prompt: str = PROMPT
@@ -59,7 +59,7 @@ class GenerativeVerifier(ChatVerifier):
     n: int = 1
     """Rationales, side by side."""
     rounds: int = 1
-    """Rationales, one behind the other."""
+    """Rationales, one after the other."""
     again: str = AGAIN
     """What makes the model check once more."""
     decision: str = DECISION
@@ -90,7 +90,7 @@ class GenerativeVerifier(ChatVerifier):
             raise ValueError("delimiter, right and wrong must not be empty, nor right as wrong")
 
     async def start(self, policy: Engine) -> VerifierInfo:
-        """As `ChatVerifier`'s. Raises ModelError where no token tells `yes` from `no`."""
+        """As `ChatVerifier`'s. Raises ModelError if no token tells `yes` from `no`."""
         info = await super().start(policy)
         self._decision()
         return info
@@ -141,7 +141,7 @@ class GenerativeVerifier(ChatVerifier):
         return Rationale(probability(logits, right=0), tuple(texts), tuple(calls))
 
     def _decision(self) -> tuple[tuple[int, ...], int, int]:
-        """What is put behind the rationale, and the tokens that decide: (ids, yes, no)."""
+        """What is put after the rationale, and the tokens that decide: (ids, yes, no)."""
         yes = self.asked.tokenizer.encode(self.decision + self.yes)
         no = self.asked.tokenizer.encode(self.decision + self.no)
         pairs = zip(yes, no, strict=False)
@@ -166,7 +166,7 @@ class GenerativeVerifier(ChatVerifier):
 
 
 def verdicts(text: str, right: str, wrong: str, steps: int) -> tuple[float, ...]:
-    """1 for a step that is called right, 0 for one that is called wrong; () where one is missing.
+    """1 for a step that is called right, 0 for one that is called wrong; () if one is missing.
 
     Verdicts count in the order in which they stand. What follows the first wrong step rests on
     it: it counts as wrong, and may go without a verdict.
@@ -183,5 +183,5 @@ def verdicts(text: str, right: str, wrong: str, steps: int) -> tuple[float, ...]
 
 
 def mean_by_step(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """Means of columns; () where there are no rows."""
+    """Means of columns; () if there are no rows."""
     return tuple(math.fsum(column) / len(column) for column in zip(*rows, strict=True))

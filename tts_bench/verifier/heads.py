@@ -37,7 +37,7 @@ def load_model(
 ) -> tuple[Any, nn.Module]:
     """Backbone and head on the CPU; `token_ids` are those of wrong and right for head `tokens`.
 
-    `options` go to `from_pretrained`. Raises ModelError where the model has no such head.
+    `options` go to `from_pretrained`. Raises ModelError if the model has no such head.
     """
     if head in STORED:
         backbone = _load("AutoModel", model, options)

@@ -28,7 +28,7 @@ Solution:
 Work the problem out yourself first, then compare. Close with a line of its own that holds only \
 "Grade: " and the number."""
 RETRY_TEMPERATURE = 0.7
-"""Lowest temperature of a retry: another seed changes nothing where drawing is greedy."""
+"""Lowest temperature of a retry: another seed changes nothing if drawing is greedy."""
 _SCALE = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*-\s*(-?\d+(?:\.\d+)?)\s*")
 _MARKUP = re.compile(r"\\boxed|[*_`\"$\[\]{}]")
 _GRADE = re.compile(
@@ -95,7 +95,7 @@ class JudgeVerifier(ChatVerifier):
 
 
 def parse_scale(scale: str) -> tuple[float, float]:
-    """Lowest and highest grade of a scale such as "1-10"; ValueError where it is none."""
+    """Lowest and highest grade of a scale such as "1-10"; ValueError if it is none."""
     found = _SCALE.fullmatch(scale)
     if found is None or not float(found[1]) < float(found[2]):
         raise ValueError(f"scale must be LOW-HIGH, for example 1-10, not {scale!r}")
@@ -105,7 +105,7 @@ def parse_scale(scale: str) -> tuple[float, float]:
 def parse_grade(
     text: str, low: float, high: float, finish_reason: FinishReason = "stop"
 ) -> float | None:
-    """The grade that a text gives last, or None where it cannot be read.
+    """The grade that a text gives last, or None if it cannot be read.
 
     None as well for a grade off the scale, a range, a grade on another scale ("3/5" from 1 to
     10), and a number at the end of a text that was cut off ("Grade: 1" may be becoming 10).

@@ -41,7 +41,7 @@ class PrefixStore:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._root = _Edge((), (), None)
-        # From the one used longest ago; a parent always stands behind its children.
+        # From the one used longest ago; a parent always stands after its children.
         self._edges: dict[int, _Edge] = {}
         self.tokens = 0
 

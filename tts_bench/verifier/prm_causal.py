@@ -40,7 +40,7 @@ class CausalPRMVerifier(AskingVerifier):
     """
 
     format: str | Format | None = None
-    """Name of a known format, or a record; None: that of the engine's model, where it is known."""
+    """Name of a known format, or a record; None: that of the engine's model, if it is known."""
     delimiter: str = "\n\n"
     """What ends a step of a solution."""
     aggregate: Aggregate = "last"
@@ -52,7 +52,7 @@ class CausalPRMVerifier(AskingVerifier):
         check_name(self.format, FORMATS)
 
     async def start(self, policy: Engine) -> VerifierInfo:
-        """Start the engine. Raises ModelError where its model has no format of this kind."""
+        """Start the engine. Raises ModelError if its model has no format of this kind."""
         model = getattr(self.engine, "model", None)
         if self.engine is None or not isinstance(model, str):
             raise ModelError("verifier 'prm_causal' needs an `engine` of its own, with a `model`")
@@ -101,7 +101,7 @@ class CausalPRMVerifier(AskingVerifier):
 
 
 class StepReader:
-    """Asks an engine for the two log-probabilities behind a prefix, once for each prefix."""
+    """Asks an engine for the two log-probabilities after a prefix, once for each prefix."""
 
     def __init__(self, engine: Engine, tokens: tuple[int, int]) -> None:
         self._engine = engine
@@ -110,7 +110,7 @@ class StepReader:
         self._known: dict[bytes, tuple[asyncio.Task[list[Completion]], int]] = {}
 
     async def read(self, prompts: Sequence[Prompt]) -> dict[Prompt, Completion]:
-        """The completion of each prompt. Raises VerifierError where the engine fails at one."""
+        """The completion of each prompt. Raises VerifierError if the engine fails at one."""
         wanted = {prompt: _digest(prompt) for prompt in prompts}
         fresh = {key: prompt for prompt, key in wanted.items() if key not in self._known}
         if fresh:

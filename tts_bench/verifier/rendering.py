@@ -19,13 +19,13 @@ REMEMBERED = 1 << 14
 class Renderer:
     """Renders in one format with one tokenizer; to be used from one thread.
 
-    The text ends at the last position that is read: nothing behind it can change a causal
+    The text ends at the last position that is read: nothing after it can change a causal
     model's numbers there. What was rendered for a prefix of the steps is a prefix again, but
     for a last piece that goes on.
     """
 
     def __init__(self, form: Format, tokenizer: Any, delimiter: str) -> None:
-        """Raises ModelError where the tokenizer lacks the template or a token of the format."""
+        """Raises ModelError if the tokenizer lacks the template or a token of the format."""
         self._form, self._tokenizer, self._delimiter = form, tokenizer, delimiter
         self._encoder = HuggingFaceTokenizer(tokenizer)
         self._pieces = functools.lru_cache(REMEMBERED)(self._encode)
@@ -54,7 +54,7 @@ class Renderer:
         return len(self._prompts(problem))
 
     def token(self, text: str) -> int:
-        """Id of a token of the format. Raises ModelError where the tokenizer has none."""
+        """Id of a token of the format. Raises ModelError if the tokenizer has none."""
         ids = self._encode(text)
         shown = self._tokenizer.decode(ids[-1:], clean_up_tokenization_spaces=False)
         if shown.lstrip(" ") != text:  # a sentencepiece token may hold the space before it
@@ -144,7 +144,7 @@ class OutcomeRenderer:
     """Renders whole solutions for an outcome reward model; to be used from one thread."""
 
     def __init__(self, form: OutcomeFormat, tokenizer: Any) -> None:
-        """Raises ModelError where the tokenizer lacks the template or the token of the format."""
+        """Raises ModelError if the tokenizer lacks the template or the token of the format."""
         self._form, self._tokenizer = form, tokenizer
         self._encoder = HuggingFaceTokenizer(tokenizer)
         self._prompts = functools.lru_cache(REMEMBERED)(self._encode_prompt)

@@ -115,7 +115,7 @@ class RewardModel(Verifier):
         return running
 
     async def _read(self, readings: Sequence[Reading]) -> list[Outputs]:
-        """Read texts. Raises VerifierError where one is too long."""
+        """Read texts. Raises VerifierError if one is too long."""
         longest = self._running.info.max_model_len
         for reading in readings:
             if len(reading.token_ids) > longest:

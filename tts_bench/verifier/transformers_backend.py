@@ -104,7 +104,7 @@ class TransformersBackend(Backend):
             _fail(job, "the verifier was closed before this reading was done")
 
     def _receive(self) -> bool:
-        """Take all that has arrived, waiting where nothing is left to do; False: the end."""
+        """Take all that has arrived, waiting if nothing is left to do; False: the end."""
         while not self._waiting or not self._inbox.empty():
             job = self._inbox.get()
             if job is None:

@@ -1,8 +1,8 @@
 """Reward models on vLLM: its pooling runner, read at every token.
 
 vLLM can give the head's numbers at marked tokens only (its pooling of type STEP), but computes
-every text from the beginning then. Read at all tokens it may begin behind the prefix that its
-cache holds, and gives the numbers of the tokens behind it: the earlier ones are kept here.
+every text from the beginning then. Read at all tokens it may begin after the prefix that its
+cache holds, and gives the numbers of the tokens after it: the earlier ones are kept here.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from tts_bench.verifier_eval.selection import read_pools, scored, select
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """What is the same whatever the verifier is evaluated on."""
+    """Settings of an evaluation, the same for labelled solutions and for runs."""
 
     setting: Setting
     generations: Path
@@ -37,7 +37,7 @@ class EvaluationJob:
 
 
 async def verify_labels(job: EvaluationJob, source: StepLabels) -> EvaluationResult:
-    """Every figure on step-labelled solutions. Raises UsageError where there can be none."""
+    """Every figure on step-labelled solutions. Raises UsageError if there can be none."""
     if isinstance(job.setting.verifier, ConfidenceVerifier):
         raise UsageError(
             "confidence reads the log-probabilities of the policy's draws, which labelled "
@@ -81,7 +81,7 @@ async def verify_labels(job: EvaluationJob, source: StepLabels) -> EvaluationRes
 
 
 async def verify_run(job: EvaluationJob, run: RunStore, registry: Registry) -> EvaluationResult:
-    """Best-of-n, votes and AUC on a run's candidates. Raises UsageError where it has none."""
+    """Best-of-n, votes and AUC on a run's candidates. Raises UsageError if it has none."""
     pools = read_pools(run, registry)
     if job.limit is not None:
         kept = set(list(dict.fromkeys(one.problem.id for one in pools))[: job.limit])
@@ -128,7 +128,7 @@ async def verify_run(job: EvaluationJob, run: RunStore, registry: Registry) -> E
 
 
 def _failures(names: Sequence[str], outcomes: Sequence[Outcome]) -> list[str]:
-    """Why texts have no score. Raises UsageError where none has one."""
+    """Why texts have no score. Raises UsageError if none has one."""
     failed = [
         f"{name}: {outcome}"
         for name, outcome in zip(names, outcomes, strict=True)

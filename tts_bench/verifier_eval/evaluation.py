@@ -24,7 +24,7 @@ class Judged:
 
 
 def evaluate(judged: Sequence[Judged], choices: Choices) -> Evaluation:
-    """Every figure that the scores and labels allow. Raises UsageError where there is none."""
+    """Every figure that the scores and labels allow. Raises UsageError if there is none."""
     done = Evaluation()
     if stepwise := _with_step_scores(judged, done):
         problems = _problems(stepwise, choices)

@@ -17,7 +17,7 @@ from tts_bench.stats.ranking import Bin, Flags, Floats, Indices, Statistic
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user decides about the figures."""
+    """Choices of the user about the figures."""
 
     threshold: float | None = None
     """Step scores below it are errors; None fits it on a held-out part of the problems."""
@@ -40,7 +40,7 @@ class Choices:
 
 
 NO_INTERVAL = "n/a: intervals are over problems, and one problem does not show how they differ"
-"""What is remarked where an interval is missing."""
+"""Remark if an interval is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Evaluation:
     with the share that is right and its interval."""
 
     def add(self, name: str, estimate: Estimate | None, note: str = "") -> None:
-        """Add a figure; a remark says why where it has no interval."""
+        """Add a figure; a remark says why if it has no interval."""
         if estimate is not None and math.isnan(estimate.low) and NO_INTERVAL not in self.notes:
             self.notes.append(NO_INTERVAL)
         self.figures.append(Figure(name, estimate, note))
@@ -86,7 +86,7 @@ class Problems:
         return len(self.names)
 
     def estimate(self, statistic: Statistic, among: Indices | None = None) -> Estimate | None:
-        """A figure over all problems or some of them; None where it is not defined."""
+        """A figure over all problems or some of them; None if it is not defined."""
         chosen = np.arange(len(self)) if among is None else among
 
         def on_chosen(weights: Floats) -> float:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: a table for the terminal, verify.json, scores.jsonl and plots."""
+"""Results of an evaluation: a table for the terminal, verify.json, scores.jsonl and plots."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _record(result: EvaluationResult) -> dict[str, Any]:
 
 
 def _metric(name: str, estimate: Estimate | None) -> dict[str, Any]:
-    """As in a run's summary.json; without a value, or an interval, where there is none."""
+    """As in a run's summary.json; without a value, or an interval, if there is none."""
     certain = estimate if estimate and not math.isnan(estimate.low) else None
     known = {"ci95": [certain.low, certain.high]} if certain else {}
     return {

@@ -40,7 +40,7 @@ def write(
     White space around a step is dropped, and a delimiter within one becomes a single newline (a
     space where the delimiter is itself a newline): the verifier would take it for the end of a
     step that has no label. The last step is left open, as a model ends it. The tokenizer, if
-    there is one, gives the candidates their token ids. Raises UsageError where no solution is
+    there is one, gives the candidates their token ids. Raises UsageError if no solution is
     left.
     """
     written: list[Written] = []

@@ -47,14 +47,14 @@ class Setting:
 
     @property
     def delimiter(self) -> str:
-        """What ends a step for this verifier; a blank line where it does not say."""
+        """What ends a step for this verifier; a blank line if it does not say."""
         return str(getattr(self.verifier, "delimiter", "\n\n"))
 
 
 def read_setting(path: Path, registry: Registry, sets: Sequence[str] = ()) -> Setting:
     """The verifier of a suite, or of a file with nothing but a `verifier:` block.
 
-    The `engine:` block is used only where the verifier asks the policy's own model. Raises
+    The `engine:` block is used only if the verifier asks the policy's own model. Raises
     SuiteError with all faults.
     """
     document = read_yaml(path, str(path))
@@ -85,7 +85,7 @@ def asks_policy(verifier: Verifier) -> bool:
 
 
 class NoPolicy(Engine):
-    """Stands for the policy where no engine is given: whoever asks it is told so."""
+    """Stands for the policy if no engine is given: whoever asks it is told so."""
 
     @property
     def info(self) -> EngineInfo:
@@ -111,7 +111,7 @@ def _lacking() -> UsageError:
 
 @dataclass(frozen=True)
 class Spent:
-    """What the scores of an evaluation cost, stored ones in full; FLOPs as in `types.Usage`."""
+    """Costs of an evaluation's scores, stored ones in full; FLOPs as in `types.Usage`."""
 
     requests: int
     prompt_tokens: int
@@ -124,7 +124,7 @@ class Spent:
 
 
 class Scorer:
-    """A started verifier behind a generation store."""
+    """A started verifier after a generation store."""
 
     def __init__(
         self, verifier: CachedVerifier, verifier_info: VerifierInfo, tokenizer: Tokenizer | None
@@ -187,7 +187,7 @@ class Scorer:
 async def scorer(
     setting: Setting, generations: Path, progress: Progress, *, replay: bool = False
 ) -> AsyncIterator[Scorer]:
-    """Start the verifier (and the policy, where it is asked) behind the store, and close it."""
+    """Start the verifier (and the policy, if it is asked) after the store, and close it."""
     async with open_models(generations, progress) as models:
         policy: Engine = NoPolicy()
         if setting.engine is not None:

@@ -1,4 +1,4 @@
-"""What a verifier makes of the candidates of a finished run: best-of-n beside its bounds."""
+"""Selection by a verifier among a finished run's candidates: best-of-n beside its bounds."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_pools(run: RunStore, registry: Registry) -> list[DrawnPool]:
 
     Only pools of flat strategies count: the candidates of a search were chosen by a verifier
     already. Of several ways of sampling, the one with the most candidates is taken. Raises
-    UsageError where there is none, or the run's problems or texts are not there any more.
+    UsageError if there is none, or the run's problems or texts are not there any more.
     """
     scope = read_scope(run)
     sampling = {cell.id: canonical(cell.sampling) for cell in scope.cells if cell.pooled}
@@ -136,7 +136,7 @@ def _at(column: Sequence[T], kept: Sequence[int]) -> tuple[T, ...]:
 def scored(pools: Sequence[DrawnPool], outcomes: Iterable[Scoring | str]) -> list[DrawnPool]:
     """The pools with their candidates' scores; a candidate without one leaves its pool.
 
-    `outcomes` has one entry for each candidate, pool by pool. Raises UsageError where no pool
+    `outcomes` has one entry for each candidate, pool by pool. Raises UsageError if no pool
     has a candidate left.
     """
     upcoming = iter(outcomes)

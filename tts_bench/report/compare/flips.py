@@ -18,7 +18,7 @@ def write_flips(path: Path, a: RunPoints, b: RunPoints, comparison: Comparison) 
     """Write, as Markdown, the chosen solutions of both runs to every problem they differ on.
 
     Of a strategy that draws one pool for a whole sweep this is what it chose from the largest,
-    with the first seed. Raises StoreError where a file cannot be read or written.
+    with the first seed. Raises StoreError if a file cannot be read or written.
     """
     ours = _Chosen(a, [pair.a for pair in comparison.pairs])
     theirs = _Chosen(b, [pair.b for pair in comparison.pairs])
@@ -27,7 +27,7 @@ def write_flips(path: Path, a: RunPoints, b: RunPoints, comparison: Comparison) 
 
 
 class _Chosen:
-    """What a run chose, cell by cell and problem by problem, with its text."""
+    """Choices of a run, cell by cell and problem by problem, with their texts."""
 
     def __init__(self, run: RunPoints, points: list[Point]) -> None:
         cells, seed = {one.cell.id for one in points}, run.scope.seeds[0]
@@ -52,7 +52,7 @@ class _Chosen:
 
 
 def _generation(attempt: Attempt) -> str:
-    """Key of the text of the chosen candidate; empty where there is none in the store."""
+    """Key of the text of the chosen candidate; empty if there is none in the store."""
     if attempt.chosen is None or not attempt.pool.generation:
         return ""
     return attempt.pool.generation[attempt.chosen]

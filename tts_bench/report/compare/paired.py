@@ -29,12 +29,12 @@ class Compared:
     """Accuracy of A minus that of B, with the interval of a paired bootstrap over problems."""
     p_value: float
     test: str
-    """`McNemar` where every problem is solved or not, else `sign flips`."""
+    """`McNemar` if every problem is solved or not, else `sign flips`."""
     only_a: tuple[str, ...]
     """Problems on which A is better, the clearest first."""
     only_b: tuple[str, ...]
     ratios: Mapping[str, Estimate]
-    """Cost of A over that of B, by quantity, where both are known on every shared problem."""
+    """Cost of A over that of B, by quantity, if both are known on every shared problem."""
     p_holm: float = 1.0
     """The p-value, adjusted for all points that are compared at once."""
 
@@ -162,7 +162,7 @@ def _keys(run: RunPoints) -> _Places:
 
 
 def check_comparable(a: Scope, b: Scope, force: bool = False) -> None:
-    """Raise UsageError, with the reason, where two runs did not attempt the same problems.
+    """Raise UsageError, with the reason, if two runs did not attempt the same problems.
 
     Data sets of different content are compared by the problems that both runs attempted, where
     the manifests state their texts and reference answers; else only with `force`.

@@ -24,8 +24,8 @@ def write_candidates(run: RunStore, generations: Path | None) -> bool:
     """Write `candidates.parquet` beside the attempts, a row group at a time.
 
     `generations` is the generation store that has the texts. Where it is absent nothing is
-    written, so that a file made where it was stays as it is; returns whether one was written.
-    Raises StoreError where a store or the file cannot be read or written.
+    written, so that a file made if it was stays as it is; returns whether one was written.
+    Raises StoreError if a store or the file cannot be read or written.
     """
     if generations is None or not generations.is_file():
         return False
@@ -110,7 +110,7 @@ def _rows_of(attempt: Attempt) -> Iterator[dict[str, Any]]:
 
 
 def _get(column: Sequence[Any], i: int) -> Any:
-    """An entry of a column, or None where the column is empty."""
+    """An entry of a column, or None if the column is empty."""
     return column[i] if column else None
 
 

@@ -25,7 +25,7 @@ def write_samples(run: RunStore, folder: Path | None = None) -> list[Path]:
     """Write `samples_<cell>_<start>.jsonl` for every cell; returns the paths.
 
     A run of several seeds gives a file for each of them, since readers take `doc_id` for unique
-    within a file. Raises StoreError where the run has no attempts, or the generation store that
+    within a file. Raises StoreError if the run has no attempts, or the generation store that
     has its texts is gone.
     """
     manifest = run.read_manifest()

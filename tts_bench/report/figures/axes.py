@@ -1,4 +1,4 @@
-"""How figures look: one colour per strategy in every figure, and labels that do not overlap."""
+"""Axes and lines of figures: one colour per strategy everywhere, labels that do not overlap."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NARROW = 5.0
 
 @dataclass(frozen=True, slots=True)
 class LineStyle:
-    """How one line (strategy, variant, sampling) is drawn and called."""
+    """Style and name of one line (strategy, variant, sampling)."""
 
     label: str
     colour: str
@@ -129,7 +129,7 @@ def new_axes(title: str, subtitle: str, xlabel: str, ylabel: str) -> tuple[Figur
 
 
 def visible(colour: str) -> str:
-    """The colour; where it is the baseline's and the page is as dark, that of the page's text."""
+    """The colour; if it is the baseline's and the page is as dark, that of the page's text."""
     import matplotlib
 
     if colour != _BASELINE_COLOUR or not is_dark():

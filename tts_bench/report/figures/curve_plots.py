@@ -1,4 +1,4 @@
-"""The figures of a report; each function returns None where there is nothing to draw."""
+"""The figures of a report; each function returns None if there is nothing to draw."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Measured = tuple[LineStyle, list[tuple[float, Estimate]]]
 def plot_accuracy_vs_flops(report: Report) -> Figure | None:
     """Accuracy against ideal FLOPs of policy and verifier.
 
-    Lines whose FLOPs are unknown are left out; None where that leaves nothing.
+    Lines whose FLOPs are unknown are left out; None if that leaves nothing.
     """
     return _accuracy_against(
         report,
@@ -258,6 +258,6 @@ def ends_of(estimates: Sequence[Estimate]) -> list[float]:
 
 
 def subtitle_of(report: Report) -> str:
-    """What was run, what the bars are, and whether that is all."""
+    """Run, meaning of the bars, and whether the run is whole."""
     parts = [report.scope.extent, "bars: 95 % confidence intervals"]
     return " · ".join([*parts, "PARTIAL"] if report.scope.partial else parts)

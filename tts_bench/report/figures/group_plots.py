@@ -78,7 +78,7 @@ def _shown(breakdown: Breakdown) -> list[Group]:
 
 
 def _name_groups(axes: Axes, sizes: dict[Group, int]) -> None:
-    """Names under the groups, slanted where they are too long to stand side by side."""
+    """Names under the groups, slanted if they are too long to stand side by side."""
     import matplotlib
     from matplotlib.font_manager import FontProperties
 

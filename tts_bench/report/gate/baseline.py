@@ -22,7 +22,7 @@ _ABOUT = ("suite", "run", "dataset", "engine", "verifier", "seeds")
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a later run is held against."""
+    """Points and attempts that a later run is held against."""
 
     about: Mapping[str, Any]
     """Suite, run, data set, engine, verifier and seeds of the run that it was made of."""
@@ -79,7 +79,7 @@ _COLUMNS = (
     "finish_reason",
     "parent",
 )
-"""Of a pool: what its candidates gave and took; not where the store keeps their texts."""
+"""Of a pool: what its candidates gave and took; not if the store keeps their texts."""
 
 
 def _digest(column: tuple[Any, ...]) -> str:
@@ -110,7 +110,7 @@ def _written_point(one: Point) -> dict[str, Any]:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """A baseline file, or a run folder taken as one. Raises StoreError where it is neither."""
+    """A baseline file, or a run folder taken as one. Raises StoreError if it is neither."""
     if path.is_dir():
         return make_baseline(read_points(resolve_run(path)))
     try:

@@ -27,7 +27,7 @@ _ONE_SIDED = 2 * CONFIDENCE - 1
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may lose against its baseline."""
+    """Losses that a run may have against its baseline."""
 
     margin: float
     """Largest drop of accuracy that is accepted, as a share of 1."""
@@ -52,7 +52,7 @@ class Check:
     quantity: str
     status: Literal["passed", "failed"]
     detail: str
-    """What was found, in one sentence."""
+    """The finding, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def _check_accuracy(mine: Point, base: Point, problems: Sequence[str], margin: f
         [one.values["accuracy"][problem] for problem in problems] for one in (mine, base)
     )
     gap = paired_difference(ours, theirs, confidence=_ONE_SIDED)
-    # The bound's own distance, so that the verdict and what it can see agree also where the
+    # The bound's own distance, so that the verdict and what it can see agree also if the
     # problems seen are too alike or too few to know a variance.
     stderr = (gap.value - gap.low) / normal_below(CONFIDENCE)
     visible = detectable_difference(stderr, CONFIDENCE)

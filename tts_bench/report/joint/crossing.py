@@ -1,4 +1,4 @@
-"""Where the curves of several runs meet, and how far they are apart at one cost."""
+"""Crossings of the curves of several runs, and their distance at one cost."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Two curves beside each other. `a` is the one that was behind, where they cross."""
+    """Two curves beside each other. `a` is the one that is behind before they cross."""
 
     a: Line
     b: Line
     problems: int
     range: tuple[float, float] | None
-    """Costs at which a crossing was looked for; None where the curves share none."""
+    """Costs at which a crossing was looked for; None if the curves share none."""
     reach: Reach | None
     level: float | None
-    """CostAxis of `b`, where it is one point alone: then `a` reaches its accuracy, not its cost."""
+    """CostAxis of `b`, if it is one point alone: then `a` reaches its accuracy, not its cost."""
     gaps: tuple[Gap, ...]
 
     @property

@@ -25,7 +25,7 @@ _SHORT = 24
 
 @dataclass(frozen=True, slots=True)
 class CostAxis:
-    """What an axis counts: its name in words, and its value for a point and for an attempt."""
+    """A kind of cost as an axis: its name, and its value for a point and for an attempt."""
 
     name: str
     axis: str
@@ -69,7 +69,7 @@ class Line:
     """A strategy of a run at all of its sizes."""
 
     run: str
-    """The run's label; empty where there is one run alone."""
+    """The run's label; empty if there is one run alone."""
     place: int
     """The run's place among the runs."""
     strategy: str
@@ -98,7 +98,7 @@ class Line:
         return [point for point, _ in sorted(((p, c) for p, c in priced if c), key=lambda x: x[1])]
 
     def curve(self, cost: CostAxis, problems: Sequence[str]) -> CostCurve | None:
-        """Accuracy and cost on each of these problems; None where no point has such a cost."""
+        """Accuracy and cost on each of these problems; None if no point has such a cost."""
         points = self.known(cost)
         if not points:
             return None
@@ -151,7 +151,7 @@ def join(
 
     Raises UsageError, with the reason, for what cannot stand in one figure: one run twice, no
     problem that all have, data sets that differ (as in `compare`; unless `force`), no strategy
-    of that name. Raises StoreError where a run has no attempt or cannot be read.
+    of that name. Raises StoreError if a run has no attempt or cannot be read.
     """
     folders = [run.folder.resolve() for run in runs]
     if len(set(folders)) < len(folders):

@@ -27,7 +27,7 @@ def write_joint(
     """Write the files of several runs into a folder; returns the paths written.
 
     Frontier and crossings are those of `cost`, one of COSTS; the figures are of all of them that
-    any run knows. Raises StoreError where a file cannot be written, UsageError for a style that
+    any run knows. Raises StoreError if a file cannot be written, UsageError for a style that
     there is not.
     """
     check_look(style)
@@ -49,7 +49,7 @@ def write_joint(
 
 
 def write_crossings(crossings: Sequence[Crossing], folder: Path, cost: CostAxis) -> list[Path]:
-    """Write where curves cross, as Markdown and as CSV. Raises StoreError where it cannot."""
+    """Write where curves cross, as Markdown and as CSV. Raises StoreError if it cannot."""
     return [
         _write(folder / "crossings.md", crossings_markdown(crossings, cost.name)),
         _write(folder / "crossings.csv", crossings_csv(crossings, cost.name)),

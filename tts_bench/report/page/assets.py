@@ -1,4 +1,4 @@
-"""What every page carries whatever the run: its scripts, its styles, and their hashes."""
+"""Parts of every page: scripts, styles, and their hashes."""
 
 from __future__ import annotations
 

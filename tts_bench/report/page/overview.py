@@ -1,4 +1,4 @@
-"""What the page shows before a problem is opened: the summary, line styles and the problems."""
+"""Data of the page before a problem is opened: summary, line styles and problems."""
 
 from __future__ import annotations
 

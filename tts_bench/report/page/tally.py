@@ -1,4 +1,4 @@
-"""What the list of problems shows of each attempt, without its candidates."""
+"""Each attempt in the list of problems, without its candidates."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Tally:
         )
 
     def by_problem(self, scope: Scope) -> Mapping[str, list[Counts | None]]:
-        """Counts by problem, in the order of the cells; None where there is no attempt."""
+        """Counts by problem, in the order of the cells; None if there is no attempt."""
         seeds: dict[tuple[str, str], list[_Count]] = defaultdict(list)
         for (cell, problem, _), count in self._found.items():
             seeds[cell, problem].append(count)

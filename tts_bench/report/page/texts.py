@@ -1,4 +1,4 @@
-"""Where the page's texts come from: the generation store, or an earlier table of candidates."""
+"""Texts of the page: from the generation store, or from an earlier table of candidates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Texts = Callable[[Iterable[str]], Mapping[str, str]]
 
 @contextmanager
 def texts_of_run(run: RunStore) -> Iterator[Texts | None]:
-    """What knows the texts of a run's completions; None where nothing does.
+    """What knows the texts of a run's completions; None if nothing does.
 
     A run that was copied without its generation store still has `candidates.parquet`.
     """

@@ -1,4 +1,4 @@
-"""What a majority vote would make of each pool, where no strategy of the run voted on it."""
+"""What a majority vote would make of each pool, if no strategy of the run voted on it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Votes:
         ]
 
     def estimates(self) -> list[list[Estimate] | None]:
-        """For each coverage curve the accuracy at each of its k; None where it is left out."""
+        """For each coverage curve the accuracy at each of its k; None if it is left out."""
         return [self._estimates_of(place) for place in range(len(self._report.curves))]
 
     def _estimates_of(self, place: int) -> list[Estimate] | None:
@@ -65,7 +65,7 @@ class Votes:
 
 
 def _widest(report: Report, curve: Curve) -> CellRecord | None:
-    """The cell with the most draws of a pool, or None where its votes are not to be taken."""
+    """The cell with the most draws of a pool, or None if its votes are not to be taken."""
     drawn = canonical(curve.sampling)
     cells = [
         cell for cell in report.scope.cells if cell.pooled and canonical(cell.sampling) == drawn

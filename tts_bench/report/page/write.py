@@ -36,7 +36,7 @@ def write_page(run: RunStore, report: Report, path: Path, text_limit: int = TEXT
 
     Texts come from the run's generation store, else from its candidates.parquet. Once chunks
     with texts take `text_limit` bytes, further problems are written without; the page says so.
-    Raises StoreError where a file cannot be read or written.
+    Raises StoreError if a file cannot be read or written.
     """
     tally, votes = Tally(), Votes(report)
 
@@ -57,7 +57,7 @@ def write_page(run: RunStore, report: Report, path: Path, text_limit: int = TEXT
             subtitle=_subtitle(report),
             overview=embed(overview),
             chunks=iter(chunks),
-            # Called behind the chunks, when it is known which texts were left out.
+            # Called after the chunks, when it is known which texts were left out.
             omissions=lambda: embed(chunks.omissions),
         )
         _write(path, page)

@@ -21,7 +21,7 @@ class Slice:
 
     group: Group
     cell: CellRecord | None
-    """None where this is the coverage of a pool."""
+    """None if this is the coverage of a pool."""
     sampling: Mapping[str, Any]
     n: int | None
     accuracy: Estimate

@@ -46,7 +46,7 @@ class Report:
 def build_report(run: RunStore) -> Report:
     """Compute the report of a run from its manifest, attempts and measurements.
 
-    Raises StoreError where the run has no attempt, or a file cannot be read.
+    Raises StoreError if the run has no attempt, or a file cannot be read.
     """
     found = read_points(run)
     scope, outcomes, points = found.scope, found.outcomes, found.points

@@ -1,4 +1,4 @@
-"""How strategies kept to the compute that they were given: forced thinking, and token budgets.
+"""Use of the compute that strategies were given: forced thinking, and token budgets.
 
 They are recognised by what their attempts note (`facts`), not by name, so that a plug-in that
 notes the same is shown, too.

@@ -1,4 +1,4 @@
-"""What an attempt cost, and what a random part of its pool would have cost."""
+"""Cost of an attempt, and expected cost of a random part of its pool."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tts_bench.types import Usage
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one model (policy or verifier) was asked to do, as an expectation or a mean.
+    """Requests, tokens and FLOPs of one model (policy or verifier), as an expectation or a mean.
 
-    FLOPs are None where the model's shape is unknown; the measured ones also where nothing
+    FLOPs are None if the model's shape is unknown; the measured ones also if nothing
     was measured (a pool's part of fewer candidates than were drawn).
     """
 
@@ -74,7 +74,7 @@ def subset_cost(usage: Usage, drawn: int, n: int) -> Cost:
 def mean_cost(groups: Sequence[Sequence[Cost]]) -> Cost:
     """Mean over problems of each problem's mean over its attempts.
 
-    A part is None where it is unknown of any attempt; without problems, nothing was spent.
+    A part is None if it is unknown of any attempt; without problems, nothing was spent.
     """
     if not groups:
         return Cost()
@@ -97,5 +97,5 @@ def mean_of_means(groups: Sequence[Sequence[float | None]]) -> float | None:
 
 
 def added(a: float | None, b: float | None) -> float | None:
-    """The sum of two numbers, None where one is unknown."""
+    """The sum of two numbers, None if one is unknown."""
     return None if a is None or b is None else a + b

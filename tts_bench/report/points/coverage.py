@@ -46,7 +46,7 @@ class Curve:
     points: tuple[CoverageAt, ...]
     fit: CoverageFit | None
     extrapolation: Extrapolation | None
-    """What the fit says of a larger pool; None where there is no fit."""
+    """What the fit says of a larger pool; None if there is no fit."""
     log_linear: LogLinear | None
 
 
@@ -135,7 +135,7 @@ def _pass_at(k: int, outcome: Outcome) -> float:
 
 
 def _fit(points: Sequence[CoverageAt]) -> tuple[CoverageFit | None, Extrapolation | None]:
-    """The power law, or None where it has too few points or does not fit them."""
+    """The power law, or None if it has too few points or does not fit them."""
     shared = [p for p in points[0].by_problem if all(p in at.by_problem for at in points)]
     ks = [at.k for at in points]
     values = [[at.by_problem[problem] for at in points] for problem in shared]

@@ -47,12 +47,12 @@ class Outcome:
     distinct_correct: int
     drawn: int
     """Candidates over which the policy's work is spread: those that a failed attempt was to
-    draw, where it has none to show."""
+    draw, if it has none to show."""
     drawing: Usage
-    """What the policy spent on all of them."""
+    """Cost of the policy for all of them."""
     seconds: float | None
     facts: Mapping[str, float] = field(default_factory=dict)
-    """What the strategy noted of the attempt."""
+    """Facts that the strategy noted of the attempt."""
 
     def cost_of_draws(self, k: int) -> Cost:
         """Expected cost of `k` random candidates of the pool, without choosing among them."""
@@ -71,7 +71,7 @@ class Outcomes:
 def read_outcomes(run: RunStore, scope: Scope) -> Outcomes:
     """Stream the attempts of a run; of rows with one key the last counts.
 
-    Raises StoreError where the run has no attempt, or a row cannot be read.
+    Raises StoreError if the run has no attempt, or a row cannot be read.
     """
     cells = {cell.id: cell for cell in scope.cells}
     problems, seeds = set(scope.problems), set(scope.seeds)

@@ -135,7 +135,7 @@ def frontier(
 ) -> tuple[Point, ...]:
     """The Pareto frontier in cost and accuracy, cheapest first; by the values, not the intervals.
 
-    Cost is FLOPs (where no point's are known, completion tokens) unless another one is given.
+    Cost is FLOPs (if no point's are known, completion tokens) unless another one is given.
     Points of unknown cost are left out.
     """
     if cost is None:

@@ -1,4 +1,4 @@
-"""What a run set out to do, by its manifest: its cells, problems and seeds, and how far it came."""
+"""Extent of a run by its manifest: cells, problems and seeds, and how far it came."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class CellRecord:
 
     @cached_property
     def sizes(self) -> tuple[int | None, ...]:
-        """The n of each of the cell's points; None where it has no parameter of that name."""
+        """The n of each of the cell's points; None if it has no parameter of that name."""
         return self.at if self.pooled else (self.n,)
 
 
@@ -97,7 +97,7 @@ class Scope:
 
     @property
     def expected_attempts(self) -> int:
-        """How many attempts the whole run has."""
+        """Number of attempts of the whole run."""
         return len(self.problems) * len(self.cells) * len(self.seeds)
 
 
@@ -144,7 +144,7 @@ def _cell(row: CellEntry) -> CellRecord:
 
 
 def mark_swept(cells: Sequence[CellRecord]) -> tuple[CellRecord, ...]:
-    """The cells, each with the parameter along which its line runs, where that is not `n`.
+    """The cells, each with the parameter along which its line runs, if that is not `n`.
 
     It is the one whole number (`waits`, `budget`, `max_tokens`) in which cells of one strategy
     and one n differ. Fractions (`temperature`) are settings rather than sizes: lines of their own.
@@ -157,7 +157,7 @@ def mark_swept(cells: Sequence[CellRecord]) -> tuple[CellRecord, ...]:
 
 
 def _beside_counts(cell: CellRecord) -> tuple[str, str, str]:
-    """What two cells must share if a line is to join them."""
+    """Parts that two cells must share if a line is to join them."""
     counts = _counts(cell)
     variant, sampling = (
         {name: value for name, value in part.items() if name not in counts}

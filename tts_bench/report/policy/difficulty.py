@@ -30,13 +30,13 @@ class DifficultyBins:
     edges: tuple[float, ...] = ()
     """Of `predicted`: scores between the bins, descending; a score above the first is easiest."""
     probe: int = 0
-    """Draws whose mean verifier score predicts; 0 where nothing is drawn for it."""
+    """Draws whose mean verifier score predicts; 0 if nothing is drawn for it."""
     cost: Mapping[str, float] | None = None
-    """FLOPs of the probe on each problem; None where they are not known."""
+    """FLOPs of the probe on each problem; None if they are not known."""
 
 
 def by_level(run: RunPoints) -> DifficultyBins:
-    """The data set's own levels. Raises UsageError where it states none."""
+    """The data set's own levels. Raises UsageError if it states none."""
     levels = {p: run.scope.levels[p] for p in run.scope.problems if p in run.scope.levels}
     if not levels:
         raise UsageError(f"{run.scope.run}: its data set states no levels; use --by oracle")
@@ -59,7 +59,7 @@ def by_oracle(run: RunPoints) -> DifficultyBins:
 def by_prediction(run: RunPoints, probe: int = 4) -> DifficultyBins:
     """Quantile bins of the mean verifier score of the first `probe` draws; that is charged.
 
-    No answer is looked at. Raises UsageError where no pool of that size has scores.
+    No answer is looked at. Raises UsageError if no pool of that size has scores.
     """
     scores, cost = _probe(run, probe)
     if not scores:

@@ -26,7 +26,7 @@ _BUDGETS = 12
 
 @dataclass(frozen=True, slots=True)
 class BinChoice:
-    """What the policy does with one bin at one budget, chosen on all of the bin's problems."""
+    """The policy's choice for one bin at one budget, made on all of the bin's problems."""
 
     bin: int
     point: Point
@@ -42,7 +42,7 @@ class OptimalPoint:
     budget: float
     """FLOPs per problem that no bin's choice may exceed in the mean."""
     flops: float
-    """What it really spent per problem, the prediction of difficulty included."""
+    """FLOPs really spent per problem, the prediction of difficulty included."""
     accuracy: Estimate
     choices: tuple[BinChoice, ...]
     saving: Saving

@@ -1,4 +1,4 @@
-"""How many times fewer FLOPs a policy needs than a uniform strategy of the same accuracy."""
+"""Savings: FLOPs of a uniform strategy over those of a policy of the same accuracy."""
 
 from __future__ import annotations
 
