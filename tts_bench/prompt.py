@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tts_bench.answers.thinking import LONGEST_MARK, opens_thinking
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import ModelError
 from tts_bench.types import Problem
@@ -75,6 +76,11 @@ class Dialogue:
     prompt: Prompt
     tokenizer: Tokenizer
 
+    @property
+    def opens_thinking(self) -> bool:
+        """Whether the prompt has opened a thinking, as some chat templates do."""
+        return ends_in_thinking(self.prompt_ids, self.tokenizer)
+
     def opening(self, instruction: str = "") -> tuple[int, ...]:
         """Token ids of the prompt, with an instruction after the problem if there is one."""
         if not instruction:
@@ -91,3 +97,8 @@ class Dialogue:
             with contextlib.suppress(ModelError):
                 return self.tokenizer.encode_turn(text, self.prompt.template_kwargs)
         return self.tokenizer.encode(f"\n\n{text}\n\n")
+
+
+def ends_in_thinking(prompt_ids: tuple[int, ...], tokenizer: Tokenizer) -> bool:
+    """Whether a prompt ends with a mark that opens a thinking."""
+    return opens_thinking(tokenizer.decode(prompt_ids[-LONGEST_MARK:]))

@@ -44,7 +44,7 @@ def _rows(folder: Path, name: str) -> list[dict[str, str]]:
         ("48/2 = <<48/2=24>>24\n#### 1,024", "1,024"),
         ("We add 3 and 4.\nSo there are 1,234 of them.", "1,234"),
         ("It falls to -3.5 degrees", "-3.5"),
-        ("x = 10-3", "3"),
+        ("x = 10-3", "x = 10-3"),
         (r"so we get \frac{2}{3}", r"\frac{2}{3}"),
         ("that leaves 3/4", "3/4"),
     ],

@@ -131,7 +131,7 @@ def test_rewards_are_the_graders(configure: Callable[..., GrpoConfig]):
         ids(r"\boxed{2}", end),
         [],
     ]
-    with CorrectAnswer(tokenizer, model) as reward:
+    with CorrectAnswer(tokenizer, model, config.prompt) as reward:
         assert reward(texts, ["1/2"] * len(texts), unused=1) == [1, 1, 1, 0, 0, 0]
 
 

@@ -8,22 +8,19 @@ can be killed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
 from tts_bench.answers import formulas
-from tts_bench.answers.notation import plain, tidy
-from tts_bench.answers.tree import (
-    MAX_LENGTH,
-    Based,
-    Formula,
-    Group,
-    Matrix,
-    Node,
-    Number,
-    Word,
-    read,
-)
+from tts_bench.answers.leaves import Based, Number, Word
+from tts_bench.answers.notation import MAX_LENGTH, is_percent, plain, tidy
+from tts_bench.answers.tree import Formula, Group, Matrix, Node, is_equation, read
+
+_CHOICE = re.compile(r"^(?:\\text\s*\{\s*)?\(([A-F])\)[\s:}]+(?![\s}])([^,]+)$")
+"""The letter of a choice before its value: `\\textbf{(B) } 12`."""
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
+_CLEAR_COMMA = re.compile(r"-?(?:0,\d+|\d+,\d{2,})")
 
 
 def canonical(answer: str) -> str:
@@ -43,15 +40,16 @@ def canonical_quick(answer: str) -> str | None:
 def equal(reference: str, answer: str) -> bool:
     """Whether the answer equals the reference. Never raises; it is not symmetric.
 
-    More generous than equal canonical forms in three ways: a decimal of six or more digits may
-    round the reference, brackets around a list may be missing or too many, and math-verify
-    decides between notations that this module does not bring to one form.
+    More generous than equal canonical forms in a few ways: a decimal of six or more digits may
+    round the reference and may have a comma, brackets around a list may be missing or too many,
+    and math-verify decides between notations that this module does not bring to one form.
     """
+    answer = _chosen(reference, answer)
     if tidy(reference) == tidy(answer):
         return True
     return (
         _equal(read(reference), read(answer))
-        or _percent(reference, answer)
+        or _spelt_otherwise(reference, answer)
         or _same_equation(tidy(reference), tidy(answer))
     )
 
@@ -60,10 +58,11 @@ def equal_quick(reference: str, answer: str) -> bool | None:
     """`equal` where it needs no algebra, else None."""
     if reference == answer:
         return True
+    answer = _chosen(reference, answer)
     first, second = read(reference), read(answer)
     if needs_algebra(first) or needs_algebra(second):
         return True if tidy(reference) == tidy(answer) else None
-    return _equal(first, second) or _percent(reference, answer)
+    return _equal(first, second) or _spelt_otherwise(reference, answer)
 
 
 def needs_algebra(node: Node) -> bool:
@@ -75,15 +74,30 @@ def needs_algebra(node: Node) -> bool:
     return isinstance(node, Formula)
 
 
-def _percent(reference: str, answer: str) -> bool:
-    """Whether one of both is a percentage and the other its value: 50% and 0.5."""
-    signs = [text.rstrip(" .$").endswith("%") for text in (reference, answer)]
-    if signs[0] == signs[1]:
-        return False
+def _chosen(reference: str, answer: str) -> str:
+    """Of an answer that gives a choice and its value, the one that the reference gives."""
+    choice = _CHOICE.match(tidy(answer))
+    if choice is None or _CHOICE.match(tidy(reference)):
+        return answer
+    letter, value = choice.groups()
+    return letter if read(reference) == Word(letter.lower()) else value
+
+
+def _spelt_otherwise(reference: str, answer: str) -> bool:
+    """Whether a percentage is given by its value, or a decimal with a comma: 50%, 0.5 and 0,5."""
     first, second = read(reference), read(answer)
-    if not (isinstance(first, Number) and isinstance(second, Number)):
-        return False
-    return first.value == second.value * (100 if signs[0] else Fraction(1, 100))
+    if isinstance(first, Number) and isinstance(second, Number):
+        signs = is_percent(reference), is_percent(answer)
+        factor = Fraction(100) if signs[0] else Fraction(1, 100)
+        return signs[0] != signs[1] and first.value == second.value * factor
+    # In the reference `1,2` is rather a list: only what can hardly be one is read as a decimal.
+    for text, pattern, other in (
+        (tidy(answer), _DECIMAL_COMMA, first),
+        (tidy(reference), _CLEAR_COMMA, second),
+    ):
+        if isinstance(other, Number) and other.places and pattern.fullmatch(text):
+            return other.value == Fraction(text.replace(",", "."))
+    return False
 
 
 def _same_equation(reference: str, answer: str) -> bool:
@@ -128,7 +142,22 @@ def _equal(reference: Node, answer: Node) -> bool:
         return False
     if any(isinstance(node, Word | Based) for node in (reference, answer)):
         return False
-    return formulas.agree(_latex(reference), _latex(answer))
+    first, second = _latex(reference), _latex(answer)
+    # A relation is no value: math-verify would compare its right side alone.
+    if is_equation(first) != is_equation(second) and not _is_region(reference, answer):
+        return False
+    return formulas.agree(first, second)
+
+
+def _is_region(reference: Node, answer: Node) -> bool:
+    """Whether one of both is an interval or a union, the other an inequality."""
+    pairs = (reference, answer), (answer, reference)
+    return any(
+        isinstance(one, Group)
+        and isinstance(other, Formula)
+        and re.search("[<>]|\\\\[lg]", other.latex)
+        for one, other in pairs
+    )
 
 
 def _is_value(node: Node) -> bool:
@@ -150,7 +179,14 @@ def _rounds(decimal: Node, exact: Node) -> bool:
 
 
 def _equal_groups(reference: Group, answer: Group) -> bool:
-    """Brackets must match, but those around a list may be left out or added."""
+    """Brackets must match, but those around a list may be left out or added.
+
+    Named values may be given without their names, in the order in which they were written.
+    """
+    if bool(reference.written) != bool(answer.written) and _in_order(
+        reference.written or reference.items, answer.written or answer.items
+    ):
+        return True
     kinds = (reference.opening, reference.closing), (answer.opening, answer.closing)
     if kinds[0] == kinds[1] or kinds == (("(", ")"), ("", "")):
         match = _in_order if reference.ordered else _in_any_order

@@ -3,84 +3,131 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-_BOX_TOKEN = re.compile(r"(?P<box>\\(?:boxed|fbox)(?![a-zA-Z])\s*\{?)|\\.|[{}]", re.DOTALL)
-_BARE_BOX = re.compile(r"[^\s${}\\][^\s$]*|\\[a-z]+[^\s$]*")
-_PHRASE = re.compile(
-    r"\banswer(?:\s+to\b[^.:\n]{0,80}?)?\s*(?:(?:\*\*)?\s*(?:is\b\s*:?|:|=)|\*\*\s*\n)"
-    r"\s*(?:\*\*)?\s*",
+from tts_bench.answers.prose import announced, concluded
+from tts_bench.answers.thinking import after_thinking
+
+_BOX_TOKEN = re.compile(
+    r"(?P<box>\\\\?(?:boxed|fbox|framebox)(?![a-zA-Z])\s*\{?)|\\.|[{}]", re.DOTALL
+)
+_BARE_BOX = re.compile(r"-?\d[\d.,/]{0,60}|\\[a-z]+[^\s$]{0,60}|[A-Za-z](?![A-Za-z]| [a-z])")
+_PLACEHOLDER = re.compile(
+    r"(?:\\text(?:bf|it)?\s*\{|\\mathrm\s*\{|[<\[(])?\s*(?:\.{2,3}|…|\\[lc]?dots|\?+|_+|\\square|\\cdot"
+    r"|\\(?:ldots|dotsc|quad|phantom\{.*\})"
+    r"|(?:your |the |final |numerical |correct )*(?:answer|result|solution|number|value)"
+    r"(?: here| goes here)?)\s*[}>\])]?",
     re.IGNORECASE,
 )
-_SAID = 300
-"""Characters after "answer is" that are looked at."""
+_LONGEST_PLACEHOLDER = 60
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(-?[$]?[\d.][\d.,/]*)[ \t]*$", re.MULTILINE)
-_NUMBER = re.compile(
-    r"(?:(?<![\w)\]}])-)?"
-    r"(?:\\[dt]?frac\{\d+\}\{\d+\}|(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+|/\d+)?|(?<!\d)\.\d+)"
+_FORCED = re.compile(r"^[ \t]*(?:\*\*|#+ )?Final Answer(?:\*\*)?:", re.MULTILINE | re.IGNORECASE)
+"""What asks for the answer after a thinking that has no marks (budget forcing)."""
+_BETWEEN = re.compile(
+    r"(?:[\s$,;~&]|\\[()\[\],;:! ]|\\q?quad(?![a-z])|\\text\s*\{[^{}\n]{0,40}\}|(?:and|or)\b"
+    r"|[a-z]{3,12} (?=and\b)|[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=)*"
 )
+_MOST_BETWEEN = 80
+_END_MARKS = (
+    "</s>", "<eos>", "<end_of_turn>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end|>",
+    "<|return|>", "<|end_of_text|>",
+)  # fmt: skip
 
 
-def extract(text: str) -> str | None:
-    r"""The answer as written in a solution, or None where there is none (never "").
+class _Box(NamedTuple):
+    """A box in a text: where its content begins and ends; `end` None: it is never closed."""
 
-    In this order: the last complete `\boxed{...}` (also `\fbox`, `\boxed 5`); GSM8K's `#### 42`;
-    the last "answer is ..." or "answer: ..."; the last number of the last line. A text whose
-    only box was never closed was cut off, and has no answer.
+    place: int
+    start: int
+    end: int | None
+
+
+def extract(text: str, *, thinking: bool = False) -> str | None:
+    r"""The answer as written in a solution, or None if there is none (never "").
+
+    Only what follows the last thinking counts; `thinking` tells that the prompt has opened one.
+    In this order: the last complete `\boxed{...}` (also `\fbox`, `\boxed 5`), with those beside
+    it that one list holds; GSM8K's `#### 42`; the last "answer is ..." or "answer: ..."; the last
+    formula or number of the last line. A text whose only box was never closed was cut off, and
+    has no answer.
     """
-    boxes = _boxes(text)
-    complete = [box for box in boxes if box]
-    if complete:
-        return complete[-1]
-    if boxes and boxes[-1] is None:
+    said = _said(text, thinking)
+    boxes = _boxes(said)
+    if not any(box.end for box in boxes) and boxes:
         return None
-    return stated(text) or _last_number(text)
+    return _stated(said, boxes) or concluded(said)
 
 
-def boxed(text: str) -> str | None:
+def boxed(text: str, *, thinking: bool = False) -> str | None:
     """The content of the last complete box: all that a text which was cut off can vouch for."""
-    return next((box for box in reversed(_boxes(text)) if box), None)
+    said = _said(text, thinking)
+    return _content(said, _boxes(said))
 
 
-def stated(text: str) -> str | None:
+def stated(text: str, *, thinking: bool = False) -> str | None:
     """The answer that a phrase or a mark announces, without falling back to a number."""
-    if box := boxed(text):
+    said = _said(text, thinking)
+    return _stated(said, _boxes(said))
+
+
+def _said(text: str, thinking: bool) -> str:
+    """What a text says after its thinking, without the marks that end a turn."""
+    said = (after_thinking(text, opened=thinking) or "").rstrip()
+    while said.endswith(_END_MARKS):
+        said = said[: said.rindex("<")].rstrip()
+    return said
+
+
+def _stated(said: str, boxes: list[_Box]) -> str | None:
+    box = _content(said, boxes)
+    last = max((one.place for one in boxes if one.end), default=0)
+    if box and not any(one.start() > last for one in _FORCED.finditer(said)):
         return box
-    if marks := _HASHES.findall(text):
+    if marks := _HASHES.findall(said):
         return str(marks[-1])
-    for phrase in reversed(list(_PHRASE.finditer(text))):
-        said = _first_sentence(text[phrase.end() : phrase.end() + _SAID].split("\n")[0])
-        if said and len(re.findall(r"(?<!\\)\b[A-Za-z]{2,}", said)) <= 6:
-            return said
-    return None
+    return announced(said[last:]) or box
 
 
-def _boxes(text: str) -> list[str | None]:
-    """Content of each box in order of appearance; None for one that is never closed."""
-    found: dict[int, str | None] = {}
-    opened: list[int | None] = []
+def _content(text: str, boxes: list[_Box]) -> str | None:
+    r"""What the last box holds; `\boxed{1} and \boxed{2}` is the list of both."""
+    filled = [box for box in boxes if box.end is not None]
+    if not filled:
+        return None
+    found = [filled.pop()]
+    while filled and filled[-1].end is not None and filled[-1].end < found[-1].place:
+        gap = text[filled[-1].end : found[-1].place].removeprefix("}")
+        if len(gap) > _MOST_BETWEEN or "\n\n" in gap or not _BETWEEN.fullmatch(gap):
+            break
+        found.append(filled.pop())
+    contents = dict.fromkeys(text[box.start : box.end].strip() for box in reversed(found))
+    return ", ".join(contents)
+
+
+def _boxes(text: str) -> list[_Box]:
+    """Boxes in order of appearance, without empty ones, placeholders and mere mentions."""
+    found: dict[int, _Box] = {}
+    opened: list[_Box | None] = []
     for token in _BOX_TOKEN.finditer(text):
         if token["box"]:
-            braced, start = token["box"].endswith("{"), token.end()
-            found[start] = None
-            if braced:
-                opened.append(start)
+            place, start = token.span()
+            if token["box"].endswith("{"):
+                found[start] = _Box(place, start, None)
+                opened.append(found[start])
             elif bare := _BARE_BOX.match(text, start):
-                found[start] = bare[0].rstrip(".,;")
+                end = start + len(bare[0].rstrip(".,;"))
+                found[start] = _Box(place, start, end)
         elif token[0] == "{":
             opened.append(None)
-        elif token[0] == "}" and opened and (start_of_box := opened.pop()) is not None:
-            found[start_of_box] = text[start_of_box : token.start()].strip()
+        elif token[0] == "}" and opened and (box := opened.pop()) is not None:
+            found[box.start] = box._replace(end=token.start())
+            if _is_empty(text, box.start, token.start()):
+                del found[box.start]
     return list(found.values())
 
 
-def _first_sentence(said: str) -> str:
-    said = re.split(r"\.?\s*I hope\b|,?\s(?:because|since|which|where|so)\b", said)[0]
-    said = re.split(r"(?<=\S)[.!](?=\s|$|\*)", said)[0].strip().strip("*").strip()
-    math = re.match(r"\$([^$]+)\$(?!.*\$)|\\\(((?:(?!\\\)).)+)\\\)", said)
-    return (math[1] or math[2]).strip() if math else said
-
-
-def _last_number(text: str) -> str | None:
-    lines = text.rstrip().rsplit("\n", 1)
-    numbers = _NUMBER.findall(lines[-1])
-    return numbers[-1] if numbers else None
+def _is_empty(text: str, start: int, end: int) -> bool:
+    r"""Whether a box holds nothing, or stands for an answer: `\boxed{...}`, `\boxed{answer}`."""
+    if end - start > _LONGEST_PLACEHOLDER:
+        return False
+    content = text[start:end].strip()
+    return not content or _PLACEHOLDER.fullmatch(content) is not None

@@ -10,6 +10,7 @@ Calls may be slow, or hang, on evil input such as a tower of powers.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import zlib
@@ -21,6 +22,11 @@ from tts_bench.answers.notation import plain
 
 _DIGITS = 20
 _PRIME = 999_983
+_LONGEST = 2000
+"""Digits that are looked at to tell a constant from a rational, and bits written in full."""
+_CERTAIN_BITS = 20
+"""sympy marks a number of which it found no digit by a precision of one bit."""
+_WORDS = r"\text"
 _FLIPPED = {">": "<", ">=": "<="}
 
 
@@ -28,7 +34,8 @@ _FLIPPED = {">": "<", ">=": "<="}
 def form(latex: str) -> str:
     """The canonical form of a formula; a string without spaces where it cannot be parsed."""
     try:
-        found = _form(_parse(latex))
+        # Words within a formula would be dropped, or read as products of letters.
+        found = None if _WORDS in latex else _form(_parse(latex))
     except (ArithmeticError, AttributeError, LookupError, NotImplementedError, RecursionError,
             TypeError, ValueError):  # fmt: skip
         found = None
@@ -37,7 +44,12 @@ def form(latex: str) -> str:
 
 def is_value(latex: str) -> bool:
     """Whether the formula was understood as a number or an expression."""
-    return bool(re.match(r"≈|-?\d+(/\d+)?$", form(latex)))
+    return bool(re.match(r"[≈#]|-?\d+(/\d+)?$", form(latex)))
+
+
+def is_relation(latex: str) -> bool:
+    """Whether the formula was understood as an equation or an inequality."""
+    return form(latex).startswith(("==", "!=", "<"))
 
 
 def constant(latex: str) -> Fraction | None:
@@ -47,9 +59,15 @@ def constant(latex: str) -> Fraction | None:
 
 
 def agree(reference: str, answer: str) -> bool:
-    """Whether math-verify takes the answer for the reference."""
+    """Whether math-verify takes the answer for the reference.
+
+    It is asked only about what has no form here that would decide.
+    """
     import math_verify
 
+    decided = [is_value(latex) or is_relation(latex) for latex in (reference, answer)]
+    if all(decided) or _WORDS in reference or _WORDS in answer:
+        return False
     first, second = _parse_all(reference), _parse_all(answer)
     if not (first and second):
         return False
@@ -98,8 +116,18 @@ def _form(parsed: Any) -> str | None:
     if values is None:
         return None
     if len({_text(value) for value in values}) == 1:
-        return _constant_form(values[0])
-    return "≈" + ";".join(map(_text, values))
+        return _constant_form(parsed, values[0])
+    return _lone_symbol(parsed, values) or "≈" + ";".join(map(_text, values))
+
+
+def _lone_symbol(expression: Any, values: list[Any]) -> str | None:
+    """The letter that an expression amounts to, as `x^2/x` does; it votes as that letter."""
+    symbols = list(expression.free_symbols)
+    if len(symbols) != 1 or not re.fullmatch("[A-Za-z]", symbols[0].name):
+        return None
+    points = [_point(symbols, k)[symbols[0]] for k in range(3)]
+    same = all(_text(a) == _text(b) for a, b in zip(values, points, strict=True))
+    return str(symbols[0].name).lower() if same else None
 
 
 def _values(expression: Any) -> list[Any] | None:
@@ -126,26 +154,47 @@ def _point(symbols: list[Any], k: int) -> dict[Any, Any]:
     return {s: (p, p * p + 1, -(p + 1) / 2)[k] for s, p in places.items()}
 
 
-def _constant_form(value: Any) -> str:
-    """An exact rational where the digits leave no doubt that it is one."""
+def _constant_form(expression: Any, value: Any) -> str:
+    """An exact rational where the expression is one beyond doubt, else its digits."""
     if value.is_Rational:
-        return str(value)
+        return _rational(int(value.p), int(value.q))
     text = _text(value)
-    if "i" in text:
+    exponent = re.search(r"e([+-]?\d+)$", text)
+    if "i" in text or (exponent and abs(int(exponent[1])) > _LONGEST):
         return "≈" + text
     near = Fraction(text).limit_denominator(1000)
     if abs(Fraction(text) - near) <= abs(near) * Fraction(1, 10 ** (_DIGITS - 2)):
-        return str(near)
+        rest = _rest(expression, near)
+        return f"≈{near}+{rest}" if rest else str(near)
     return "≈" + text
 
 
+def _rest(expression: Any, near: Fraction) -> str | None:
+    """What an expression is more than a rational, such as -e^{-100} of 1 - e^{-100} and 1."""
+    import sympy
+
+    rest = expression.doit() - sympy.Rational(near.numerator, near.denominator)
+    text = _text(rest.evalf(_DIGITS, maxn=_LONGEST))
+    exponent = re.search(r"e-(\d+)$", text)
+    beyond = exponent and int(exponent[1]) > _LONGEST // 2
+    return None if beyond or text == "0" else text
+
+
+def _rational(top: int, bottom: int) -> str:
+    """A fraction as text; of one with very many digits a digest, which takes linear time."""
+    if max(top.bit_length(), bottom.bit_length()) <= _LONGEST:
+        return str(Fraction(top, bottom))
+    return "#" + hashlib.sha256(f"{top:x}/{bottom:x}".encode()).hexdigest()
+
+
 def _text(value: Any) -> str:
-    """Twenty digits of a real or complex number; what is nothing but rounding counts as 0."""
+    """Twenty digits of a real or complex number; what has no certain digit counts as 0."""
 
     def digits(part: Any) -> str:
-        if abs(part) < Fraction(1, 10**30):
+        part = part.evalf(_DIGITS)
+        if not part or part._prec < _CERTAIN_BITS:
             return "0"
-        mantissa, _, exponent = str(part.evalf(_DIGITS)).partition("e")
+        mantissa, _, exponent = str(part).partition("e")
         short = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
         return f"{short}e{exponent}" if exponent else short
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from tts_bench.answers.extract import extract, stated
 from tts_bench.answers.grader import Grader
+from tts_bench.answers.prose import is_prose
+from tts_bench.answers.thinking import after_thinking
 from tts_bench.stats.quantiles import wilson
 
 _BARE_LENGTH = 200
@@ -47,16 +49,19 @@ def find_answer(response: str) -> str | None:
     at most 200 characters and three words outside LaTeX is an answer itself, such as
     `18 eggs` or `Evelyn`. Anything else is a solution, and searched as `extract` does.
     """
-    text = response.strip()
+    said = after_thinking(response)
+    text = "" if said is None else said.strip()
     if not text:
         return None
-    if announced := stated(text):
-        return announced
+    if found := stated(text):
+        return found
     words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\text\{[^{}]*\}|\\[A-Za-z]+", " ", text))
     is_line = "\n" not in text and len(text) <= _BARE_LENGTH
     cut_off = "\\boxed" in text
     bare = is_line and len(words) <= _BARE_WORDS and not cut_off
-    return text if bare else extract(text)
+    if not bare:
+        return extract(text)
+    return (extract(text) or text) if is_prose(text) else text
 
 
 def summary(verdicts: Sequence[GradedAnswer]) -> dict[str, int | float | tuple[float, float]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tts_bench.answers.thinking import after_thinking
 from tts_bench.errors import TtsBenchError, UsageError
 from tts_bench.labelling.base import LabellingBound
 from tts_bench.labelling.label_file import Labels
@@ -100,10 +101,10 @@ class Judge:
 def first_wrong_step(reply: Candidate, steps: int) -> int | None:
     """Index of the first wrong step by the reply's last verdict, `NO_ERROR` for none of them.
 
-    None if there is no verdict, where it names a step that does not exist, and where the
-    reply was cut off: what it ends with was not meant to be its end.
+    What the judge thinks before it is no verdict. None if there is none, if it names a step that
+    does not exist, and if the reply was cut off: what it ends with was not meant to be its end.
     """
-    found = _VERDICT.findall(reply.text)
+    found = _VERDICT.findall(after_thinking(reply.text) or "")
     if not found or reply.finish_reason == "length":
         return None
     if found[-1].lower() == "none":

@@ -72,9 +72,9 @@ class Probe:
         text: traces that begin alike share them, and the first k of n are the same for any n.
         """
         prefix = self.trace.prefix(steps)
-        session = self._session(self._after(steps))
-        drawn = await session.sample(n)
-        found = [final_answer(prefix + one.text, one.finish_reason) for one in drawn]
+        drawn = await self._session(self._after(steps)).sample(n)
+        thinking = self._after(0).opens_thinking
+        found = [final_answer(prefix + one.text, one.finish_reason, thinking) for one in drawn]
         verdicts = await self._desk.grader.grade(self._reference, found)
         return "".join(
             _outcome(one, answer, verdict)
@@ -133,9 +133,13 @@ class Probe:
         )
 
 
-def final_answer(text: str, finish_reason: FinishReason) -> str | None:
-    """The answer of a whole solution; of one that was cut off, only one in a box."""
-    return boxed(text) if finish_reason == "length" else extract(text)
+def final_answer(text: str, finish_reason: FinishReason, thinking: bool = False) -> str | None:
+    """The answer of a whole solution; of one that was cut off, only one in a box.
+
+    `thinking` tells that the prompt has opened a thinking.
+    """
+    find = boxed if finish_reason == "length" else extract
+    return find(text, thinking=thinking)
 
 
 async def _as_written(found: Sequence[str]) -> list[str]:

@@ -16,10 +16,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from tts_bench.answers.extract import boxed, extract
+from tts_bench.answers.thinking import opens_thinking
 from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.engine.tokenizer import Tokenizer
-from tts_bench.prompt import Dialogue
+from tts_bench.prompt import Dialogue, ends_in_thinking
 from tts_bench.strategy.prefix import Prefix
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
 from tts_bench.verifier.base import Verifier
@@ -75,6 +76,7 @@ class Session:
         self._drawn: dict[tuple[object, ...], int] = {}
         self._asked = 0
         self._issued: dict[int, _Issued] = {}
+        self._opened: dict[tuple[int, ...], bool] = {}
 
     @property
     def sampling(self) -> Sampling:
@@ -208,7 +210,10 @@ class Session:
         pairs = list(zip(draws, completions, strict=True))
         texts = [draw.prefix.text_with(done, self._tokenizer) for draw, done in pairs]
         turns = [text[draw.prefix.turn :] for text, draw in zip(texts, draws, strict=True)]
-        found = [_find_answer(*one) for one in zip(turns, completions, strict=True)]
+        found = [
+            _find_answer(turn, done, self._thinks(draw.prefix))
+            for turn, (draw, done) in zip(turns, pairs, strict=True)
+        ]
         forms = iter(await self._canonicalize([answer for answer in found if answer is not None]))
         made = [
             self._candidate(first + i, *pair, text, answer, None if answer is None else next(forms))
@@ -217,6 +222,15 @@ class Session:
         for draw, one in zip(draws, made, strict=True):
             self._issued[one.id] = _Issued(one, draw.request.sampling.stop, draw.prefix.turn)
         return made
+
+    def _thinks(self, prefix: Prefix) -> bool:
+        """Whether what stands before the policy's present turn opens a thinking for it."""
+        if prefix.turn:
+            return opens_thinking(prefix.text[: prefix.turn])
+        ids = prefix.prompt_ids
+        if ids not in self._opened:
+            self._opened[ids] = ends_in_thinking(ids, self._tokenizer)
+        return self._opened[ids]
 
     def _seeded(self, prefix: Prefix, sampling: Sampling) -> _Draw:
         """Fix the seed of the next draw at this place of the tree."""
@@ -271,13 +285,16 @@ def _room(parent: Candidate | None, total_tokens: int | None, max_tokens: int) -
     return min(max_tokens, left)
 
 
-def _find_answer(text: str, done: Completion) -> str | None:
+def _find_answer(text: str, done: Completion, thinking: bool) -> str | None:
     """The answer in the text of the last turn; of a text that was cut off, only one in a box.
+
+    `thinking` tells that the prompt has opened a thinking. What is thought is no answer.
 
     The last number of an unfinished calculation is nobody's answer, and "the answer is 1" may
     have been about to become 12.
     """
-    return boxed(text) if done.finish_reason == "length" else extract(text)
+    find = boxed if done.finish_reason == "length" else extract
+    return find(text, thinking=thinking)
 
 
 def draw_seed(

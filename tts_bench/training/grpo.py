@@ -25,6 +25,7 @@ from tts_bench.answers.grader import Grader
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.errors import ModelError, UsageError
+from tts_bench.prompt import Prompt
 from tts_bench.training.callbacks import LOG, CsvLog, StopWhenAsked
 from tts_bench.training.config import GrpoConfig
 from tts_bench.training.folder import OutputFolder
@@ -32,6 +33,7 @@ from tts_bench.training.models import load_model, load_tokenizer, pad_id
 from tts_bench.training.optimizers import make_optimizer, make_scheduler
 from tts_bench.training.setup import open_folder, say
 from tts_bench.training.trainer import TrainingOutcome, arguments, run
+from tts_bench.types import Problem
 
 
 def train_grpo(
@@ -49,7 +51,8 @@ def train_grpo(
     folder = open_folder(config, overwrite=overwrite)
     folder.begin(config, _describe(loaded), resume=resume)
     say(f"{len(loaded)} problems, {steps} steps of {config.problems_per_step} problems")
-    with StopWhenAsked(every=cycle(config)) as stop, CorrectAnswer(tokenizer, model) as reward:
+    reward = CorrectAnswer(tokenizer, model, config.prompt)
+    with StopWhenAsked(every=cycle(config)) as stop, reward:
         trainer = make_trainer(
             config,
             folder,
@@ -68,13 +71,15 @@ class CorrectAnswer:
     """The reward of a completion: 1 where its answer equals the reference, else 0.
 
     Answers are found and compared as in a run: one that was cut off has an answer only in a
-    box, and a comparison that times out counts as wrong.
+    box, what is thought is no answer, and a comparison that times out counts as wrong.
     """
 
     __name__ = "correct"  # TRL names the reward after the function
 
-    def __init__(self, tokenizer: Any, model: Any) -> None:
+    def __init__(self, tokenizer: Any, model: Any, prompt: Prompt) -> None:
         self._tokenizer = HuggingFaceTokenizer(tokenizer)
+        # How a prompt ends does not depend on the problem in it.
+        self._thinking = prompt.dialogue(Problem("", "1"), self._tokenizer).opens_thinking
         self._ends = self._tokenizer.end_ids(model.config, model.generation_config)
         self._runner = asyncio.Runner()
         self._grader = Grader()
@@ -97,7 +102,8 @@ class CorrectAnswer:
     def _answer(self, ids: Sequence[int]) -> str | None:
         text = self._tokenizer.decode(ids)
         is_finished = bool(ids) and ids[-1] in self._ends
-        return extract(text) if is_finished else boxed(text)
+        find = extract if is_finished else boxed
+        return find(text, thinking=self._thinking)
 
     async def _grade(
         self, references: Sequence[str], found: Sequence[str | None]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tts_bench.answers.thinking import after_thinking
 from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.base import Request
 from tts_bench.errors import VerifierError
@@ -82,7 +83,8 @@ class JudgeVerifier(ChatVerifier):
             request = Request(ids, law, draw_seed(self.seed, problem, candidate, attempt))
             done = await self.write(request)
             calls.append(charge(request, done))
-            grade = parse_grade(done.text, low, high, done.finish_reason)
+            said = after_thinking(done.text) or ""
+            grade = parse_grade(said, low, high, done.finish_reason)
             if grade is not None:
                 return Scoring(Score((grade - low) / (high - low)), tuple(calls))
         if self.unreadable is None:
