@@ -168,8 +168,9 @@ def _last_run(line: str) -> str | None:
     runs = [run for run in _RUN.findall(line) if _has_value(run)]
     if not runs:
         return None
-    calculation = not re.search(r"[A-Za-z<>≤≥≠]", runs[-1])
-    return (runs[-1].rpartition("=")[2] if calculation else runs[-1]).strip()
+    last: str = runs[-1]
+    calculation = not re.search(r"[A-Za-z<>≤≥≠]", last)
+    return (last.rpartition("=")[2] if calculation else last).strip()
 
 
 def _has_value(run: str) -> bool:
