@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tts_bench.answers.thinking import LONGEST_MARK, opens_thinking
+from tts_bench.answers.thinking import opens_thinking
 from tts_bench.engine.tokenizer import Tokenizer
-from tts_bench.errors import ModelError
+from tts_bench.errors import ModelError, ReplayMiss
 from tts_bench.types import Problem
 
 PLACEHOLDER = "{problem}"
+_MARK_TOKENS = 8
+"""Tokens at the end of a prompt among which a mark that opens a thinking has room."""
 
 
 @dataclass(frozen=True)
@@ -100,5 +102,11 @@ class Dialogue:
 
 
 def ends_in_thinking(prompt_ids: tuple[int, ...], tokenizer: Tokenizer) -> bool:
-    """Whether a prompt ends with a mark that opens a thinking."""
-    return opens_thinking(tokenizer.decode(prompt_ids[-LONGEST_MARK:]))
+    """Whether a prompt ends with a mark that opens a thinking.
+
+    In a replay of what was recorded before this was asked, it does not.
+    """
+    try:
+        return opens_thinking(tokenizer.decode(prompt_ids[-_MARK_TOKENS:], special_tokens=True))
+    except ReplayMiss:
+        return False

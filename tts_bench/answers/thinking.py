@@ -35,9 +35,6 @@ KNOWN_MARKS: tuple[ThinkingMarks, ...] = (
 )
 """Marks that published models write."""
 
-LONGEST_MARK = 64
-"""Characters at the end of a prompt that tell whether it opened a thinking."""
-
 
 def after_thinking(
     text: str, marks: Sequence[ThinkingMarks] = KNOWN_MARKS, *, opened: bool = False
