@@ -1,9 +1,10 @@
 """Grading in worker processes that are killed when they hang.
 
-Formulas from a model can keep sympy busy for ever, and a timer inside the process cannot stop
+Formulas from a model can keep sympy busy for ever, and no handler inside the process can stop
 it: signals wait for the interpreter, which waits for one long multiplication. So every formula
-is evaluated in a worker process, the parent watches the clock for each item and kills the
-worker that runs out of it. Plain numbers and words never leave this process.
+is evaluated in a worker process, which the kernel ends once it has computed for too long. What
+is counted is its processor time: a busy machine changes no verdict. Plain numbers and words
+never leave this process.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import multiprocessing
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tts_bench.answers import formulas
@@ -27,10 +29,27 @@ from tts_bench.errors import TtsBenchError
 
 _BATCH = 32
 """Questions sent to a worker at once; few enough to spread over the workers."""
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 """How long a worker may take to import sympy on a busy machine."""
 _LIVES = 2
-"""Workers that may die (of memory, say) at one question before it counts as timed out."""
+"""Workers that may end at one question (time, memory, a crash) before it is not graded."""
+_OUT_OF_MEMORY = 3
+"""Exit code of a worker that could not get the memory it asked for."""
+
+
+class Limits(NamedTuple):
+    """What one answer may cost a worker before that worker is ended."""
+
+    cpu_seconds: float = 10.0
+    wall_factor: float = 30.0
+    """How often `cpu_seconds` may pass on the clock: a worker may wait for a processor, or hang."""
+    memory: int = 4 << 30
+    """Bytes of address space beyond what a worker holds when it is ready."""
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds on the clock that one answer may take."""
+        return self.cpu_seconds * self.wall_factor
 
 
 class Question(NamedTuple):
@@ -41,11 +60,11 @@ class Question(NamedTuple):
 
 
 Reply = bool | str | None
-"""None: the question timed out."""
+"""None: the question was beyond the limits."""
 
 
 class Grading(Protocol):
-    """What others need of a grader: a verdict for each answer, None if it timed out."""
+    """What others need of a grader: a verdict for each answer, None if it was not graded."""
 
     async def grade(self, reference: str, answers: list[str | None]) -> list[bool | None]: ...
 
@@ -54,13 +73,20 @@ class Grader:
     """Compares answers with references and gives canonical forms, whatever the input.
 
     Used as an async context manager, within one event loop at a time. Workers start at the
-    first question that needs algebra. `timeout` is in seconds for one answer. What was asked
-    before is remembered, and what is being asked is asked once.
+    first question that needs algebra. An answer at which a worker passes its limits, or dies, is
+    tried once more in a fresh one before it is given up. What was asked before is remembered, and
+    what is being asked is asked once. `work` is what a worker does with a question.
     """
 
-    def __init__(self, workers: int = min(4, os.cpu_count() or 1), timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        workers: int = min(4, os.cpu_count() or 1),
+        limits: Limits = Limits(),  # noqa: B008 - it is immutable
+        work: Callable[[Question], Reply] | None = None,
+    ) -> None:
         self.workers = workers
-        self.timeout = timeout
+        self.limits = limits
+        self._work = work or reply_to
         self._known: dict[Question, Reply] = {}
         self._memo: Memo[Question, None, Reply] = Memo(self._look_up, self._ask)
         self._queue: deque[tuple[Question, asyncio.Future[Reply]]] = deque()
@@ -76,7 +102,7 @@ class Grader:
         await self.close()
 
     async def grade(self, reference: str, answers: Sequence[str | None]) -> list[bool | None]:
-        """Whether each answer equals the reference; None where deciding timed out.
+        """Whether each answer equals the reference; None where it was not decided in the limits.
 
         No answer (None) is wrong. Raises TtsBenchError where workers cannot be started.
         """
@@ -88,7 +114,7 @@ class Grader:
         ]
 
     async def canonical(self, answers: Sequence[str]) -> list[str]:
-        """The form under which each answer votes; its text, normalised, where that timed out."""
+        """The form under which each answer votes; its text, normalised, beyond the limits."""
         questions = [Question(None, answer) for answer in answers]
         replies = await self._replies(questions)
         forms = [replies[question] for question in questions]
@@ -133,7 +159,7 @@ class Grader:
             return
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="tts-bench-grader")
-        worker = self._idle.pop() if self._idle else _Worker(self.timeout)
+        worker = self._idle.pop() if self._idle else _Worker(self.limits, self._work)
         self._busy.add(worker)
         lane = asyncio.create_task(self._drain(worker))
         self._lanes.add(lane)
@@ -176,24 +202,24 @@ def _quick(question: Question) -> Reply:
 class _Worker:
     """One process, driven by one thread at a time; it is replaced when it dies."""
 
-    def __init__(self, timeout: float) -> None:
-        self.timeout = timeout
+    def __init__(self, limits: Limits, work: Callable[[Question], Reply]) -> None:
         self.closed = False
+        self._limits = limits
+        self._work = work
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
 
     def answer(self, questions: Sequence[Question]) -> list[Reply]:
         """Reply to each question in order; blocks. Fewer replies mean that it was closed."""
         replies: list[Reply] = []
-        deaths = 0
+        ends = 0
         while len(replies) < len(questions) and not self.closed:
             before = len(replies)
-            timed_out = self._work(questions[before:], replies)
-            deaths = deaths + 1 if len(replies) == before else 1
-            gave_up = deaths == _LIVES and not timed_out
-            if len(replies) < len(questions) and (timed_out or gave_up):
+            self._ask(questions[before:], replies)
+            ends = ends + 1 if len(replies) == before else 1
+            if len(replies) < len(questions) and ends == _LIVES:
                 replies.append(None)
-                deaths = 0
+                ends = 0
         if self.closed:
             self._kill()
         return replies
@@ -203,21 +229,20 @@ class _Worker:
         self.closed = True
         self._kill()
 
-    def _work(self, questions: Sequence[Question], replies: list[Reply]) -> bool:
-        """Append replies until all are there or the process died; whether it was stuck."""
+    def _ask(self, questions: Sequence[Question], replies: list[Reply]) -> None:
+        """Append replies until all are there or the process has ended."""
         pipe = self._started()
         if self.closed:
-            return False
+            return
         try:
             pipe.send(list(questions))
             for _ in questions:
-                if not pipe.poll(self.timeout):
+                if not pipe.poll(self._limits.wall_seconds):
                     self._kill()
-                    return True
+                    return
                 replies.append(pipe.recv())
         except (EOFError, OSError):
             self._kill()
-        return False
 
     def _started(self) -> Connection:
         """A pipe to a process that is ready; one that is killed while it starts is replaced."""
@@ -239,7 +264,7 @@ class _Worker:
     def _start(self) -> Connection:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        arguments = (theirs, self.timeout)
+        arguments = (theirs, self._limits, self._work)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
@@ -251,30 +276,53 @@ class _Worker:
             self._process.join()
 
 
-def _serve(pipe: Connection, timeout: float) -> None:
-    """Main of a worker: batches of questions in, one reply for each out, until the pipe ends.
+def reply_to(question: Question) -> Reply:
+    """What a worker says to a question; the only work that has no bounds of its own."""
+    if question.reference is None:
+        return canonical(question.answer)
+    return equal(question.reference, question.answer)
 
-    The parent kills a stuck worker; should the parent be gone, the kernel's alarm does.
-    """
+
+def _serve(pipe: Connection, limits: Limits, work: Callable[[Question], Reply]) -> None:
+    """Main of a worker: batches of questions in, one reply for each out, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     formulas.warm_up()
+    _limit_memory(limits.memory)
     with contextlib.suppress(EOFError, OSError):
         pipe.send(True)
         while True:
             for question in pipe.recv():
-                _alarm(2 * timeout + 1)
-                pipe.send(_reply(question))
-            _alarm(0)
+                _limit_time(limits.cpu_seconds, 2 * limits.wall_seconds + 1)
+                try:
+                    reply = work(question)
+                except MemoryError:
+                    os._exit(_OUT_OF_MEMORY)
+                pipe.send(reply)
+            _limit_time(0, 0)
 
 
-def _alarm(seconds: float) -> None:
-    """Let the kernel end this process then (0: never); systems without alarms go without."""
+def _limit_time(cpu_seconds: float, wall_seconds: float) -> None:
+    """Let the kernel end this process then (0: never); systems without timers go without.
+
+    The parent watches the clock too; should it be gone, this one is left.
+    """
     if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        for number, timer, seconds in (
+            (signal.SIGPROF, signal.ITIMER_PROF, cpu_seconds),
+            (signal.SIGALRM, signal.ITIMER_REAL, wall_seconds),
+        ):
+            signal.signal(number, signal.SIG_DFL)
+            signal.setitimer(timer, seconds)
 
 
-def _reply(question: Question) -> Reply:
-    if question.reference is None:
-        return canonical(question.answer)
-    return equal(question.reference, question.answer)
+def _limit_memory(more: int) -> None:
+    """Let this process grow by so many bytes; systems that do not tell its size go without."""
+    size = Path("/proc/self/statm")
+    if size.exists():
+        import resource
+
+        pages = int(size.read_text().split()[0])
+        limit = pages * resource.getpagesize() + more
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

@@ -14,7 +14,13 @@ import click
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--reference-field", required=True, help="Field with the reference answer.")
 @click.option("--response-field", required=True, help="Field with the answer or whole solution.")
-@click.option("--timeout", default=10.0, show_default=True, help="Seconds for one comparison.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1, max=86400),
+    default=10.0,
+    show_default=True,
+    help="Seconds of processor time for one comparison.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON verdict per line, then a summary.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def grade(
@@ -28,14 +34,14 @@ def grade(
     """Grade the responses in FILE (.jsonl, .json, .csv or .parquet) against their references."""
     from dataclasses import asdict
 
-    from tts_bench.answers.grader import Grader
+    from tts_bench.answers.grader import Grader, Limits
     from tts_bench.answers.responses import grade_responses, summary
     from tts_bench.dataset.responses import read_responses
 
     responses = read_responses(file, reference_field, response_field)
 
     async def go() -> list[Any]:
-        async with Grader(timeout=timeout) as grader:
+        async with Grader(limits=Limits(cpu_seconds=timeout)) as grader:
             return await grade_responses(responses, grader)
 
     verdicts = asyncio.run(go())
