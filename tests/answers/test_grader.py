@@ -17,7 +17,7 @@ from grading_work import work
 from parts import NOT_TO_BE_HAD
 
 from tts_bench.answers import grader as grader_module
-from tts_bench.answers.grader import Grader, Limits, Question, Reply, _Worker
+from tts_bench.answers.grader import Grader, GradingLimits, Question, Reply, _Worker
 
 TOWER = "9^{9^{9^{9}}}"
 """Keeps sympy busy in one long multiplication, out of reach of any Python signal handler."""
@@ -69,7 +69,7 @@ def test_grades_plain_answers_without_a_worker() -> None:
 
 def test_grades_formulas_in_workers_and_leaves_no_process() -> None:
     async def main() -> list[int]:
-        async with Grader(workers=2, limits=Limits(60)) as grader:
+        async with Grader(workers=2, limits=GradingLimits(60)) as grader:
             answers = [r"2\sqrt{2}", None, r"\sqrt 8", r"\sqrt 7", "x"]
             assert await grader.grade(r"\sqrt{8}", answers) == [True, False, True, False, False]
             forms = await grader.canonical(["2x+3", "3+2x", "2x-3"])
@@ -83,7 +83,7 @@ def test_grades_formulas_in_workers_and_leaves_no_process() -> None:
 
 def test_only_the_stuck_item_of_a_batch_times_out() -> None:
     async def main() -> None:
-        async with Grader(workers=1, limits=Limits(1)) as grader:
+        async with Grader(workers=1, limits=GradingLimits(1)) as grader:
             answers = [r"\sqrt 4", TOWER, r"\sqrt{16}", r"\frac{\sqrt 4}{1}"]
             assert await grader.grade("2", answers) == [True, None, False, True]
             assert await grader.canonical([TOWER, r"\sqrt{9}"]) == [TOWER, "3"]
@@ -91,7 +91,7 @@ def test_only_the_stuck_item_of_a_batch_times_out() -> None:
     asyncio.run(main())
 
 
-def _grade(limits: Limits, answers: list[str | None]) -> list[bool | None]:
+def _grade(limits: GradingLimits, answers: list[str | None]) -> list[bool | None]:
     async def main() -> list[bool | None]:
         async with Grader(workers=1, limits=limits, work=work) as grader:
             return await grader.grade("x+1", answers)
@@ -100,31 +100,31 @@ def _grade(limits: Limits, answers: list[str | None]) -> list[bool | None]:
 
 
 def test_a_worker_that_waits_for_a_processor_is_not_at_fault() -> None:
-    assert _grade(Limits(0.5), ["sleep 1.5", "1+x"]) == [True, True]
+    assert _grade(GradingLimits(0.5), ["sleep 1.5", "1+x"]) == [True, True]
 
 
 def test_a_worker_that_computes_for_ever_times_out() -> None:
-    assert _grade(Limits(0.5), ["spin", "1+x"]) == [None, True]
+    assert _grade(GradingLimits(0.5), ["spin", "1+x"]) == [None, True]
 
 
 def test_a_worker_that_hangs_without_computing_times_out() -> None:
-    assert _grade(Limits(0.2, wall_factor=5), ["sleep 600", "x"]) == [None, False]
+    assert _grade(GradingLimits(0.2, wall_factor=5), ["sleep 600", "x"]) == [None, False]
 
 
 @pytest.mark.parametrize("what", ["spin", "die"])
 def test_an_answer_is_tried_again_in_a_fresh_worker(what: str, tmp_path: Path) -> None:
-    assert _grade(Limits(0.5), [f"once {what} {tmp_path / 'marker'}", "1+x"]) == [True, True]
+    assert _grade(GradingLimits(0.5), [f"once {what} {tmp_path / 'marker'}", "1+x"]) == [True, True]
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason=f"{NOT_TO_BE_HAD}/proc")
 def test_memory_has_a_limit_and_only_that_answer_is_lost(capfd: pytest.CaptureFixture[str]) -> None:
-    assert _grade(Limits(60, memory=1 << 29), ["fill", "1+x"]) == [None, True]
+    assert _grade(GradingLimits(60, memory=1 << 29), ["fill", "1+x"]) == [None, True]
     assert capfd.readouterr().err == ""
 
 
 def test_an_idle_worker_that_was_killed_is_replaced() -> None:
     async def main() -> None:
-        async with Grader(workers=1, limits=Limits(60)) as grader:
+        async with Grader(workers=1, limits=GradingLimits(60)) as grader:
             assert await grader.canonical([r"\sqrt{4}"]) == ["2"]
             [pid] = _pids(grader)
             os.kill(pid, signal.SIGKILL)
@@ -136,7 +136,7 @@ def test_an_idle_worker_that_was_killed_is_replaced() -> None:
 
 def test_an_item_that_brings_down_two_workers_counts_as_timed_out() -> None:
     async def main() -> None:
-        async with Grader(workers=1, limits=Limits(60)) as grader:
+        async with Grader(workers=1, limits=GradingLimits(60)) as grader:
             await grader.canonical([r"\sqrt{4}"])
             asked = asyncio.create_task(grader.grade("5", [TOWER, r"\sqrt{25}"]))
             await asyncio.sleep(0.3)
@@ -171,7 +171,7 @@ def test_a_question_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cancelled_caller_leaves_the_others_their_answer() -> None:
     async def main() -> None:
-        async with Grader(workers=1, limits=Limits(60)) as grader:
+        async with Grader(workers=1, limits=GradingLimits(60)) as grader:
             first = asyncio.create_task(grader.grade("x+1", ["1+x"]))
             second = asyncio.create_task(grader.grade("x+1", ["1+x"]))
             await asyncio.sleep(0.05)
@@ -183,7 +183,7 @@ def test_a_cancelled_caller_leaves_the_others_their_answer() -> None:
 
 def test_closing_cancels_open_questions_and_kills_busy_workers() -> None:
     async def main() -> list[int]:
-        grader = Grader(workers=1, limits=Limits(600))
+        grader = Grader(workers=1, limits=GradingLimits(600))
         await grader.canonical([r"\sqrt{4}"])
         pids = _pids(grader)
         asked = asyncio.create_task(grader.grade("5", [TOWER]))
@@ -200,7 +200,7 @@ def test_works_from_an_event_loop_in_another_thread() -> None:
     found: list[list[bool | None]] = []
 
     async def main() -> None:
-        async with Grader(workers=1, limits=Limits(60)) as grader:
+        async with Grader(workers=1, limits=GradingLimits(60)) as grader:
             found.append(await grader.grade(r"\sqrt{8}", [r"2\sqrt{2}", r"3\sqrt{2}"]))
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
@@ -218,10 +218,10 @@ def test_constructing_starts_nothing() -> None:
 
 ORPHANING = f"""
 import asyncio
-from tts_bench.answers.grader import Grader, Limits
+from tts_bench.answers.grader import Grader, GradingLimits
 
 async def main():
-    async with Grader(workers=2, limits=Limits(1)) as grader:
+    async with Grader(workers=2, limits=GradingLimits(1)) as grader:
         await grader.canonical(["x+1", "x+2"])
         stuck = asyncio.create_task(grader.grade("5", [{TOWER!r}]))
         await asyncio.sleep(0.3)
@@ -249,7 +249,7 @@ def test_no_worker_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason=f"{NOT_TO_BE_HAD}/proc")
 def test_workers_load_no_torch_and_ignore_ctrl_c() -> None:
     async def main() -> None:
-        async with Grader(workers=1, limits=Limits(60)) as grader:
+        async with Grader(workers=1, limits=GradingLimits(60)) as grader:
             await grader.canonical(["x+1"])
             [pid] = _pids(grader)
             assert "libtorch" not in _maps(pid)

@@ -37,7 +37,7 @@ _OUT_OF_MEMORY = 3
 """Exit code of a worker that could not get the memory it asked for."""
 
 
-class Limits(NamedTuple):
+class GradingLimits(NamedTuple):
     """What one answer may cost a worker before that worker is ended."""
 
     cpu_seconds: float = 10.0
@@ -81,7 +81,7 @@ class Grader:
     def __init__(
         self,
         workers: int = min(4, os.cpu_count() or 1),
-        limits: Limits = Limits(),  # noqa: B008 - it is immutable
+        limits: GradingLimits = GradingLimits(),  # noqa: B008 - it is immutable
         work: Callable[[Question], Reply] | None = None,
     ) -> None:
         self.workers = workers
@@ -202,7 +202,7 @@ def _quick(question: Question) -> Reply:
 class _Worker:
     """One process, driven by one thread at a time; it is replaced when it dies."""
 
-    def __init__(self, limits: Limits, work: Callable[[Question], Reply]) -> None:
+    def __init__(self, limits: GradingLimits, work: Callable[[Question], Reply]) -> None:
         self.closed = False
         self._limits = limits
         self._work = work
@@ -283,7 +283,7 @@ def reply_to(question: Question) -> Reply:
     return equal(question.reference, question.answer)
 
 
-def _serve(pipe: Connection, limits: Limits, work: Callable[[Question], Reply]) -> None:
+def _serve(pipe: Connection, limits: GradingLimits, work: Callable[[Question], Reply]) -> None:
     """Main of a worker: batches of questions in, one reply for each out, until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     formulas.warm_up()

@@ -34,14 +34,14 @@ def grade(
     """Grade the responses in FILE (.jsonl, .json, .csv or .parquet) against their references."""
     from dataclasses import asdict
 
-    from tts_bench.answers.grader import Grader, Limits
+    from tts_bench.answers.grader import Grader, GradingLimits
     from tts_bench.answers.responses import grade_responses, summary
     from tts_bench.dataset.responses import read_responses
 
     responses = read_responses(file, reference_field, response_field)
 
     async def go() -> list[Any]:
-        async with Grader(limits=Limits(cpu_seconds=timeout)) as grader:
+        async with Grader(limits=GradingLimits(cpu_seconds=timeout)) as grader:
             return await grade_responses(responses, grader)
 
     verdicts = asyncio.run(go())
