@@ -69,7 +69,7 @@ def import_pools(
     report = build_report(done.run)
     click.echo(f"run       {done.run.folder}")
     click.echo(terminal_table(report))
-    for path in write_report(done.run, report):
+    for path in write_report(done.run, report, say=click.echo):
         click.echo(f"wrote     {path}")
     if done.left_out:
         click.echo(f"note: pools were cut to {done.n} completions; {done.left_out} were left out")

@@ -108,7 +108,7 @@ def report_run(run: RunStore, *, style: str = "default", output: Path | None = N
     check_look(style)
     built = build_report(run)
     click.echo(terminal_table(built))
-    for path in write_report(run, built, style=style, folder=output):
+    for path in write_report(run, built, style=style, folder=output, say=click.echo):
         click.echo(f"wrote     {path}")
 
 

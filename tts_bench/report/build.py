@@ -7,19 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tts_bench.errors import StoreError
-from tts_bench.report.export.candidates import FILE as CANDIDATES
 from tts_bench.report.export.candidates import write_candidates
+from tts_bench.report.export.kept import PAGE, TABLE, KnownTexts
 from tts_bench.report.figures import curve_plots, group_plots
 from tts_bench.report.figures.save import FORMATS, save_figure
 from tts_bench.report.figures.style import check_look, look
-from tts_bench.report.page.write import FILE as PAGE
 from tts_bench.report.page.write import write_page
 from tts_bench.report.points.content import Report, build_report
 from tts_bench.report.tables.render import csv_table, markdown_table
 from tts_bench.report.tables.summary import summary_text
 from tts_bench.store.files import write_atomically
 from tts_bench.store.runs import RunStore
-from tts_bench.store.texts import generations_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,14 +44,16 @@ def write_report(
     *,
     style: str = "default",
     folder: Path | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> list[Path]:
     """Write every derived file of a run beside its attempts; returns the paths written.
 
     Each file is replaced in one step. A figure that there is nothing to draw for is removed
     where an earlier report left one. Pass the report if it has been built already, a style
     (see `looks.look`) for the figures, and another folder to leave the run's own as it is; the
-    candidates' texts then stay if they are. Raises StoreError if the run has no attempt,
-    or a file cannot be read or written, and UsageError for an unknown style.
+    candidates' texts then stay if they are. Texts that cannot be read any more are kept from the
+    earlier files; `say` is called with a line about them. Raises StoreError if the run has no
+    attempt, or a file cannot be read or written, and UsageError for an unknown style.
     """
     check_look(style)
     report, beside = report or build_report(run), folder is None
@@ -69,10 +69,13 @@ def write_report(
                 written += save_figure(figure, folder / name)
         for kind in FORMATS if figure is None else ():
             (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    write_page(run, report, folder / PAGE)
-    written.append(folder / PAGE)
-    if beside and write_candidates(run, generations_of(run)):
-        written.append(folder / CANDIDATES)
+    with KnownTexts(run) as texts:
+        write_page(run, report, folder / PAGE, texts=texts)
+        written.append(folder / PAGE)
+        if beside and write_candidates(run, texts):
+            written.append(folder / TABLE)
+        if say and (note := texts.note()):
+            say(note)
     return written
 
 

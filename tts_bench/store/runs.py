@@ -7,7 +7,6 @@ stands beside it in `measurements.jsonl`.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tts_bench.store.files import (
     append_line,
     first_fault,
     open_for_append,
+    staged,
     whole_lines,
     write_atomically,
 )
@@ -182,11 +182,10 @@ def point_latest(folder: Path) -> None:
     """Make `latest`, beside the run folder, point to it."""
     latest = folder.parent / "latest"
     try:
-        staged = folder.parent / f".latest-{os.getpid()}"
-        staged.unlink(missing_ok=True)
-        staged.symlink_to(folder.name)
-        os.replace(staged, latest)
-    except OSError:
+        with staged(latest) as beside:
+            beside.unlink(missing_ok=True)
+            beside.symlink_to(folder.name)
+    except StoreError:  # where links are not possible
         write_atomically(latest, folder.name + "\n")
 
 

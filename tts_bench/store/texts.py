@@ -39,7 +39,8 @@ class RunTexts:
 
     def __init__(self, run: RunStore) -> None:
         self._folder = run.folder
-        self._path = generations_of(run)
+        self.path = generations_of(run)
+        """The generation store; None if the manifest names none."""
         self._reader: TextReader | None = None
 
     def __enter__(self) -> RunTexts:
@@ -53,7 +54,7 @@ class RunTexts:
     @property
     def is_stored(self) -> bool:
         """Whether the generation store is where the manifest says."""
-        return self._path is not None and self._path.is_file()
+        return self.path is not None and self.path.is_file()
 
     def stored(self, keys: Iterable[str]) -> dict[str, str]:
         """The texts that the store has, by key; an empty key has none.
@@ -63,10 +64,10 @@ class RunTexts:
         wanted = dict.fromkeys(filter(None, keys))
         if not wanted:
             return {}
-        if self._path is None:
+        if self.path is None:
             raise StoreError(f"{self._folder}: its manifest names no generation store with texts")
         if self._reader is None:
-            self._reader = TextReader(self._path)
+            self._reader = TextReader(self.path)
         return self._reader.read(wanted)
 
     def of(self, attempt: Attempt) -> list[str | None]:

@@ -7,7 +7,9 @@ import pytest
 
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
+from tts_bench.report.build import write_report
 from tts_bench.report.export.candidates import write_candidates
+from tts_bench.report.export.kept import KnownTexts
 from tts_bench.store.generations import GenerationStore
 
 
@@ -37,8 +39,8 @@ def run(make):
 
 
 def test_candidates_round_trip_through_pandas_with_their_texts(run, tmp_path):
-    store = fill(tmp_path / "generations.sqlite", {"x": "It is 1 ≈ 1.", "y": "Let us"})
-    assert write_candidates(run, store) is True
+    fill(tmp_path / "generations.sqlite", {"x": "It is 1 ≈ 1.", "y": "Let us"})
+    assert write_candidates(run) is True
     frame = pd.read_parquet(run.folder / "candidates.parquet")
     assert list(frame.columns) == [
         "cell",
@@ -70,18 +72,20 @@ def test_candidates_round_trip_through_pandas_with_their_texts(run, tmp_path):
 
 
 def test_a_text_that_the_store_lacks_is_missing(run, tmp_path):
-    store = fill(tmp_path / "generations.sqlite", {"x": "here"})
-    assert write_candidates(run, store)
+    fill(tmp_path / "generations.sqlite", {"x": "here"})
+    assert write_candidates(run)
     texts = pd.read_parquet(run.folder / "candidates.parquet").text
     assert texts[0] == "here"
     assert pd.isna(texts[1])
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_without_a_store_an_earlier_file_is_kept(run, tmp_path, named):
+def test_without_a_store_an_earlier_file_is_kept(run, named):
+    if not named:
+        run.write_manifest(run.read_manifest().changed(generations=None))
     kept = run.folder / "candidates.parquet"
     kept.write_bytes(b"earlier")
-    assert write_candidates(run, tmp_path / "absent.sqlite" if named else None) is False
+    assert write_candidates(run) is False
     assert kept.read_bytes() == b"earlier"
 
 
@@ -89,7 +93,7 @@ def test_a_store_that_is_none_is_an_error_and_leaves_no_half_file(run, tmp_path)
     store = tmp_path / "generations.sqlite"
     store.write_bytes(b"this is no database, whatever its name says" * 100)
     with pytest.raises(StoreError, match=r"generations\.sqlite"):
-        write_candidates(run, store)
+        write_candidates(run)
     assert not list(run.folder.glob("*candidates*"))
 
 
@@ -100,7 +104,8 @@ def test_a_failure_that_was_repeated_is_written_once(make, tmp_path):
         for answer, status in (("2", "error"), ("1", "ok"))
     ]
     run = make.run([cell], attempts)
-    assert write_candidates(run, fill(tmp_path / "generations.sqlite", {}))
+    fill(tmp_path / "generations.sqlite", {})
+    assert write_candidates(run)
     assert list(pd.read_parquet(run.folder / "candidates.parquet").answer) == ["1"]
 
 
@@ -111,7 +116,66 @@ def test_row_groups_are_written_one_by_one(make, tmp_path, monkeypatch):
     cell = make.cell("self_consistency", [4], "majority")
     attempts = [make.attempt(cell["id"], name, make.pool(["1"] * 4)) for name in "ab"]
     run = make.run([cell], attempts)
-    assert write_candidates(run, fill(tmp_path / "generations.sqlite", {}))
+    fill(tmp_path / "generations.sqlite", {})
+    assert write_candidates(run)
     file = pq.ParquetFile(run.folder / "candidates.parquet")
     assert [file.metadata.row_group(i).num_rows for i in range(3)] == [3, 3, 2]
     assert list(pd.read_parquet(run.folder / "candidates.parquet").problem) == ["a"] * 4 + ["b"] * 4
+
+
+def texts(run):
+    return list(pd.read_parquet(run.folder / "candidates.parquet").text)
+
+
+def test_texts_that_a_store_no_longer_has_are_kept_from_the_earlier_table(run, tmp_path):
+    store = fill(tmp_path / "generations.sqlite", {"x": "It is 1.", "y": "Let us"})
+    assert write_candidates(run)
+    store.unlink()
+    fill(store, {"x": "It is 1."})
+    for _ in range(2):
+        with KnownTexts(run) as known:
+            assert write_candidates(run, known)
+            said = known.note()
+        assert texts(run) == ["It is 1.", "Let us"]
+    assert said == (
+        f"texts not in {store.resolve()}: 1; kept from the earlier candidates.parquet or "
+        "report.html: 1; nowhere, so left empty: 0"
+    )
+
+
+def test_texts_that_only_an_earlier_page_has_come_back(run, tmp_path):
+    store = fill(tmp_path / "generations.sqlite", {"x": "It is\n\n1.", "y": "Let us"})
+    said = []
+    write_report(run, say=said.append)
+    assert said == []
+    (run.folder / "candidates.parquet").unlink()
+    store.unlink()
+    fill(store, {})
+    page = (run.folder / "report.html").read_bytes()
+    write_report(run, say=said.append)
+    assert (run.folder / "report.html").read_bytes() == page
+    assert texts(run) == ["It is\n\n1.", "Let us"]
+    assert len(said) == 1
+    assert "report.html: 2; nowhere, so left empty: 0" in said[0]
+
+
+def test_a_page_of_an_attempt_that_is_another_by_now_gives_no_text(run, tmp_path, make):
+    store = fill(tmp_path / "generations.sqlite", {"x": "It is 1.", "y": "Let us"})
+    write_report(run, say=print)
+    store.unlink()
+    (run.folder / "candidates.parquet").unlink()
+    fill(store, {})
+    run.attempts_path.write_text(run.attempts_path.read_text().replace('["1",null]', '["2",null]'))
+    said = []
+    write_report(run, say=said.append)
+    assert [pd.isna(text) for text in texts(run)] == [True, True]
+    assert said[0].endswith("report.html: 0; nowhere, so left empty: 2")
+    assert len(said) == 1
+
+
+def test_an_earlier_table_that_cannot_be_read_is_not_written_over(run, tmp_path):
+    fill(tmp_path / "generations.sqlite", {"x": "It is 1."})
+    (run.folder / "candidates.parquet").write_bytes(b"torn")
+    with pytest.raises(StoreError, match=r"candidates\.parquet: cannot be read.*elsewhere"):
+        write_report(run, say=print)
+    assert (run.folder / "candidates.parquet").read_bytes() == b"torn"

@@ -219,7 +219,7 @@ def test_a_run_without_its_store_has_a_page_without_texts(make):
 
 def test_a_run_copied_without_its_store_has_the_texts_of_its_table(scored):
     store = scored.folder.parent / "generations.sqlite"
-    assert write_candidates(scored, store)
+    assert write_candidates(scored)
     before = page_of(scored).chunk(0)
     store.unlink()
     page = page_of(scored)

@@ -2,56 +2,47 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from tts_bench.errors import StoreError
-from tts_bench.store.generations import TextReader
+from tts_bench.report.export.kept import TABLE, KnownTexts
+from tts_bench.store.files import staged
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import texts_of
 from tts_bench.types import Attempt
-
-FILE = "candidates.parquet"
 
 _ROWS_PER_GROUP = 8192
 """Rows in memory at once; 8192 texts of 10 kB are 80 MB."""
 
 
-def write_candidates(run: RunStore, generations: Path | None) -> bool:
+def write_candidates(run: RunStore, texts: KnownTexts | None = None) -> bool:
     """Write `candidates.parquet` beside the attempts, a row group at a time.
 
-    `generations` is the generation store that has the texts. Where it is absent nothing is
-    written, so that a file made if it was stays as it is; returns whether one was written.
-    Raises StoreError if a store or the file cannot be read or written.
+    Where the run's generation store is absent nothing is written, so that a file made if it
+    was stays as it is; returns whether one was written. Texts that the store lacks are those of
+    the earlier file or page. Pass what knows the texts if it is open already. Raises StoreError
+    if a store or a file cannot be read or written.
     """
-    if generations is None or not generations.is_file():
+    if texts is None:
+        with KnownTexts(run) as texts:
+            return write_candidates(run, texts)
+    if not texts.is_stored:
         return False
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    target = run.folder / FILE
-    staged = run.folder / f".{FILE}-{os.getpid()}"
     schema = _schema()
-    try:
-        with (
-            TextReader(generations) as reader,
-            pq.ParquetWriter(staged, schema, compression="zstd") as writer,
-        ):
-            for rows in _chunks(_rows(run)):
-                untold = [row for row in rows if row["text"] is None]
-                keys = dict.fromkeys(row["generation"] for row in untold if row["generation"])
-                texts = reader.read(keys)
-                for row in untold:
-                    row["text"] = texts.get(row["generation"])
-                writer.write_table(pa.Table.from_pylist(rows, schema))
-        os.replace(staged, target)
-    except OSError as error:
-        raise StoreError(f"{target}: {error.strerror or error}") from error
-    finally:
-        staged.unlink(missing_ok=True)
+    with (
+        staged(run.folder / TABLE) as beside,
+        pq.ParquetWriter(beside, schema, compression="zstd") as writer,
+    ):
+        for rows in _chunks(_rows(run)):
+            untold = [row for row in rows if row["text"] is None]
+            known = texts.read(row["generation"] for row in untold)
+            for row in untold:
+                row["text"] = known.get(row["generation"])
+            writer.write_table(pa.Table.from_pylist(rows, schema))
     return True
 
 
