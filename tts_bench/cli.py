@@ -173,7 +173,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     from tts_bench.commands.report import report_run
     from tts_bench.progress import Progress
     from tts_bench.run import rerun, runner
-    from tts_bench.run.plan import RunOptions, make_plan
+    from tts_bench.run.plan import RunOptions, claim, make_plan
 
     for other in ("fresh", "phases"):
         if options[other] and options["replay"]:
@@ -198,6 +198,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
 
         click.echo(forecast(plan))
         return 0
+    plan = claim(plan, choices)
     click.echo(f"run       {plan.run.folder}")
     click.echo(
         f"{loaded.name:<9} {len(plan.items)} problems x {len(loaded.cells)} cells x "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 from command_line import Done
 
 from tts_bench.report.build import write_report
+from tts_bench.store.folders import held, new_run
 from tts_bench.store.manifest import RunManifest
 from tts_bench.store.runs import RunStore, resolve_run
 
@@ -406,6 +408,43 @@ def test_two_processes_cannot_write_to_one_run(bench, tmp_path: Path):
         run.close()
     assert second.returncode == 2
     assert "another process is writing to this run" in second.stderr
+
+
+def test_a_second_command_while_the_first_loads_its_model_says_so_and_begins_nothing(
+    bench, tmp_path: Path
+):
+    bench()
+    folder = tmp_path / "results" / "s"
+    first = resolve_run(folder)
+    suite_hash = first.read_manifest().suite_hash
+    shutil.rmtree(first.folder)
+    with held(folder):
+        loading = new_run(folder, suite_hash)
+    try:
+        twin, fresh = bench(), bench("--fresh")
+    finally:
+        loading.close()
+    assert twin.returncode == 2
+    assert twin.stderr.splitlines() == [
+        f"error: {loading.folder}: process {os.getpid()} has begun this very run: wait for it, or "
+        "begin another with --fresh"
+    ]
+    assert fresh.returncode == 0, fresh.stderr
+    assert resolve_run(folder).folder != loading.folder
+
+
+def test_after_the_clock_went_back_the_newest_run_goes_on(bench, tmp_path: Path):
+    bench()
+    folder = tmp_path / "results" / "s"
+    early = resolve_run(folder).folder
+    later = folder / f"2099-01-01T00-00-00Z_{early.name[-4:]}"  # what a wrong clock had made of it
+    early.rename(later)
+    bench("--fresh")
+    newest = resolve_run(folder).folder
+    assert newest.name < later.name
+    done = bench()
+    assert f"run       {newest}" in done.stdout
+    assert "(36 already done)" in done.stdout
 
 
 def test_a_model_that_cannot_start_leaves_no_empty_run(bench, tmp_path: Path):

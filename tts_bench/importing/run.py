@@ -19,6 +19,7 @@ from tts_bench.errors import UsageError
 from tts_bench.importing.pools import RecordedPool, disagreements
 from tts_bench.store import environment
 from tts_bench.store.files import write_atomically
+from tts_bench.store.folders import held, new_run
 from tts_bench.store.generations import GenerationStore
 from tts_bench.store.manifest import (
     CellEntry,
@@ -29,7 +30,7 @@ from tts_bench.store.manifest import (
     VerifierEntry,
     now,
 )
-from tts_bench.store.runs import RunStore, new_run_id, point_latest
+from tts_bench.store.runs import RunStore, next_number, point_latest
 from tts_bench.strategy.select import SELECTORS
 from tts_bench.types import Attempt, FinishReason, Measurement, Pool, Usage
 
@@ -84,14 +85,14 @@ async def import_pools(
     cut = [pool.first(n) for pool in pools]
     digest = _digest(cut, source, at)
     folder = output_path / source.name
-    run = RunStore(folder / new_run_id(digest))
     store_path = output_path / "generations.sqlite"
     cells = _cells(cut, at)
-    record = _manifest(cut, source, cells, digest, run, store_path, argv)
-    run.open()
+    with held(folder):
+        run = new_run(folder, digest)
+        record = _manifest(cut, source, cells, digest, run, store_path, argv)
+        run.write_manifest(record)
     try:
         async with Grader() as grader, GenerationStore(store_path) as store:
-            run.write_manifest(record)
             differing: list[dict[str, Any]] = []
             judged: list[dict[str, Any]] = []
             for pool in cut:
@@ -227,6 +228,7 @@ def _manifest(
         status="running",
         suite=source.name,
         suite_hash=digest,
+        number=next_number(run, digest),
         resolved={},
         cells=tuple(cells),
         seeds=(0,),

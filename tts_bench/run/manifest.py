@@ -20,6 +20,7 @@ from tts_bench.store.manifest import (
     VerifierEntry,
     now,
 )
+from tts_bench.store.runs import next_number
 from tts_bench.verifier.base import VerifierInfo
 
 _SAME = ("engine", "model", "revision", "dtype", "max_model_len")
@@ -37,16 +38,19 @@ def begin(
     engine = EngineEntry.of(info)
     verifier = VerifierEntry.of(suite.verifier_name, verifier_info)
     sessions: tuple[SessionEntry, ...] = ()
+    number = 0
     if run.manifest_path.exists():
         earlier = run.read_manifest()
         _check_same("", earlier.engine, engine)
         if earlier.verifier.model and verifier.model:
             _check_same("verifier ", earlier.verifier.model, verifier.model)
+        number = earlier.number
         sessions = (*earlier.earlier_sessions, _session(earlier))
     record = RunManifest(
         status="running",
         suite=suite.name,
         suite_hash=plan.suite_hash,
+        number=number or next_number(run, plan.suite_hash),
         resolved=dict(suite.resolved),
         cells=tuple(CellEntry.model_validate(cell.describe()) for cell in suite.cells),
         seeds=suite.seeds,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.errors import UsageError
 from tts_bench.run.phases import check_phases
 from tts_bench.run.rerun import Recorded
-from tts_bench.store.runs import RunStore, find_run, new_run_id
+from tts_bench.store.folders import held, new_run, refuse_twin
+from tts_bench.store.runs import RunStore, find_run
 from tts_bench.suite.cells import Cell
 from tts_bench.suite.load import Suite
+
+_NEW = "new"
+"""Stands for the folder of a run that nobody has begun."""
 
 AttemptKey = tuple[str, str, int]
 
@@ -69,7 +72,7 @@ class Plan:
 
 
 def make_plan(suite: Suite, options: RunOptions) -> Plan:
-    """Load the problems and find the run that this command continues, or name a new one.
+    """Load the problems and find the run that this command continues; `claim` makes a new one.
 
     Raises UsageError for a wrong limit or an unreadable data set or run.
     """
@@ -84,15 +87,44 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     ids = [item.problem.id for item in items] if len(items) < len(dataset) else None
     suite_hash = suite.hash(dataset.content_hash, json.dumps(ids))
     folder = options.output_path / suite.name
-    run = None if options.fresh else find_run(folder, suite_hash)
-    if run is not None and (again is None or again.is_repeated_by(run.read_manifest())):
+    run = _to_continue(folder, suite_hash, options)
+    if run is not None:
         salt = run.read_manifest().salt
         return Plan(suite, dataset, items, suite_hash, run, salt, finished(run))
-    run = RunStore(_unused(folder, suite_hash))
+    return Plan(suite, dataset, items, suite_hash, RunStore(folder / _NEW), "", frozenset())
+
+
+def claim(plan: Plan, options: RunOptions) -> Plan:
+    """The plan with its run open: that which it continues, or a new one that nobody else has.
+
+    Raises StoreError if a process that is alive is at this very run, or nothing can be written.
+    """
+    if plan.run.is_open:
+        return plan
+    folder = options.output_path / plan.suite.name
+    with held(folder):
+        run = _to_continue(folder, plan.suite_hash, options)
+        if run is not None:
+            run.open(plan.suite_hash)
+            salt = run.read_manifest().salt
+            return replace(plan, run=run, salt=salt, done=finished(run))
+        if not options.fresh:
+            refuse_twin(folder, plan.suite_hash)
+        run = new_run(folder, plan.suite_hash)
+    again = options.again
     salt = run.folder.name if options.fresh or again else ""
     if again is not None and options.replay:
         salt = again.manifest.salt
-    return Plan(suite, dataset, items, suite_hash, run, salt, frozenset())
+    return replace(plan, run=run, salt=salt)
+
+
+def _to_continue(folder: Path, suite_hash: str, options: RunOptions) -> RunStore | None:
+    """The newest run of the suite, if this command goes on with it."""
+    run = None if options.fresh else find_run(folder, suite_hash)
+    again = options.again
+    if run is None or (again and not again.is_repeated_by(run.read_manifest())):
+        return None
+    return run
 
 
 def finished(run: RunStore) -> frozenset[AttemptKey]:
@@ -113,10 +145,3 @@ def _limited(items: tuple[Item, ...], limit: str | None) -> tuple[Item, ...]:
     if low > len(items):
         raise UsageError(f"--limit {limit}: there are only {len(items)} problems")
     return items[low - 1 : high]
-
-
-def _unused(folder: Path, suite_hash: str) -> Path:
-    """A run folder that does not exist yet: two runs may begin within one second."""
-    while (path := folder / new_run_id(suite_hash)).exists():
-        time.sleep(0.1)
-    return path

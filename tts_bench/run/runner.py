@@ -20,7 +20,7 @@ from tts_bench.run import manifest
 from tts_bench.run.allocation import Job, allocated
 from tts_bench.run.attempt import AttemptContext
 from tts_bench.run.phases import FirstPhase, draw_pools
-from tts_bench.run.plan import Plan, RunOptions, finished
+from tts_bench.run.plan import Plan, RunOptions, claim
 from tts_bench.store.files import write_atomically
 from tts_bench.store.manifest import RunManifest, ThroughputEntry, now
 from tts_bench.store.models import open_models
@@ -42,11 +42,10 @@ class RunResult:
 
 async def execute(plan: Plan, options: RunOptions, progress: Progress) -> RunResult:
     """Run what is missing, and leave the run complete, or resumable whatever happens."""
-    run, is_new = plan.run, not plan.run.manifest_path.exists()
     check_space(options.output_path)
-    run.open()
+    plan = claim(plan, options)
+    run, is_new = plan.run, not plan.run.manifest_path.exists()
     try:
-        plan = replace(plan, done=finished(run))  # another process may have gone on until now
         if any(plan.missing()):
             await _run_missing(plan, options, progress)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -11,6 +12,9 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from tts_bench.errors import StoreError
+
+STAGED = re.compile(r"\..+-(?P<pid>\d{1,10})")
+"""Names of files beside those whose place they will take."""
 
 
 @contextlib.contextmanager

@@ -228,6 +228,8 @@ class RunManifest(Manifest):
     suite: str
     """The suite's name, which names the folder of its runs."""
     suite_hash: str = ""
+    number: int = 0
+    """The how-manieth run of this very suite it is, from 1; 0 in runs of older versions."""
     resolved: dict[str, Any] = Field(default_factory=dict)
     """The suite with everything spelled out; empty for a run that was imported."""
     cells: tuple[CellEntry, ...]

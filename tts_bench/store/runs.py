@@ -7,10 +7,11 @@ stands beside it in `measurements.jsonl`.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,6 +51,23 @@ class Measured:
 _MEASURED = TypeAdapter(Measured)
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process that holds a run."""
+
+    pid: str
+    suite_hash: str
+
+    @classmethod
+    def read(cls, path: Path) -> Owner:
+        """What a process wrote of itself, as far as it can be read."""
+        try:
+            pid, _, suite_hash = path.read_text("utf-8").partition(" ")
+        except (OSError, ValueError):
+            pid = suite_hash = ""
+        return cls(pid or "unknown", suite_hash)
+
+
 class RunStore:
     """The folder of one run. Reading needs nothing; appending needs `open`, which locks it."""
 
@@ -74,20 +92,45 @@ class RunStore:
         """Where the manifest is."""
         return self.folder / "manifest.json"
 
-    def open(self) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether this very object holds the run."""
+        return self._attempts is not None
+
+    def owner(self) -> Owner | None:
+        """The process that holds the run, or None if none does."""
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                return None
+        except Timeout:
+            return Owner.read(self._owner_path)
+        except OSError:  # nobody could hold what cannot be written
+            return None
+
+    @property
+    def _owner_path(self) -> Path:
+        return self.folder / ".owner"
+
+    def open(self, suite_hash: str = "") -> None:
         """Lock the run and open its files for appending; a torn last line is cut off.
 
+        Until it is closed, the folder names this process and, where given, the suite's hash.
         Raises StoreError if another process holds the run, or the folder cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
+            self._owner_path.write_text(f"{os.getpid()} {suite_hash}", "utf-8")
             self._attempts = open_for_append(self.attempts_path)
             self._measurements = open_for_append(self.measurements_path)
         except Timeout:
-            raise StoreError(f"{self.folder}: another process is writing to this run") from None
+            pid = Owner.read(self._owner_path).pid
+            raise StoreError(
+                f"{self.folder}: another process is writing to this run (its number is {pid})"
+            ) from None
         except OSError as error:
-            raise StoreError(f"{self.folder}: {error.strerror}") from error
+            self.close()
+            raise StoreError(f"{self.folder}: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Close the files and release the lock; closing twice is fine."""
@@ -95,6 +138,9 @@ class RunStore:
             if file is not None:
                 file.close()
         self._attempts = self._measurements = None
+        if self._lock.is_locked:
+            with contextlib.suppress(OSError):  # the lock is what counts
+                self._owner_path.unlink(missing_ok=True)
         self._lock.release()
 
     def append(self, attempt: Attempt, measurement: Measurement) -> None:
@@ -153,18 +199,29 @@ class RunStore:
         manifest.write(self.manifest_path)
 
 
-def new_run_id(suite_hash: str) -> str:
-    """UTC time and the suite hash's first four digits: `2026-08-22T10-31-07Z_7f3a`."""
-    return f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}_{suite_hash[:4]}"
-
-
 def find_run(suite_folder: Path, suite_hash: str) -> RunStore | None:
     """The newest run of this very suite (same hash) in the folder, or None."""
-    for folder in sorted(suite_folder.glob(f"*Z_{suite_hash[:4]}"), reverse=True):
-        run = RunStore(folder)
-        if run.manifest_path.is_file() and run.read_manifest().suite_hash == suite_hash:
-            return run
-    return None
+    found = _runs_of(suite_folder, suite_hash)
+    return max(found, key=lambda one: one[:2])[2] if found else None
+
+
+def next_number(run: RunStore, suite_hash: str) -> int:
+    """The number of a run that begins: one more than those of its suite have."""
+    return 1 + max((number for number, *_ in _runs_of(run.folder.parent, suite_hash)), default=0)
+
+
+def _runs_of(suite_folder: Path, suite_hash: str) -> list[tuple[int, str, RunStore]]:
+    """Number, name and run of all runs of this very suite: a clock may go back, numbers do not.
+
+    Runs of older versions have no number, and come before those that have.
+    """
+    runs = map(RunStore, suite_folder.glob(f"*Z_{suite_hash[:4]}"))
+    read = [(run, run.read_manifest()) for run in runs if run.manifest_path.is_file()]
+    return [
+        (manifest.number, run.folder.name, run)
+        for run, manifest in read
+        if manifest.suite_hash == suite_hash
+    ]
 
 
 def resolve_run(path: Path) -> RunStore:
