@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
+from tts_bench.report.points.point import read_points
 from tts_bench.store.runs import resolve_run
 from tts_bench.suite.fields import field_types
 from tts_bench.suite.load import _KEYS
@@ -16,22 +18,30 @@ README = (ROOT / "README.md").read_text()
 PLUGIN = ROOT / "tests" / "plugins" / "scripted.py"
 
 
-def test_the_strategy_of_the_readme_runs(cli, tmp_path: Path):
-    [source] = re.findall(r"```python\n(# shortest.py.*?)```", README, re.S)
-    (tmp_path / "shortest.py").write_text(source)
+def test_the_rule_of_the_readme_is_best_of_n_at_one_and_stays_among_the_leaders(
+    cli, tmp_path: Path, undrawn
+):
+    [source] = re.findall(r"```python\n(# best_of_leaders.py.*?)```", README, re.S)
+    (tmp_path / "best_of_leaders.py").write_text(source)
     (tmp_path / "s.yaml").write_text(
-        f"dataset: {{name: arithmetic, problems: 5}}\n"
+        f"dataset: {{name: arithmetic, problems: 8}}\n"
         f"engine: {{name: '{PLUGIN}:Arithmetic'}}\n"
-        f"sampling: {{max_tokens: 64}}\n"
-        f"strategies: [{{strategy: shortest, n: [2, 4]}}]\n"
+        f"sampling: {{max_tokens: 64, temperature: 0.8}}\n"
+        f"verifier: confidence\n"
+        f"strategies:\n"
+        f"  - {{strategy: best_of_n, n: [1, 8]}}\n"
+        f"  - {{strategy: best_of_leaders, leaders: 1, n: [1, 8]}}\n"
     )
     words = ["--include-path", tmp_path, "--output-path", tmp_path, "--display", "none"]
     assert cli("run", tmp_path / "s.yaml", *words).returncode == 0
-    attempts = list(resolve_run(tmp_path / "s").attempts())
-    assert len(attempts) == 2 * 5  # no pool: each n is a cell
-    for attempt in attempts:
-        answered = [t for t, a in zip(attempt.pool.tokens, attempt.pool.answer, strict=True) if a]
-        assert attempt.pool.tokens[attempt.chosen] == min(answered)
+    run = resolve_run(tmp_path / "s")
+    by_name = {(one.cell.strategy, one.n): one for one in read_points(run).points}
+    assert by_name["best_of_leaders", 1].by_problem == by_name["best_of_n", 1].by_problem
+    mine = [one for one in run.attempts() if one.cell.startswith("best_of_leaders")]
+    assert len(mine) == 8  # one pool for every n
+    for attempt in mine:
+        votes = Counter(answer for answer in attempt.pool.answer_class if answer >= 0)
+        assert votes[attempt.pool.answer_class[attempt.chosen]] == max(votes.values())
 
 
 def test_the_errors_of_the_readme_are_what_is_printed(cli, tmp_path: Path, monkeypatch):

@@ -263,6 +263,9 @@ class Attempt:
     """The search that led to the pool, where there was one."""
     facts: Mapping[str, float] = field(default_factory=dict)
     """What the strategy noted of it (see `Solution.facts`)."""
+    expected: tuple[tuple[int, float, float], ...] = ()
+    """For a rule of the strategy's own, at each n of its sweep: n, the probability that the choice
+    among n of the candidates is right, and its Monte Carlo error. Other rules need no such note."""
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -37,6 +37,16 @@ def test_the_first_so_many_of_each_level(problems):
     assert ids(JsonlDataset(problems, levels=(1,), per_level=2)) == ["p1", "p2"]
 
 
+def test_what_follows_the_first_so_many_of_each_level(problems):
+    assert ids(JsonlDataset(problems, skip_per_level=1)) == ["p2", "p4", "p5", "p6"]
+    assert ids(JsonlDataset(problems, per_level=1, skip_per_level=1)) == ["p2", "p4", "p6"]
+
+
+def test_nothing_left_is_a_line(problems):
+    with pytest.raises(DatasetError, match="skip_per_level 3 leaves no problem"):
+        JsonlDataset(problems, skip_per_level=3).load()
+
+
 def test_a_part_has_a_hash_of_its_own(problems):
     whole, part = JsonlDataset(problems).load(), JsonlDataset(problems, per_level=1).load()
     assert whole.content_hash != part.content_hash

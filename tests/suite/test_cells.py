@@ -122,7 +122,10 @@ def test_a_flat_strategy_with_a_solve_of_its_own_runs_once_per_n(load, tmp_path:
 
 @pytest.mark.parametrize(
     ("selector", "message"),
-    [("", "Bare names no selector"), ("    selector = 'majorty'", "Did you mean 'majority'")],
+    [
+        ("", "Bare has neither a `choose` nor a selector"),
+        ("    selector = 'majorty'", "Did you mean 'majority'"),
+    ],
 )
 def test_a_flat_strategy_without_a_rule_is_a_fault(load, tmp_path: Path, selector, message):
     (tmp_path / "bare.py").write_text(FLAT + selector)

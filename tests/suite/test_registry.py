@@ -92,7 +92,10 @@ def test_an_unknown_name_is_answered_with_the_nearest():
         (UNDECORATED, "Mine must be a frozen dataclass"),
         (PLUGIN.replace("async def solve", "async def sovle"), "abstract: it lacks solve"),
         ("import sys; sys.exit(3)", "cannot be imported: SystemExit: 3"),
-        (FLAT.replace("SELECTOR", ""), "Flat names no selector; known: first, best"),
+        (
+            FLAT.replace("SELECTOR", ""),
+            "Flat has neither a .choose. nor a selector; known: first, best",
+        ),
         (
             FLAT.replace("SELECTOR", "selector = 'majorty'"),
             "Flat has an unknown selector 'majorty'. Did you mean 'majority'",

@@ -14,19 +14,23 @@ from tts_bench.errors import DatasetError
 class SubsetDataset(Dataset):
     """A data set of which a suite may take a part, in the order of the whole.
 
-    `levels` keeps the problems of these levels, `per_level` the first so many of each level.
+    `levels` keeps the problems of these levels. Of each level, `skip_per_level` leaves out the
+    first so many and `per_level` keeps the first so many of the rest.
     """
 
     levels: tuple[int, ...] | None = None
     per_level: int | None = None
+    skip_per_level: int = 0
 
     def __post_init__(self) -> None:
         if self.per_level is not None and self.per_level < 1:
             raise ValueError(f"per_level: must be at least 1, not {self.per_level}")
+        if self.skip_per_level < 0:
+            raise ValueError(f"skip_per_level: must be at least 0, not {self.skip_per_level}")
 
     def part(self, items: Sequence[Item], source: str) -> tuple[Item, ...]:
         """Items that the settings keep. Raises DatasetError if a level is missing."""
-        if self.levels is None and self.per_level is None:
+        if self.levels is None and self.per_level is None and not self.skip_per_level:
             return tuple(items)
         known = {item.problem.level for item in items if item.problem.level is not None}
         if any(item.problem.level is None for item in items):
@@ -41,6 +45,9 @@ class SubsetDataset(Dataset):
             if self.levels is not None and level not in self.levels:
                 continue
             count[level] += 1
-            if self.per_level is None or count[level] <= self.per_level:
+            place = count[level] - self.skip_per_level
+            if place > 0 and (self.per_level is None or place <= self.per_level):
                 kept.append(item)
+        if not kept:
+            raise DatasetError(f"{source}: skip_per_level {self.skip_per_level} leaves no problem")
         return tuple(kept)

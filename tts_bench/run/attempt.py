@@ -14,6 +14,7 @@ from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Engine
 from tts_bench.errors import BudgetExhausted, ReplayMiss, UsageError
 from tts_bench.prompt import Dialogue, Prompt
+from tts_bench.run.own_rule import expect_choices
 from tts_bench.strategy.base import AllocatingStrategy, answer_classes
 from tts_bench.strategy.session import Canonicalize, Session
 from tts_bench.strategy.tree import columns
@@ -67,6 +68,12 @@ class AttemptContext:
                 raise
             error = "CancelledError: the strategy or the engine cancelled itself"
         pool = await self._grade(solution, item.reference) if solution else Pool()
+        expected: tuple[tuple[int, float, float], ...] = ()
+        if solution is not None:
+            try:
+                expected = expect_choices(cell, solution, pool.correct, item.problem.id, seed)
+            except Exception as raised:  # the strategy's, as in `solve`
+                status, error = "error", f"{type(raised).__name__}: {raised}"
         chosen = solution.chosen if solution and status == "ok" else None
         attempt = Attempt(
             cell=cell.id,
@@ -83,6 +90,7 @@ class AttemptContext:
             error=error,
             tree=tree,
             facts=dict(solution.facts) if solution else {},
+            expected=expected,
         )
         return attempt, _measure(ledger, time.monotonic() - began)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,6 +197,32 @@ def expected_weighted(
     exact = math.comb(pool, n) <= max(subsets, pool)
     members = _every_subset(pool, n) if exact else _some_subsets(pool, n, subsets, seed)
     share = _weighted_wins(members, labels, values, right)
+    error = 0.0 if exact else float(share.std(ddof=1) / math.sqrt(len(share)))
+    return Expectation(float(share.mean()), error)
+
+
+def expected_by_rule(
+    is_right: Callable[[Sequence[int]], bool],
+    pool: int,
+    n: int,
+    subsets: int = 200,
+    seed: int = 0,
+) -> Expectation:
+    """Probability that a rule of which nothing is known chooses right among n of `pool` candidates.
+
+    `is_right` tells it of the candidates with these indices. They come in a seeded order, so that a
+    rule that takes the first of equals favours no draw. Averaged over `subsets` seeded subsets with
+    the standard error of that average; over all, without one, if there are no more than that, and
+    for n = 1. Raises ValueError for fewer than two subsets.
+    """
+    if subsets < 2:
+        raise ValueError(f"an error needs at least two subsets, not {subsets}")
+    exact = math.comb(_checked(pool, n), n) <= max(subsets, pool)
+    members = _every_subset(pool, n) if exact else _some_subsets(pool, n, subsets, seed)
+    order = np.random.default_rng([seed, n])
+    share = np.array(
+        [is_right(order.permutation(np.flatnonzero(row)).tolist()) for row in members], np.float64
+    )
     error = 0.0 if exact else float(share.std(ddof=1) / math.sqrt(len(share)))
     return Expectation(float(share.mean()), error)
 

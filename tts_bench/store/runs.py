@@ -257,5 +257,9 @@ def check_space(folder: Path, needed_mb: int = 50) -> None:
 def _absent(attempt: Attempt) -> dict[str, Any]:
     """Fields that only some strategies fill; the rest does not pay for them."""
     columns = {name: True for name in ("text", "node") if not getattr(attempt.pool, name)}
-    whole = {"tree": attempt.tree is None, "facts": not attempt.facts}
+    whole = {
+        "tree": attempt.tree is None,
+        "facts": not attempt.facts,
+        "expected": not attempt.expected,
+    }
     return {"pool": columns} | {name: True for name, absent in whole.items() if absent}

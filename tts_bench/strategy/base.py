@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,14 +64,17 @@ class SampleAndSelect(Strategy):
     """Base of flat strategies: draw a pool of `n` whole solutions, then select one.
 
     A sweep over `n` draws once, at its largest value; accuracies at the smaller ones are
-    expectations over all subsets of that pool, for which `selector` names the rule.
+    expectations over the subsets of that pool: over all of them if `selector` names the rule, over
+    seeded ones if a subclass brings a rule of its own, `choose`.
     """
 
     n: int = 16
     """Candidates drawn."""
 
-    selector: ClassVar[str]
-    """Name of a rule of `tts_bench.strategy.select`: best, majority, weighted or first."""
+    selector: ClassVar[str | None] = None
+    """Name of a rule of `tts_bench.strategy.select`: best, majority, weighted or first.
+
+    Not asked if a subclass has a `choose` of its own."""
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -79,6 +83,22 @@ class SampleAndSelect(Strategy):
     async def scores(self, candidates: list[Candidate], session: Session) -> list[Score]:
         """The scores that the selection reads; none by default (votes need none)."""
         return []
+
+    def choose(self, candidates: Sequence[Candidate], scores: Sequence[Score]) -> int | None:
+        """Index of the chosen candidate, or None if none deserves it.
+
+        Override it for a rule of your own. `scores` are those of `scores` above, one for each
+        candidate or none at all. The rule is also asked about subsets of the candidates, in any
+        order, so it must depend on its arguments alone: `n` is not their number.
+        """
+        assert self.selector is not None, "a class without a selector has a rule of its own"
+        values = [score.value for score in scores]
+        return SELECTORS[self.selector].choose(answer_classes(candidates), values)
+
+    @classmethod
+    def has_own_rule(cls) -> bool:
+        """Whether a subclass has replaced `choose`."""
+        return cls.choose is not SampleAndSelect.choose
 
     def most_tokens(self, sampling: Sampling) -> int | None:
         """All candidates at full length."""
@@ -95,12 +115,10 @@ class SampleAndSelect(Strategy):
         if not candidates:
             raise BudgetExhausted("the budget does not cover one candidate")
         scores = await self.scores(candidates, session)
-        numbers = answer_classes(candidates)
-        chosen = SELECTORS[self.selector].choose(numbers, [score.value for score in scores])
-        return Solution(tuple(candidates), chosen, tuple(scores))
+        return Solution(tuple(candidates), self.choose(candidates, scores), tuple(scores))
 
 
-def answer_classes(candidates: list[Candidate]) -> list[int]:
+def answer_classes(candidates: Sequence[Candidate]) -> list[int]:
     """Number the answers' classes in order of first appearance; -1 if there is no answer."""
     numbers: dict[str, int] = {}
     return [

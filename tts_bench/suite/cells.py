@@ -66,7 +66,7 @@ def expand(
     sizes: tuple[int, ...] = ()
     selector = None
     if draws_one_pool(cls):
-        selector = cls.selector
+        selector = None if cls.has_own_rule() else cls.selector
         sizes = tuple(sorted(set(sweeps.get("n", [_default(cls, "n")])) - {None}))
         sweeps["n"] = list(sizes if budgeted else sizes[-1:])
         for n in sizes:

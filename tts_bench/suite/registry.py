@@ -226,10 +226,12 @@ def _is_frozen_dataclass(cls: type[Any]) -> bool:
 
 
 def _check_selector(cls: type[Any], shown: str) -> None:
+    if cls.has_own_rule():
+        return
     selector = getattr(cls, "selector", None)
     known = ", ".join(SELECTORS)
     if selector is None:
-        raise UsageError(f"{shown} names no selector; known: {known}")
+        raise UsageError(f"{shown} has neither a `choose` nor a selector; known: {known}")
     if not isinstance(selector, str) or selector not in SELECTORS:
         hint = did_you_mean(str(selector), SELECTORS) or f"; known: {known}"
         raise UsageError(f"{shown} has an unknown selector {selector!r}{hint}")

@@ -142,6 +142,8 @@ def _accuracy(
     pool = attempt.pool
     if not cell.pooled or n is None or not len(pool):
         return float(attempt.correct), 0.0
+    if cell.selector is None and (noted := [one for one in attempt.expected if one[0] == n]):
+        return noted[0][1:]
     if cell.selector is None or cell.selector not in SELECTORS:
         raise StoreError(f"cell {cell.id}: no selector {cell.selector!r} in this version")
     expectation = SELECTORS[cell.selector].expected(

@@ -67,6 +67,17 @@ class Point:
         return mean_interval(list(self.by_problem.values()))
 
     @property
+    def estimator(self) -> str:
+        """From what the accuracy is estimated: `all subsets` or `sampled subsets` of one pool.
+
+        `one run` if each problem (and seed) was attempted once at this very size.
+        """
+        at_the_pool = self.n is None or self.n == max(self.cell.at, default=None)
+        if not self.cell.pooled or (self.cell.selector is None and at_the_pool):
+            return "one run"
+        return "sampled subsets" if self.monte_carlo_stderr else "all subsets"
+
+    @property
     def name(self) -> str:
         """The point in short: `best_of_n@16`."""
         return self.cell.strategy if self.n is None else f"{self.cell.strategy}@{self.n}"

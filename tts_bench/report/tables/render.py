@@ -56,6 +56,7 @@ _NUMBERS = (
     _Column("trunc%", "truncated %", _of_point(lambda point: percent(point.truncated))),
     _Column("no-ans%", "no answer %", _of_point(lambda point: percent(point.unanswered))),
     _Column("err", "errors", _of_point(lambda point: str(point.errors))),
+    _Column(None, "estimated from", _of_point(lambda point: point.estimator)),
 )
 
 
@@ -154,6 +155,7 @@ def record(row: TableRow) -> dict[str, Any]:
         "accuracy_low": row.accuracy.low,
         "accuracy_high": row.accuracy.high,
         "monte_carlo_stderr": point.monte_carlo_stderr if point else 0.0,
+        "estimated_from": point.estimator if point else "all subsets",
         "vs_greedy": gain.value if gain else None,
         "vs_greedy_low": gain.low if gain else None,
         "vs_greedy_high": gain.high if gain else None,

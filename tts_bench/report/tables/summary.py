@@ -64,6 +64,7 @@ def _point(point: Point) -> dict[str, Any]:
     return {
         **_cell(point.cell),
         "n": point.n,
+        "estimated_from": point.estimator,
         "problems": point.problems,
         "seeds": point.seeds,
         "metrics": metrics,
