@@ -6,6 +6,7 @@ TtsBenchError                 show the message, no traceback
 │   ├── UnknownName           no such strategy, engine, ...: with a suggestion
 │   ├── MissingExtra          an optional dependency is not installed
 │   ├── DatasetError          a data set cannot be read or holds nothing usable
+│   │   └── BadRow            one of its rows is unusable
 │   ├── ModelError            a model cannot be found, loaded or fitted in memory
 │   └── StoreError            a run or a store cannot be opened, read or written
 ├── EngineError               the engine failed at one request
@@ -60,6 +61,18 @@ class DatasetError(UsageError):
     """A data set cannot be read, or holds nothing usable."""
 
 
+class BadRow(DatasetError):
+    """A row of a table is unusable.
+
+    `where` is its place, `kind` the fault in words that are the same for all rows that have it, and
+    `detail` what is particular to this one.
+    """
+
+    def __init__(self, where: str, kind: str, detail: str = "") -> None:
+        self.where, self.kind = where, kind
+        super().__init__(f"{where}: {kind}{detail}")
+
+
 class ModelError(UsageError):
     """A model cannot be found, loaded, or fitted in memory."""
 
@@ -96,11 +109,32 @@ class ReplayMiss(TtsBenchError):
         return ReplayMiss(self.missing, where)
 
 
+QUOTED = 200
+"""Most characters of a value that a message quotes."""
+
+
+def quoted(value: object) -> str:
+    """A value as a message quotes it: as Python writes it, on one line, cut to a bearable length.
+
+    >>> quoted("a" * 300) == repr("a" * 200) + "..."
+    True
+    """
+    if isinstance(value, str | bytes):
+        return f"{value[:QUOTED]!r}..." if len(value) > QUOTED else repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists
+        text = f"a value of the kind {type(value).__name__}"
+    return f"{text[:QUOTED]}..." if len(text) > QUOTED else text
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A suggestion to append to a message, or nothing if no known name is near.
 
     >>> did_you_mean("majorty_vote", ["majority_vote", "greedy"])
     ". Did you mean 'majority_vote'?"
     """
+    if len(name) > QUOTED:
+        return ""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.55)
     return f". Did you mean {near[0]!r}?" if near else ""

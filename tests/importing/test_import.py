@@ -145,15 +145,15 @@ def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
         ([{"text": "t", "answer": "1"}], {}, "neither an id nor a problem"),
         ([{"id": "a", "answer": "", "text": "t"}], {}, "f:1: no reference"),
         ([{"id": "", "answer": "1", "text": "t"}], {}, "f:1: no id"),
-        ([{"id": "a", "answer": "1", "text": 5}], {}, "f:1: a completion .* is no text"),
+        ([{"id": "a", "answer": "1", "text": 5}], {}, "f:1: a completion is no text"),
         ([{"id": "a", "answer": "1", "text": []}], {}, "no completion of 'a'"),
         (
             [{"id": "a", "answer": "1", "text": ["x"], "scores": [1, 2]}],
             {},
             "different lengths: 1 in 'text', 2 in 'scores'",
         ),
-        ([{"id": "a", "answer": "1", "text": "t", "score": "good"}], {}, "is no number: 'good'"),
-        ([{"id": "a", "answer": "1", "text": "t", "tokens": -1}], {}, "no count: -1"),
+        ([{"id": "a", "answer": "1", "text": "t", "score": "good"}], {}, "is no number .*: 'good'"),
+        ([{"id": "a", "answer": "1", "text": "t", "tokens": -1}], {}, "no count .*: -1"),
         ([{"id": "a", "answer": "1", "text": "t", "correct": "yes"}], {}, "not true or false"),
         (
             [{"id": "a", "answer": "1", "text": "t"}, {"id": "a", "answer": "2", "text": "t"}],
@@ -189,3 +189,96 @@ def test_wrong_options_are_one_line(run_import, options, message):
     assert code == 2
     assert message in err
     assert "Traceback" not in err
+
+
+GOOD = {"problem": "P1", "answer": "12", "completion": "so \\boxed{12}", "score": 0.5}
+BAD: dict[str, tuple[str, str]] = {
+    "nan": ('{"problem":"P1","answer":"12","completion":"x","score":NaN}', "score is not finite"),
+    "inf": ('{"problem":"P1","answer":"12","completion":"x","score":-Infinity}', "not finite"),
+    "huge": ('{"problem":"P1","answer":"12","completion":"x","score":1e999}', "not finite"),
+    "long": (
+        f'{{"problem":"P1","answer":"12","completion":"x","score":{"9" * 400}}}',
+        "not finite",
+    ),
+    "longer": (f'{{"problem":"P1","answer":{"9" * 5000}}}', "thousands of digits"),
+    "steps": ('{"problem":"P1","answer":"12","completion":"x","score":[0.5,NaN]}', "not finite"),
+    "no steps": ('{"problem":"P1","answer":"12","completion":"x","score":[]}', "is empty"),
+    "null score": ('{"problem":"P1","answer":"12","completion":"x"}', "a score is no number"),
+    "null": ('{"problem":"P1","answer":"12","completion":null,"score":1}', "is no text"),
+    "object": ('{"problem":"P1","answer":"12","completion":{"a":1},"score":1}', "is no text"),
+    "half": ('{"problem":"P1","answer":"12","completion":"\\ud83d","score":1}', "half of a char"),
+    "half id": ('{"problem":"\\udc00","answer":"12","completion":"x","score":1}', "half of a char"),
+    "ragged": ('{"problem":"P1","answer":"12","completion":["x","y"],"score":[1]}', "lengths"),
+    "no list": ('{"problem":"P1","answer":"12","completion":[],"score":[]}', "no completion"),
+    "no answer": ('{"problem":"P1","answer":null,"completion":"x","score":1}', "no reference"),
+    "list": ('["P1"]', "an object is expected"),
+    "torn": ('{"problem":"P1","answer":"12","comp', "bad JSON"),
+    "deep": ("[" * 100_000, "nested too deeply"),
+}
+
+
+@pytest.fixture
+def run_lines(tmp_path: Path, cli, undrawn):
+    def run_lines(*lines: str, options: tuple[str, ...] = ()):
+        (tmp_path / "p.jsonl").write_text("".join(f"{line}\n" for line in lines))
+        return cli("import", tmp_path / "p.jsonl", "-o", tmp_path / "results", *options)
+
+    return run_lines
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_row_is_one_line_with_its_place_and_leaves_nothing(run_lines, tmp_path, name):
+    line, message = BAD[name]
+    code, _, err = run_lines(json.dumps(GOOD), "", line)
+    assert code == 2
+    assert len(err.splitlines()) == 1
+    assert "p.jsonl:3: " in err
+    assert message in err
+    assert len(err) < 600
+    assert not (tmp_path / "results").exists()
+
+
+def test_bad_rows_are_left_out_if_asked_and_counted_by_kind(run_lines, tmp_path):
+    lines = [line for line, _ in BAD.values()]
+    code, out, err = run_lines(json.dumps(GOOD), *lines, options=("--skip-bad",))
+    assert code == 0, err
+    assert f"{len(BAD)} of {len(BAD) + 1} rows were left out: " in out
+    assert "5 x a score is not finite" in out
+    run = resolve_run(tmp_path / "results" / "p")
+    left_out = run.read_manifest().dataset.left_out
+    assert sum(left_out.values()) == len(BAD)
+    assert left_out["half of a character (a lone surrogate)"] == 2
+    [attempt] = [one for one in run.attempts() if one.cell.startswith("best_of_n")]
+    assert attempt.pool.score == (0.5,)
+
+
+def test_a_file_of_bad_rows_alone_is_no_run(run_lines, tmp_path):
+    code, _, err = run_lines(BAD["nan"][0], BAD["torn"][0], options=("--skip-bad",))
+    assert code == 2
+    assert "no usable row; left out: 1 x a score is not finite, 1 x bad JSON" in err
+    assert run_lines()[0] == run_lines("", "")[0] == 2
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_import_that_fails_while_it_writes_leaves_no_run(run_lines, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "tts_bench.store.runs.append_line", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    code, _, err = run_lines(json.dumps(GOOD))
+    assert code == 2
+    assert "full" in err
+    assert [path.name for path in (tmp_path / "results" / "p").iterdir()] in ([], [".lock"])
+
+
+def test_the_numbers_of_a_csv_file_are_numbers(tmp_path, cli, undrawn):
+    rows = [{**GOOD, "correct": str(right), "tokens": 3} for right in (True, False)]
+    pd.DataFrame(rows).to_csv(tmp_path / "p.csv", index=False, encoding="utf-8-sig")
+    code, out, err = cli("import", tmp_path / "p.csv", "-o", tmp_path / "results")
+    assert code == 0, err
+    assert "1 of 2 recorded ones are not ours" in out
+    [best] = [
+        one
+        for one in resolve_run(tmp_path / "results" / "p").attempts()
+        if one.cell.startswith("best_of_n")
+    ]
+    assert (best.pool.score, best.pool.tokens) == ((0.5, 0.5), (3, 3))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
-from tts_bench.errors import UsageError
+from tts_bench.errors import UsageError, quoted
+
+_LONGEST_NAME = 80
 
 
 @click.command(
@@ -23,6 +25,7 @@ and where the two disagree stands in disagreements.jsonl."""
 )
 @click.argument("source")
 @click.option("--map", "maps", multiple=True, metavar="ROLE=COLUMN", help="Which column is what.")
+@click.option("--skip-bad", is_flag=True, help="Leave unusable rows out, and count them.")
 @click.option("--aggregate", type=click.Choice(["last", "min", "prod", "mean"]), default="last")
 @click.option("--n", "sizes", metavar="1,4,16", help="Pool sizes to report; default powers of 4.")
 @click.option("--name", help="Folder of the run; default the file's name.")
@@ -35,6 +38,7 @@ def import_pools(
     source: str,
     *,
     maps: tuple[str, ...],
+    skip_bad: bool,
     aggregate: str,
     sizes: str | None,
     name: str | None,
@@ -48,19 +52,27 @@ def import_pools(
     import re
 
     from tts_bench.dataset.columns import parse_columns
+    from tts_bench.dataset.download import download
+    from tts_bench.dataset.rows import BadRows, is_local, read_rows, refuse
     from tts_bench.importing.pools import read_pools
     from tts_bench.importing.run import PoolSource
     from tts_bench.importing.run import import_pools as make_run
     from tts_bench.report.build import build_report, write_report
     from tts_bench.report.tables.render import terminal_table
 
-    rows, commit = _rows(source, config, split, revision)
-    pools = read_pools(rows, parse_columns(maps, "--map"), aggregate, source)  # type: ignore[arg-type]
-    plain = re.sub(r"[^\w.-]", "_", name or Path(source).stem)
+    bad = BadRows()
+    on_bad = bad if skip_bad else refuse
+    if is_local(source) or source.startswith((".", "/", "~")):
+        rows, commit = read_rows(source, on_bad=on_bad), ""
+    else:
+        rows, commit = download(source, config, split, revision, on_bad)
+    total = len(rows) + len(bad)
+    pools = read_pools(rows, parse_columns(maps, "--map"), aggregate, source, on_bad)  # type: ignore[arg-type]
+    plain = re.sub(r"[^\w.-]", "_", name or Path(source).stem).strip(".")[:_LONGEST_NAME]
     done = asyncio.run(
         make_run(
             pools,
-            PoolSource(plain, source, commit),
+            PoolSource(plain or "imported", source, commit, left_out=dict(bad.kinds)),
             output_path,
             None if sizes is None else [_number(part) for part in sizes.split(",")],
             argv=["tts-bench", *sys.argv[1:]],
@@ -71,6 +83,8 @@ def import_pools(
     click.echo(terminal_table(report))
     for path in write_report(done.run, report, say=click.echo):
         click.echo(f"wrote     {path}")
+    if bad:
+        click.echo(f"note: {len(bad)} of {total} rows were left out: {bad}")
     if done.left_out:
         click.echo(f"note: pools were cut to {done.n} completions; {done.left_out} were left out")
     if done.judged:
@@ -78,18 +92,8 @@ def import_pools(
     return 0
 
 
-def _rows(source: str, config: str | None, split: str, revision: str | None):  # type: ignore[no-untyped-def]
-    from tts_bench.dataset.download import download
-    from tts_bench.dataset.rows import READERS, read_rows
-
-    path = Path(source)
-    if path.is_file() or path.suffix.lower() in READERS or source.startswith((".", "/", "~")):
-        return read_rows(source), ""
-    return download(source, config, split, revision)
-
-
 def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise UsageError(f"--n {text}: must be numbers with commas, as in 1,4,16") from None
+        raise UsageError(f"--n {quoted(text)}: must be numbers with commas, as in 1,4,16") from None

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.rows import OnBad, Row, checked, refuse
 from tts_bench.errors import DatasetError, did_you_mean
 
 _PROBE_SECONDS = 5.0
@@ -16,7 +16,11 @@ _PROBE_SECONDS = 5.0
 
 
 def download(
-    hub_id: str, config: str | None, split: str, revision: str | None
+    hub_id: str,
+    config: str | None,
+    split: str,
+    revision: str | None,
+    on_bad: OnBad = refuse,
 ) -> tuple[list[Row], str]:
     """Fetch a split through the cache of `datasets`: its rows, and the commit they are from.
 
@@ -39,8 +43,8 @@ def download(
     except Exception as error:
         # `datasets` lets through errors of its file system, HTTP and hub libraries alike.
         raise DatasetError(_explain(hub_id, revision, error)) from error
-    rows = [Row(f"{hub_id} row {number}", cells) for number, cells in enumerate(table, start=1)]
-    return rows, commit
+    rows = ((f"{hub_id} row {number}", cells) for number, cells in enumerate(table, start=1))
+    return checked(rows, on_bad), commit
 
 
 @contextlib.contextmanager

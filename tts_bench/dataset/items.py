@@ -11,8 +11,10 @@ from dataclasses import replace
 from tts_bench.dataset.base import Item, text_id
 from tts_bench.dataset.columns import PROBLEMS, Columns, Names
 from tts_bench.dataset.rows import Row, column_names
-from tts_bench.errors import DatasetError
+from tts_bench.errors import BadRow, DatasetError, quoted
 from tts_bench.types import Problem
+
+_LEVEL = re.compile(r"(?:level\s*)?(\d{1,18}|\?)", re.IGNORECASE)
 
 ToReference = Callable[[str], str]
 """Turns the text of a reference cell into the answer alone; ValueError says why it cannot."""
@@ -73,45 +75,49 @@ def after_hashes(text: str) -> str:
 
 
 def _item(row: Row, found: Mapping[str, str], to_reference: ToReference) -> Item:
-    text = {role: _text(row, role, column) for role, column in found.items()}
+    text = {role: cell_text(row, role, column) for role, column in found.items()}
     for role in found:
         if role in ("problem", "reference", "id") and not text[role]:
-            raise DatasetError(f"{row.where}: no {role} (column {found[role]!r} is empty)")
+            raise BadRow(row.where, f"no {role}", f" (column {found[role]!r} is empty)")
     try:
         reference = to_reference(text["reference"])
     except ValueError as error:
         raise DatasetError(f"{row.where}: column {found['reference']!r} {error}") from error
+    level = text.get("level", "")
+    if not is_level(level):
+        raise BadRow(row.where, f"level {quoted(level)}", " is neither a number nor like 'Level 3'")
     problem = Problem(
         id=text.get("id", ""),
         text=text["problem"],
-        level=_level(row, text.get("level", "")),
+        level=level_of(level),
         subject=text.get("subject") or None,
     )
     return Item(problem, reference)
 
 
-def _text(row: Row, role: str, column: str) -> str:
+def cell_text(row: Row, role: str, column: str) -> str:
+    """A cell as text, "" where it is empty. Raises BadRow if it is neither text nor a number."""
     cell = row.cells.get(column)
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         kind = type(cell).__name__
-        raise DatasetError(
-            f"{row.where}: the {role} (column {column!r}) is a {kind}, not text or a number"
-        )
+        detail = f" (column {column!r}) is a {kind}, not text or a number"
+        raise BadRow(row.where, f"the {role}", detail)
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()
 
 
-def _level(row: Row, text: str) -> int | None:
-    # MATH writes "Level 3", and "Level ?" if it does not know.
-    match = re.fullmatch(r"(?:level\s*)?(\d+|\?)", text, flags=re.IGNORECASE)
-    if match:
-        return None if match[1] == "?" else int(match[1])
-    if text:
-        raise DatasetError(f"{row.where}: level {text!r} is neither a number nor like 'Level 3'")
-    return None
+def level_of(text: str) -> int | None:
+    """The level that a cell says: MATH writes "Level 3", and "Level ?" if it does not know."""
+    match = _LEVEL.fullmatch(text)
+    return int(match[1]) if match and match[1] != "?" else None
+
+
+def is_level(text: str) -> bool:
+    """Whether a cell is empty, or says a level or that it is unknown."""
+    return not text or _LEVEL.fullmatch(text) is not None
 
 
 def _with_content_ids(items: Iterable[Item]) -> tuple[Item, ...]:

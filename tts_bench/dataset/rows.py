@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tts_bench.errors import DatasetError, did_you_mean
+from tts_bench.errors import QUOTED, BadRow, DatasetError, did_you_mean, quoted
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,75 +29,153 @@ def column_names(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row.cells))
 
 
-def read_rows(path: str, default: str = "") -> list[Row]:
+OnBad = Callable[[BadRow], None]
+"""What is done about a row that is unusable."""
+
+
+def refuse(error: BadRow) -> None:
+    """Let the first bad row end the reading."""
+    raise error
+
+
+@dataclass(frozen=True, slots=True)
+class BadRows:
+    """Leaves bad rows out, and counts them by kind."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, error: BadRow) -> None:
+        self.kinds[error.kind] += 1
+
+    def __len__(self) -> int:
+        return self.kinds.total()
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} x {kind}" for kind, count in sorted(self.kinds.items()))
+
+
+def read_rows(path: str, default: str = "", on_bad: OnBad = refuse) -> list[Row]:
     """Read a .jsonl, .json, .csv or .parquet file, chosen by its suffix.
 
-    `default` is the suffix that counts for a name with none of these. Raises DatasetError if the
-    file is missing, unreadable or malformed.
+    `default` is the suffix that counts for a name with none of these. Rows that are malformed by
+    themselves go to `on_bad`. Raises DatasetError if the file is missing, unreadable or malformed.
     """
-    file = Path(path).expanduser()
-    reader = READERS.get(file.suffix.lower()) or READERS.get(default)
-    if file.is_dir():
-        raise DatasetError(f"{path} is a folder, not a file")
-    if not file.exists():
-        siblings = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
-        raise DatasetError(f"no such file: {path}{did_you_mean(file.name, siblings)}")
-    if reader is None:
-        kinds = ", ".join(READERS)
-        raise DatasetError(f"{path}: cannot read {file.suffix or 'no suffix'!r}, only {kinds}")
+    shown = path if len(path) <= QUOTED else f"{path[:QUOTED]}..."
     try:
-        return reader(file)
+        file = Path(path).expanduser()
+        reader = READERS.get(file.suffix.lower()) or READERS.get(default)
+        if file.is_dir():
+            raise DatasetError(f"{shown} is a folder, not a file")
+        if not file.exists():
+            siblings = [p.name for p in file.parent.iterdir()] if file.parent.is_dir() else []
+            raise DatasetError(f"no such file: {shown}{did_you_mean(file.name, siblings)}")
+        if reader is None:
+            kinds = ", ".join(READERS)
+            raise DatasetError(f"{shown}: cannot read {file.suffix or 'no suffix'!r}, only {kinds}")
+        return list(_whole(reader(file, on_bad), on_bad))
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text: {error}") from error
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror or error}") from error
+        raise DatasetError(f"{shown} is not UTF-8 text: {error}") from error
+    except (OSError, RuntimeError, ValueError) as error:  # also: no such user's home, a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"cannot read {shown}: {reason}") from error
 
 
-def _read_jsonl(file: Path) -> list[Row]:
-    rows = []
+def is_local(source: str) -> bool:
+    """Whether a source is a file to be read here, and not the name of a data set elsewhere."""
+    try:
+        return Path(source).suffix.lower() in READERS or Path(source).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or no such user's home
+        return True
+
+
+def checked(rows: Iterable[tuple[str, Mapping[str, object]]], on_bad: OnBad) -> list[Row]:
+    """Rows of another source, each with its place; those that no text can hold go to `on_bad`."""
+    return list(_whole((Row(where, cells) for where, cells in rows), on_bad))
+
+
+def _whole(rows: Iterable[Row], on_bad: OnBad) -> Iterator[Row]:
+    """Pass on the rows whose texts are text: a lone surrogate can neither be stored nor shown."""
+    for row in rows:
+        column = next((name for name, cell in row.cells.items() if _torn(name, cell)), None)
+        if column is None:
+            yield row
+        else:
+            detail = f" (column {quoted(column)})"
+            on_bad(BadRow(row.where, "half of a character (a lone surrogate)", detail))
+
+
+def _torn(*values: object) -> bool:
+    """Whether a lone surrogate stands in any text within the values."""
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if not value.isascii() and _SURROGATE.search(value):
+                return True
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+    return False
+
+
+def _parse(text: str, where: str) -> object:
+    """The value that a JSON text holds. Raises BadRow."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadRow(where, "bad JSON", f": {error.msg}, column {error.colno}") from error
+    except RecursionError as error:
+        raise BadRow(where, "bad JSON", ": nested too deeply") from error
+    except ValueError as error:  # the one that is left: Python's limit
+        raise BadRow(where, "a number of thousands of digits") from error
+
+
+def _read_jsonl(file: Path, on_bad: OnBad) -> Iterator[Row]:
     with file.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{file}:{number}"
-            try:
-                cells = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DatasetError(
-                    f"{where}: bad JSON: {error.msg}, column {error.colno}"
-                ) from error
-            rows.append(_row(where, cells))
-    return rows
+            if line.strip():
+                try:
+                    yield _row(f"{file}:{number}", _parse(line, f"{file}:{number}"))
+                except BadRow as error:
+                    on_bad(error)
 
 
-def _read_json(file: Path) -> list[Row]:
+def _read_json(file: Path, on_bad: OnBad) -> Iterator[Row]:
+    text = file.read_text(encoding="utf-8-sig")
     try:
-        table = json.loads(file.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
+        table = _parse(text, str(file))
+    except BadRow as error:
+        cause = error.__cause__
+        if not isinstance(cause, json.JSONDecodeError):
+            raise
         # A file with one object per line fails right after its first object.
-        hint = "; name it .jsonl if each line is an object" if error.msg == "Extra data" else ""
-        raise DatasetError(f"{file}:{error.lineno}: bad JSON: {error.msg}{hint}") from error
+        hint = "; name it .jsonl if each line is an object" if cause.msg == "Extra data" else ""
+        raise DatasetError(f"{file}:{cause.lineno}: bad JSON: {cause.msg}{hint}") from cause
     if not isinstance(table, list):
         raise DatasetError(f"{file}: a list of objects is expected, not {_kind(table)}")
-    return [_row(f"{file} row {number}", cells) for number, cells in enumerate(table, start=1)]
+    for number, cells in enumerate(table, start=1):
+        try:
+            yield _row(f"{file} row {number}", cells)
+        except BadRow as error:
+            on_bad(error)
 
 
-def _read_csv(file: Path) -> list[Row]:
-    rows = []
+def _read_csv(file: Path, on_bad: OnBad) -> Iterator[Row]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         try:
             for number, cells in enumerate(reader, start=1):
                 where = f"{file} row {number}"
                 if None in cells or None in cells.values():
-                    raise DatasetError(f"{where}: not as many cells as there are columns")
-                rows.append(Row(where, cells))
+                    on_bad(BadRow(where, "not as many cells as there are columns"))
+                else:
+                    yield Row(where, cells)
         except csv.Error as error:
             raise DatasetError(f"{file}:{reader.reader.line_num}: bad CSV: {error}") from error
-    return rows
 
 
-def _read_parquet(file: Path) -> list[Row]:
+def _read_parquet(file: Path, on_bad: OnBad) -> Iterator[Row]:
     import pyarrow
     from pyarrow import parquet
 
@@ -101,12 +183,13 @@ def _read_parquet(file: Path) -> list[Row]:
         table = parquet.read_table(file).to_pylist()
     except pyarrow.ArrowException as error:
         raise DatasetError(f"{file}: bad parquet: {str(error).splitlines()[0]}") from error
-    return [Row(f"{file} row {number}", cells) for number, cells in enumerate(table, start=1)]
+    for number, cells in enumerate(table, start=1):
+        yield Row(f"{file} row {number}", cells)
 
 
 def _row(where: str, cells: object) -> Row:
     if not isinstance(cells, dict):
-        raise DatasetError(f"{where}: an object is expected, not {_kind(cells)}")
+        raise BadRow(where, "an object is expected", f", not {_kind(cells)}")
     return Row(where, cells)
 
 
@@ -115,7 +198,7 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-READERS: Mapping[str, Callable[[Path], list[Row]]] = {
+READERS: Mapping[str, Callable[[Path, OnBad], Iterator[Row]]] = {
     ".jsonl": _read_jsonl,
     ".json": _read_json,
     ".csv": _read_csv,

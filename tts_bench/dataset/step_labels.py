@@ -25,7 +25,7 @@ from typing import Any
 from tts_bench.dataset.base import text_id
 from tts_bench.dataset.columns import LABELLED_STEPS, Columns, Option
 from tts_bench.dataset.download import download
-from tts_bench.dataset.rows import READERS, Row, column_names, read_rows
+from tts_bench.dataset.rows import Row, column_names, is_local, read_rows
 from tts_bench.dataset.step_formats import (
     FORMATS,
     Conventions,
@@ -181,10 +181,11 @@ class StepLabels:
         return RowReader(self.columns, format, conventions, option="--column")
 
     def _rows(self) -> list[Row]:
-        path = Path(self.source).expanduser()
-        if path.is_file() or path.suffix.lower() in READERS:
+        if is_local(self.source):
             return read_rows(self.source)
-        if not path.exists() and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", self.source):
+        if not Path(self.source).is_dir() and not re.fullmatch(
+            r"\w[\w.-]*(/\w[\w.-]*)?", self.source
+        ):
             raise DatasetError(
                 f"{self.source}: no such file or folder, and no id of the Hugging Face Hub"
             )

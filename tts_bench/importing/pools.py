@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from tts_bench.dataset.base import Item, text_id
 from tts_bench.dataset.columns import POOLS, Columns
-from tts_bench.dataset.items import after_hashes
-from tts_bench.dataset.rows import Row, column_names
-from tts_bench.errors import DatasetError
+from tts_bench.dataset.items import after_hashes, cell_text, level_of
+from tts_bench.dataset.rows import BadRows, OnBad, Row, column_names, refuse
+from tts_bench.errors import BadRow, DatasetError, quoted
 from tts_bench.steps import Aggregate, aggregate
 from tts_bench.types import Problem
 
@@ -41,22 +43,52 @@ class RecordedPool:
 
 
 def read_pools(
-    rows: Sequence[Row], mapping: Mapping[str, str], how: Aggregate, source: str
+    rows: Sequence[Row],
+    mapping: Mapping[str, str],
+    how: Aggregate,
+    source: str,
+    on_bad: OnBad = refuse,
 ) -> list[RecordedPool]:
     """Pools from rows of a table, in the order in which their problems first appear.
 
     A row holds one completion, or all of a problem's as lists. `mapping` names columns by role
     (see POOLS). Scores that are lists are step scores, folded by `how`. Problems are told
-    apart by their id, or without one by their text. Raises DatasetError if a column is missing
-    or ambiguous, a row is unusable or a role is unknown.
+    apart by their id, or without one by their text. Unusable rows go to `on_bad`. Raises
+    DatasetError if a column is missing or ambiguous, a role is unknown or no row is left.
     """
     if not rows:
-        raise DatasetError(f"{source} is empty")
+        raise DatasetError(_nothing(source, on_bad))
     found = _find(rows, mapping, source)
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[_Entry]] = {}
     for row in rows:
-        groups.setdefault(_problem_id(row, found), []).append(row)
-    return [_pool(name, group, found, how) for name, group in groups.items()]
+        try:
+            entry = _entry(row, found)
+            group = groups.setdefault(entry.item.problem.id, [entry])
+            if group[0].item != entry.item:
+                name = quoted(entry.item.problem.id)
+                raise BadRow(row.where, "another problem or reference under the id", f" {name}")
+        except BadRow as error:
+            on_bad(error)
+        else:
+            if group[0] is not entry:
+                group.append(entry)
+    if not groups:
+        raise DatasetError(_nothing(source, on_bad))
+    return [_pool(group, how) for group in groups.values()]
+
+
+def _nothing(source: str, on_bad: OnBad) -> str:
+    if isinstance(on_bad, BadRows) and on_bad:
+        return f"{source}: no usable row; left out: {on_bad}"
+    return f"{source} is empty"
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A row that was read: its problem, and one value for each of its completions by role."""
+
+    item: Item
+    columns: Mapping[str, Sequence[Any]]
 
 
 def _find(rows: Sequence[Row], mapping: Mapping[str, str], source: str) -> dict[str, str]:
@@ -68,60 +100,58 @@ def _find(rows: Sequence[Row], mapping: Mapping[str, str], source: str) -> dict[
     return found
 
 
-def _problem_id(row: Row, found: Mapping[str, str]) -> str:
-    role = "id" if "id" in found else "problem"
-    value = row.cells.get(found[role])
-    if value is None or isinstance(value, list | dict) or not str(value).strip():
-        raise DatasetError(f"{row.where}: no {role} (column {found[role]!r})")
-    text = str(value).strip()
-    return text if role == "id" else text_id(text)
+def _entry(row: Row, found: Mapping[str, str]) -> _Entry:
+    item = _item(row, found)
+    cells = {role: _listed(row, role, found) for role in _CHECKS if role in found}
+    sizes = {role: len(values) for role, values in cells.items()}
+    if len(set(sizes.values())) > 1:
+        shown = ", ".join(f"{size} in {found[role]!r}" for role, size in sizes.items())
+        raise BadRow(row.where, "columns of different lengths", f": {shown}")
+    if not sizes["text"]:
+        raise BadRow(row.where, "no completion", f" of {quoted(item.problem.id)}")
+    columns: dict[str, list[Any]] = {}
+    for role, values in cells.items():
+        try:
+            columns[role] = [_CHECKS[role](_written(value, role)) for value in values]
+        except _Unusable as error:
+            kind, value = error.args
+            detail = f" (column {found[role]!r}): {quoted(value)}"
+            raise BadRow(row.where, kind, detail) from None
+    return _Entry(item, columns)
 
 
-def _pool(name: str, rows: Sequence[Row], found: Mapping[str, str], how: Aggregate) -> RecordedPool:
-    item = _item(name, rows[0], found)
-    columns: dict[str, list[Any]] = {
-        role: [] for role in ("text", "score", "tokens", "verdict") if role in found
+def _pool(entries: Sequence[_Entry], how: Aggregate) -> RecordedPool:
+    columns = {
+        role: tuple(value for entry in entries for value in entry.columns[role])
+        for role in entries[0].columns
     }
-    for row in rows:
-        if _item(name, row, found) != item:
-            raise DatasetError(f"{row.where}: another problem or reference under the id {name!r}")
-        cells = {role: _listed(row, role, found) for role in columns}
-        sizes = {role: len(values) for role, values in cells.items()}
-        if len(set(sizes.values())) > 1:
-            shown = ", ".join(f"{size} in {found[role]!r}" for role, size in sizes.items())
-            raise DatasetError(f"{row.where}: columns of different lengths: {shown}")
-        for role, values in cells.items():
-            columns[role] += [_CHECKS[role](value, row, found[role]) for value in values]
-    if not columns["text"]:
-        raise DatasetError(f"{rows[0].where}: no completion of {name!r}")
-    scores = columns.get("score", [])
+    scores = columns.get("score", ())
     steps = tuple(tuple(score) if isinstance(score, list) else () for score in scores)
     return RecordedPool(
-        item=item,
-        text=tuple(columns["text"]),
+        item=entries[0].item,
+        text=columns["text"],
         score=tuple(aggregate(s, how) if isinstance(s, list) else s for s in scores),
         steps=steps if any(steps) else (),
-        tokens=tuple(columns.get("tokens", ())),
-        verdict=tuple(columns.get("verdict", ())),
+        tokens=columns.get("tokens", ()),
+        verdict=columns.get("verdict", ()),
     )
 
 
-def _item(name: str, row: Row, found: Mapping[str, str]) -> Item:
-    def text(role: str) -> str:
-        value = row.cells.get(found[role]) if role in found else None
-        return "" if value is None else str(value).strip()
-
-    reference = text("reference")
-    if not reference:
-        raise DatasetError(f"{row.where}: no reference (column {found['reference']!r} is empty)")
+def _item(row: Row, found: Mapping[str, str]) -> Item:
+    known = ("id", "problem", "reference", "level", "subject")
+    text = {role: cell_text(row, role, found[role]) for role in known if role in found}
+    name = "id" if "id" in found else "problem"
+    for role in (name, "reference"):
+        if not text[role]:
+            raise BadRow(row.where, f"no {role}", f" (column {found[role]!r} is empty)")
+    reference = text["reference"]
     if "####" in reference:
         reference = after_hashes(reference)
-    level = text("level").removeprefix("Level ")
     problem = Problem(
-        id=name,
-        text=text("problem"),
-        level=int(level) if level.isdigit() else None,
-        subject=text("subject") or None,
+        id=text["id"] if name == "id" else text_id(text["problem"]),
+        text=text.get("problem", ""),
+        level=level_of(text.get("level", "")),
+        subject=text.get("subject") or None,
     )
     return Item(problem, reference)
 
@@ -134,36 +164,70 @@ def _listed(row: Row, role: str, found: Mapping[str, str]) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _text(value: Any, row: Row, column: str) -> str:
+def _written(value: Any, role: str) -> Any:
+    """The number, truth value or list that a text says: the cells of a .csv file are all text."""
+    if role == "text" or not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value.lower() or "null")
+    except (ValueError, RecursionError):
+        return value
+
+
+class _Unusable(ValueError):
+    """A value that its role cannot have: the kind of fault, and the value."""
+
+
+def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise DatasetError(f"{row.where}: a completion (column {column!r}) is no text")
+        raise _Unusable("a completion is no text", value)
     return value
 
 
-def _score(value: Any, row: Row, column: str) -> Any:
+def _score(value: Any) -> Any:
     values = value if isinstance(value, list) else [value]
-    if not values or any(
-        isinstance(one, bool) or not isinstance(one, int | float) for one in values
-    ):
-        raise DatasetError(f"{row.where}: a score (column {column!r}) is no number: {value!r:.60}")
-    return [float(one) for one in value] if isinstance(value, list) else float(value)
+    if not values:
+        raise _Unusable("a list of step scores is empty", value)
+    for one in values:
+        if isinstance(one, bool) or not isinstance(one, int | float):
+            raise _Unusable("a score is no number", one)
+        if not _is_finite(one):
+            raise _Unusable("a score is not finite", one)
+    return [float(one) for one in values] if isinstance(value, list) else float(value)
 
 
-def _tokens(value: Any, row: Row, column: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise DatasetError(f"{row.where}: tokens (column {column!r}) are no count: {value!r:.60}")
-    return value
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
 
 
-def _verdict(value: Any, row: Row, column: str) -> bool | None:
+def _tokens(value: Any) -> int | None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    number = int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < _MOST_TOKENS:
+        raise _Unusable("tokens are no count", value)
+    return number
+
+
+def _verdict(value: Any) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     if value in (0, 1):
         return bool(value)
-    raise DatasetError(f"{row.where}: a verdict (column {column!r}) is not true or false")
+    raise _Unusable("a verdict is not true or false", value)
 
 
-_CHECKS = {"text": _text, "score": _score, "tokens": _tokens, "verdict": _verdict}
+_MOST_TOKENS = 2**31
+_CHECKS: Mapping[str, Callable[[Any], Any]] = {
+    "text": _text,
+    "score": _score,
+    "tokens": _tokens,
+    "verdict": _verdict,
+}
+"""What each completion's value is read by. Raises _Unusable."""
 
 
 def disagreements(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,8 @@ class PoolSource:
     revision: str = ""
     model: str = "recorded completions"
     shape: ModelShape | None = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Rows that were unusable and left out, by the kind of fault."""
 
 
 async def import_pools(
@@ -87,27 +91,41 @@ async def import_pools(
     folder = output_path / source.name
     store_path = output_path / "generations.sqlite"
     cells = _cells(cut, at)
+    async with Grader() as grader, GenerationStore(store_path) as store:
+        graded = [await _grade(pool, grader, store, digest) for pool in cut]
+    differing = [
+        row
+        for pool, ours in zip(cut, graded, strict=True)
+        for row in disagreements(pool, ours.correct, ours.answer)
+    ]
+    judged = [row for pool in cut for row in _verdicts(pool)]
+    attempts = [
+        _attempt(pool, ours, cell) for pool, ours in zip(cut, graded, strict=True) for cell in cells
+    ]
     with held(folder):
         run = new_run(folder, digest)
+    with _whole_or_none(run):
         record = _manifest(cut, source, cells, digest, run, store_path, argv)
-        run.write_manifest(record)
-    try:
-        async with Grader() as grader, GenerationStore(store_path) as store:
-            differing: list[dict[str, Any]] = []
-            judged: list[dict[str, Any]] = []
-            for pool in cut:
-                graded = await _grade(pool, grader, store, digest)
-                for cell in cells:
-                    run.append(_attempt(pool, graded, cell), Measurement())
-                differing += disagreements(pool, graded.correct, graded.answer)
-                judged += _verdicts(pool)
-    finally:
-        run.close()
-    _write_lines(run.folder / VERDICTS, judged)
-    _write_lines(run.folder / DISAGREEMENTS, differing)
-    run.write_manifest(record.changed(status="complete", ended=now()))
+        for attempt in attempts:
+            run.append(attempt, Measurement())
+        _write_lines(run.folder / VERDICTS, judged)
+        _write_lines(run.folder / DISAGREEMENTS, differing)
+        run.write_manifest(record.changed(status="complete", ended=now()))
     point_latest(run.folder)
     return Imported(run, len(cut), n, left_out, len(differing), len(judged))
+
+
+@contextlib.contextmanager
+def _whole_or_none(run: RunStore) -> Iterator[None]:
+    """Close a run if all of it was written; if that failed at any point, its folder goes away."""
+    try:
+        yield
+    except BaseException:
+        run.close()
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    finally:
+        run.close()
 
 
 def _sizes(sizes: Sequence[int] | None, n: int) -> tuple[int, ...]:
@@ -224,6 +242,7 @@ def _manifest(
 ) -> RunManifest:
     items = tuple(pool.item for pool in pools)
     dataset = LoadedDataset(source.name, source.path, source.revision, items)
+    entry = DatasetEntry.of(source.name, dataset)
     return RunManifest(
         status="running",
         suite=source.name,
@@ -233,7 +252,7 @@ def _manifest(
         cells=tuple(cells),
         seeds=(0,),
         partial=False,
-        dataset=DatasetEntry.of(source.name, dataset),
+        dataset=entry.changed(left_out=source.left_out) if source.left_out else entry,
         problems=tuple(map(ProblemEntry.of, items)),
         engine=EngineEntry(
             engine="imported",

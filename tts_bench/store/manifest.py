@@ -113,6 +113,8 @@ class DatasetEntry(Entry):
     content_hash: str | None = None
     size: int | None = None
     """How many problems the whole data set has."""
+    left_out: dict[str, int] = Field(default_factory=dict)
+    """Rows that were unusable and left out, by the kind of fault."""
 
     @classmethod
     def of(cls, name: str, dataset: LoadedDataset) -> Self:
