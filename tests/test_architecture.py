@@ -24,7 +24,8 @@ suite
 strategy
 verifier prompt
 engine
-dataset answers
+dataset
+answers
 cost
 stats steps progress concurrency
 types errors

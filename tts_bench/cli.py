@@ -22,7 +22,7 @@ from tts_bench import __version__
 from tts_bench.errors import SuiteError, TtsBenchError, UsageError
 
 if TYPE_CHECKING:
-    from tts_bench.run.plan import Plan
+    from tts_bench.run.plan import Plan, RunOptions
     from tts_bench.run.rerun import Recorded
     from tts_bench.suite.load import Suite
 
@@ -173,7 +173,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     from tts_bench.commands.report import report_run
     from tts_bench.progress import Progress
     from tts_bench.run import rerun, runner
-    from tts_bench.run.plan import RunOptions, claim, make_plan
+    from tts_bench.run.plan import RunOptions, claim
 
     for other in ("fresh", "phases"):
         if options[other] and options["replay"]:
@@ -192,18 +192,14 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
         include_path=options["include_path"],
         again=again,
     )
-    plan = make_plan(loaded, choices)
+    plan = _plan(loaded, choices)
     if dry_run:
         from tts_bench.run.forecast import forecast
 
         click.echo(forecast(plan))
         return 0
     plan = claim(plan, choices)
-    click.echo(f"run       {plan.run.folder}")
-    click.echo(
-        f"{loaded.name:<9} {len(plan.items)} problems x {len(loaded.cells)} cells x "
-        f"{len(loaded.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)"
-    )
+    _announce(plan)
 
     async def go() -> runner.RunResult:
         runner.cancel_on_sigterm()
@@ -233,13 +229,33 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
 def validate(suite: str, **options: Any) -> int:
     """Check SUITE, its strategies and its data set; load no model."""
     from tts_bench.run.forecast import check_models_exist
-    from tts_bench.run.plan import RunOptions, make_plan
+    from tts_bench.run.plan import RunOptions
 
     loaded = _load(suite, options)
     check_models_exist(loaded)
-    plan = make_plan(loaded, RunOptions(options["output_path"], options["limit"]))
+    plan = _plan(loaded, RunOptions(options["output_path"], options["limit"]))
     click.echo(f"{loaded.path}: ok ({len(plan.items)} problems, {len(loaded.cells)} cells)")
     return 0
+
+
+def _plan(suite: Suite, options: RunOptions) -> Plan:
+    """The plan of a suite; what is to be told of how its problems were read is said."""
+    from tts_bench.run.plan import make_plan
+
+    plan = make_plan(suite, options)
+    for note in plan.dataset.notes:
+        click.echo(f"note: {note}", err=True)
+    return plan
+
+
+def _announce(plan: Plan) -> None:
+    """What is going to be run, and where."""
+    suite = plan.suite
+    click.echo(f"run       {plan.run.folder}")
+    click.echo(
+        f"{suite.name:<9} {len(plan.items)} problems x {len(suite.cells)} cells x "
+        f"{len(suite.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)"
+    )
 
 
 def _say_what_is_there(how: str, plan: Plan) -> None:

@@ -59,7 +59,7 @@ def test_every_response_gets_its_verdict_in_order() -> None:
 
 
 def test_math500_solutions_grade_as_correct(shared_data: Path) -> None:
-    pairs = read_responses(shared_data / "math500.jsonl", "answer", "solution")
+    pairs = read_responses(shared_data / "math500.jsonl", "answer", "solution", str)
     assert summary(_grade(pairs))["correct"] == 500
 
 

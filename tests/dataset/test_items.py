@@ -16,7 +16,7 @@ def rows(*table: Mapping[str, object]) -> list[Row]:
 
 
 def items(*table: Mapping[str, object], **columns: str) -> tuple[Item, ...]:
-    return items_of(rows(*table), problem_columns(columns), "a.jsonl")
+    return items_of(rows(*table), problem_columns(columns), "a.jsonl", str)
 
 
 def refusal(*table: Mapping[str, object], **columns: str) -> str:

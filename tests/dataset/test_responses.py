@@ -15,13 +15,13 @@ def test_responses_may_be_null_missing_or_numbers(tmp_path: Path) -> None:
     path = tmp_path / "a"  # no suffix: JSON lines
     rows = [{"gold": 42, "pred": 42}, {"gold": "7", "pred": None}, {"gold": "7"}]
     path.write_text("\n\n".join(json.dumps(row) for row in rows))
-    assert read_responses(path, "gold", "pred") == [("42", "42"), ("7", None), ("7", None)]
+    assert read_responses(path, "gold", "pred", str) == [("42", "42"), ("7", None), ("7", None)]
 
 
 def test_tables_of_other_kinds_are_read_too(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("gold,pred\n1, so 1\n")
-    assert read_responses(path, "gold", "pred") == [("1", "so 1")]
+    assert read_responses(path, "gold", "pred", str) == [("1", "so 1")]
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_a_faulty_file_is_refused_with_its_place(
     path = tmp_path / "a.jsonl"
     path.write_text(content)
     with pytest.raises(DatasetError) as caught:
-        read_responses(path, "gold", "pred")
+        read_responses(path, "gold", "pred", str)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
-        read_responses(tmp_path / "none.jsonl", "gold", "pred")
+        read_responses(tmp_path / "none.jsonl", "gold", "pred", str)

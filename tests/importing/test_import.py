@@ -125,6 +125,7 @@ def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
         {},
         "last",
         "f",
+        str,
     )
     assert [(pool.item.problem.id, pool.text, pool.score, pool.tokens) for pool in found] == [
         ("a", ("1", "2"), (0.5, 0.25), (3, 5)),
@@ -164,15 +165,15 @@ def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
 )
 def test_unusable_rows_are_told_with_their_place(cells, mapping, message):
     with pytest.raises(DatasetError, match=message):
-        read_pools(rows(*cells), mapping, "last", "f")
+        read_pools(rows(*cells), mapping, "last", "f", str)
 
 
 def test_a_wrong_mapping_gets_a_suggestion():
     cells = rows({"id": "a", "answer": "1", "completions": ["t"]})
     with pytest.raises(UsageError, match=r"no column 'completion' for the text; .*'completions'\?"):
-        read_pools(cells, {"text": "completion"}, "last", "f")
+        read_pools(cells, {"text": "completion"}, "last", "f", str)
     with pytest.raises(UsageError, match=r"--map texts=completions: no role .* mean 'text'"):
-        read_pools(cells, {"texts": "completions"}, "last", "f")
+        read_pools(cells, {"texts": "completions"}, "last", "f", str)
 
 
 @pytest.mark.parametrize(

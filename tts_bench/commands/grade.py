@@ -36,9 +36,13 @@ def grade(
 
     from tts_bench.answers.grader import Grader, GradingLimits
     from tts_bench.answers.responses import grade_responses, summary
+    from tts_bench.dataset.references import References
     from tts_bench.dataset.responses import read_responses
 
-    responses = read_responses(file, reference_field, response_field)
+    references = References()
+    responses = read_responses(file, reference_field, response_field, references)
+    for note in references.notes:
+        click.echo(f"note: {note}", err=True)
 
     async def go() -> list[Any]:
         async with Grader(limits=GradingLimits(cpu_seconds=timeout)) as grader:

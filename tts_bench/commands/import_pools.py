@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from tts_bench.errors import UsageError, quoted
+
+if TYPE_CHECKING:
+    from tts_bench.importing.pools import RecordedPool
+    from tts_bench.steps import Aggregate
 
 _LONGEST_NAME = 80
 
@@ -37,42 +42,26 @@ and where the two disagree stands in disagreements.jsonl."""
 def import_pools(
     source: str,
     *,
-    maps: tuple[str, ...],
-    skip_bad: bool,
-    aggregate: str,
     sizes: str | None,
     name: str | None,
-    config: str | None,
-    split: str,
-    revision: str | None,
     output_path: Path,
     debug: bool,
+    **reading: Any,
 ) -> int:
     """Turn recorded completions (a file or a hub id) into a run, without a model."""
     import re
 
-    from tts_bench.dataset.columns import parse_columns
-    from tts_bench.dataset.download import download
-    from tts_bench.dataset.rows import BadRows, is_local, read_rows, refuse
-    from tts_bench.importing.pools import read_pools
     from tts_bench.importing.run import PoolSource
     from tts_bench.importing.run import import_pools as make_run
     from tts_bench.report.build import build_report, write_report
     from tts_bench.report.tables.render import terminal_table
 
-    bad = BadRows()
-    on_bad = bad if skip_bad else refuse
-    if is_local(source) or source.startswith((".", "/", "~")):
-        rows, commit = read_rows(source, on_bad=on_bad), ""
-    else:
-        rows, commit = download(source, config, split, revision, on_bad)
-    total = len(rows) + len(bad)
-    pools = read_pools(rows, parse_columns(maps, "--map"), aggregate, source, on_bad)  # type: ignore[arg-type]
+    read = _read(source, **reading)
     plain = re.sub(r"[^\w.-]", "_", name or Path(source).stem).strip(".")[:_LONGEST_NAME]
     done = asyncio.run(
         make_run(
-            pools,
-            PoolSource(plain or "imported", source, commit, left_out=dict(bad.kinds)),
+            read.pools,
+            PoolSource(plain or "imported", source, read.commit, left_out=read.left_out),
             output_path,
             None if sizes is None else [_number(part) for part in sizes.split(",")],
             argv=["tts-bench", *sys.argv[1:]],
@@ -83,13 +72,52 @@ def import_pools(
     click.echo(terminal_table(report))
     for path in write_report(done.run, report, say=click.echo):
         click.echo(f"wrote     {path}")
-    if bad:
-        click.echo(f"note: {len(bad)} of {total} rows were left out: {bad}")
+    for note in read.notes:
+        click.echo(f"note: {note}")
     if done.left_out:
         click.echo(f"note: pools were cut to {done.n} completions; {done.left_out} were left out")
     if done.judged:
         click.echo(f"verdicts  {done.disagreements} of {done.judged} recorded ones are not ours")
     return 0
+
+
+class _Read(NamedTuple):
+    """What was read of a source."""
+
+    pools: list[RecordedPool]
+    commit: str
+    left_out: dict[str, int]
+    notes: list[str]
+
+
+def _read(
+    source: str,
+    *,
+    maps: tuple[str, ...],
+    skip_bad: bool,
+    aggregate: Aggregate,
+    config: str | None,
+    split: str,
+    revision: str | None,
+) -> _Read:
+    from tts_bench.dataset.columns import parse_columns
+    from tts_bench.dataset.download import download
+    from tts_bench.dataset.references import References
+    from tts_bench.dataset.rows import BadRows, is_local, read_rows, refuse
+    from tts_bench.importing.pools import read_pools
+
+    columns, references, bad = parse_columns(maps, "--map"), References(), BadRows()
+    on_bad = bad if skip_bad else refuse
+    if is_local(source) or source.startswith((".", "/", "~")):
+        rows, commit = read_rows(source, on_bad=on_bad), ""
+    else:
+        rows, commit = download(source, config, split, revision, on_bad)
+    total = len(rows) + len(bad)
+    pools = read_pools(rows, columns, aggregate, source, references, on_bad)
+    notes = [*references.notes]
+    if bad:
+        notes.append(f"{len(bad)} of {total} rows were left out: {bad}")
+    return _Read(pools, commit, dict(bad.kinds), notes)
 
 
 def _number(text: str) -> int:

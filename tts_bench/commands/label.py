@@ -177,6 +177,8 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
         needs_reference=labeller.needs_reference,
     )
     found = distinct(solutions.read(options["limit"]))
+    for note in solutions.references.notes:
+        click.echo(f"note: {note}", err=True)
     job = LabellingJob(
         suite=suite,
         labeller=labeller,

@@ -29,6 +29,8 @@ class LoadedDataset:
     revision: str
     """Hub commit; empty for local files and generated problems."""
     items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+    """What a user is to be told of how they were read, a line each."""
 
     def __len__(self) -> int:
         return len(self.items)

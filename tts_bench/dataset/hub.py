@@ -15,6 +15,7 @@ from tts_bench.dataset.items import (
     items_of,
     problem_columns,
 )
+from tts_bench.dataset.references import References
 from tts_bench.dataset.rows import read_rows
 from tts_bench.dataset.subset import SubsetDataset
 
@@ -40,7 +41,8 @@ class HubSource:
     """Full commit hash."""
     columns: Columns
     config: str | None = None
-    reference: ToReference = str
+    reference: ToReference | None = None
+    """How its references are read; None: as in any data set."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,10 @@ class KnownDataset(SubsetDataset):
             revision = self.revision or source.revision
             origin, split = source.hub_id, self.split or source.split
             rows, commit = download(origin, source.config, split, revision)
-        items = items_of(rows, source.columns, origin, source.reference)
-        return LoadedDataset(source.name, origin, commit, self.part(items, origin))
+        references = References()
+        items = items_of(rows, source.columns, origin, source.reference or references)
+        part = self.part(items, origin)
+        return LoadedDataset(source.name, origin, commit, part, references.notes)
 
 
 @dataclass(frozen=True)
@@ -168,5 +172,7 @@ class HubDataset(SubsetDataset):
     def load(self) -> LoadedDataset:
         """Fetch the split. Raises DatasetError if that fails or a column is missing."""
         rows, commit = download(self.id, self.config, self.split, self.revision)
-        items = items_of(rows, problem_columns(self.columns), self.id)
-        return LoadedDataset(self.id, self.id, commit, self.part(items, self.id))
+        references = References()
+        items = items_of(rows, problem_columns(self.columns), self.id, references)
+        part = self.part(items, self.id)
+        return LoadedDataset(self.id, self.id, commit, part, references.notes)

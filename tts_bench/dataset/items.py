@@ -29,7 +29,7 @@ def problem_columns(given: Mapping[str, str], names: Mapping[str, Names] = PROBL
 
 
 def items_of(
-    rows: Sequence[Row], columns: Columns, source: str, reference: ToReference = str
+    rows: Sequence[Row], columns: Columns, source: str, reference: ToReference
 ) -> tuple[Item, ...]:
     """Turn rows into items. Raises DatasetError if a row or the whole table is unusable.
 
@@ -82,7 +82,7 @@ def _item(row: Row, found: Mapping[str, str], to_reference: ToReference) -> Item
     try:
         reference = to_reference(text["reference"])
     except ValueError as error:
-        raise DatasetError(f"{row.where}: column {found['reference']!r} {error}") from error
+        raise BadRow(row.where, f"column {found['reference']!r} {error}") from error
     level = text.get("level", "")
     if not is_level(level):
         raise BadRow(row.where, f"level {quoted(level)}", " is neither a number nor like 'Level 3'")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tts_bench.dataset.base import LoadedDataset
 from tts_bench.dataset.items import items_of, problem_columns
+from tts_bench.dataset.references import References
 from tts_bench.dataset.rows import read_rows
 from tts_bench.dataset.subset import SubsetDataset
 
@@ -28,5 +29,8 @@ class JsonlDataset(SubsetDataset):
 
     def load(self) -> LoadedDataset:
         """Read the file. Raises DatasetError if it is missing, malformed or empty."""
-        items = items_of(read_rows(self.path), problem_columns(self.columns), self.path)
-        return LoadedDataset(Path(self.path).stem, self.path, "", self.part(items, self.path))
+        references = References()
+        columns = problem_columns(self.columns)
+        items = items_of(read_rows(self.path), columns, self.path, references)
+        part = self.part(items, self.path)
+        return LoadedDataset(Path(self.path).stem, self.path, "", part, references.notes)

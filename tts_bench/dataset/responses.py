@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.dataset.columns import Columns
+from tts_bench.dataset.items import ToReference
 from tts_bench.dataset.rows import Row, column_names, read_rows
-from tts_bench.errors import DatasetError
+from tts_bench.errors import BadRow, DatasetError
 
 
 def read_responses(
-    path: Path, reference_field: str, response_field: str
+    path: Path, reference_field: str, response_field: str, to_reference: ToReference
 ) -> list[tuple[str, str | None]]:
     """Reference and response of every row, in order; a response may be null or missing.
 
     A file is read by its suffix, as JSON lines if that says nothing. Raises DatasetError, with the
-    place, for a file that cannot be read or is empty, a field that no row has, and a cell that is
-    neither text nor a number.
+    place, for a file that cannot be read or is empty, a field that no row has, a cell that is
+    neither text nor a number, and a reference that `to_reference` refuses.
     """
     rows = read_rows(str(path), default=".jsonl")
     if not rows:
@@ -27,9 +28,13 @@ def read_responses(
     Columns(dict.fromkeys(given, ()), given).find(column_names(rows), str(path))
     found = []
     for row in rows:
-        reference = _text(row, reference_field)
-        if not reference:
+        text = _text(row, reference_field)
+        if not text:
             raise DatasetError(f"{row.where}: field {reference_field!r} holds no reference answer")
+        try:
+            reference = to_reference(text)
+        except ValueError as error:
+            raise BadRow(row.where, f"field {reference_field!r} {error}") from error
         found.append((reference, _text(row, response_field)))
     return found
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tts_bench.dataset.base import Item, text_id
 from tts_bench.dataset.columns import POOLS, Columns
-from tts_bench.dataset.items import after_hashes, cell_text, level_of
+from tts_bench.dataset.items import ToReference, cell_text, level_of
 from tts_bench.dataset.rows import BadRows, OnBad, Row, column_names, refuse
 from tts_bench.errors import BadRow, DatasetError, quoted
 from tts_bench.steps import Aggregate, aggregate
@@ -47,6 +47,7 @@ def read_pools(
     mapping: Mapping[str, str],
     how: Aggregate,
     source: str,
+    to_reference: ToReference,
     on_bad: OnBad = refuse,
 ) -> list[RecordedPool]:
     """Pools from rows of a table, in the order in which their problems first appear.
@@ -62,7 +63,7 @@ def read_pools(
     groups: dict[str, list[_Entry]] = {}
     for row in rows:
         try:
-            entry = _entry(row, found)
+            entry = _entry(row, found, to_reference)
             group = groups.setdefault(entry.item.problem.id, [entry])
             if group[0].item != entry.item:
                 name = quoted(entry.item.problem.id)
@@ -100,8 +101,8 @@ def _find(rows: Sequence[Row], mapping: Mapping[str, str], source: str) -> dict[
     return found
 
 
-def _entry(row: Row, found: Mapping[str, str]) -> _Entry:
-    item = _item(row, found)
+def _entry(row: Row, found: Mapping[str, str], to_reference: ToReference) -> _Entry:
+    item = _item(row, found, to_reference)
     cells = {role: _listed(row, role, found) for role in _CHECKS if role in found}
     sizes = {role: len(values) for role, values in cells.items()}
     if len(set(sizes.values())) > 1:
@@ -137,16 +138,17 @@ def _pool(entries: Sequence[_Entry], how: Aggregate) -> RecordedPool:
     )
 
 
-def _item(row: Row, found: Mapping[str, str]) -> Item:
+def _item(row: Row, found: Mapping[str, str], to_reference: ToReference) -> Item:
     known = ("id", "problem", "reference", "level", "subject")
     text = {role: cell_text(row, role, found[role]) for role in known if role in found}
     name = "id" if "id" in found else "problem"
     for role in (name, "reference"):
         if not text[role]:
             raise BadRow(row.where, f"no {role}", f" (column {found[role]!r} is empty)")
-    reference = text["reference"]
-    if "####" in reference:
-        reference = after_hashes(reference)
+    try:
+        reference = to_reference(text["reference"])
+    except ValueError as error:
+        raise BadRow(row.where, f"column {found['reference']!r} {error}") from error
     problem = Problem(
         id=text["id"] if name == "id" else text_id(text["problem"]),
         text=text.get("problem", ""),

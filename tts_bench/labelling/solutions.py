@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from tts_bench.dataset.base import Dataset, Item, text_id
 from tts_bench.dataset.columns import SOLUTIONS, Columns
+from tts_bench.dataset.references import References
 from tts_bench.dataset.rows import Row, column_names, read_rows
 from tts_bench.errors import UsageError
 from tts_bench.labelling.trace import Trace, complete_steps, is_cut_off
@@ -32,6 +33,8 @@ class Solutions:
     columns: Mapping[str, str]
     delimiter: str = "\n\n"
     needs_reference: bool = True
+    references: References = field(default_factory=References, repr=False)
+    """Reads the references, and knows what is to be said of them."""
 
     def __post_init__(self) -> None:
         if not self.delimiter:
@@ -77,6 +80,11 @@ class Solutions:
         """The row's problem and reference, completed from the data set."""
         name, text = _plain(cells.get("id")), _plain(cells.get("problem"))
         reference = _plain(cells.get("reference"))
+        if reference and self.needs_reference:
+            try:
+                reference = self.references(reference)
+            except ValueError as error:
+                raise UsageError(f"{row.where}: the reference {error}") from error
         if text and (reference or not self.needs_reference):
             return Item(Problem(name or text_id(text), text), reference)
         item = known.find(name, text)
