@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +12,8 @@ from tts_bench.errors import StoreError
 from tts_bench.report.export.candidates import write_candidates
 from tts_bench.report.export.kept import PAGE, TABLE, KnownTexts
 from tts_bench.report.figures import curve_plots, group_plots
-from tts_bench.report.figures.save import FORMATS, save_figure
-from tts_bench.report.figures.style import check_look, look
+from tts_bench.report.figures.save import Gallery
+from tts_bench.report.figures.style import check_look
 from tts_bench.report.page.write import write_page
 from tts_bench.report.points.content import Report, build_report
 from tts_bench.report.tables.render import csv_table, markdown_table
@@ -49,7 +51,8 @@ def write_report(
     """Write every derived file of a run beside its attempts; returns the paths written.
 
     Each file is replaced in one step. A figure that there is nothing to draw for is removed
-    where an earlier report left one. Pass the report if it has been built already, a style
+    where an earlier report left one; one that cannot be drawn is a line on standard error and a
+    note of the page. Pass the report if it has been built already, a style
     (see `looks.look`) for the figures, and another folder to leave the run's own as it is; the
     candidates' texts then stay if they are. Texts that cannot be read any more are kept from the
     earlier files; `say` is called with a line about them. Raises StoreError if the run has no
@@ -62,15 +65,13 @@ def write_report(
     for name, render in _TEXTS.items():
         write_atomically(folder / name, render(report))
         written.append(folder / name)
+    gallery = Gallery(folder, style)
     for name, draw in _FIGURES.items():
-        with look(style):
-            figure = draw(report)
-            if figure is not None:
-                written += save_figure(figure, folder / name)
-        for kind in FORMATS if figure is None else ():
-            (folder / f"{name}.{kind}").unlink(missing_ok=True)
+        gallery.hang(name, partial(draw, report))
+    written += gallery.written
+    noted = replace(report, notes=(*report.notes, *gallery.failures))
     with KnownTexts(run) as texts:
-        write_page(run, report, folder / PAGE, texts=texts)
+        write_page(run, noted, folder / PAGE, texts=texts)
         written.append(folder / PAGE)
         if beside and write_candidates(run, texts):
             written.append(folder / TABLE)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
-from tts_bench.report.figures.save import save_figure
+from tts_bench.report.figures.save import Gallery
 from tts_bench.report.format import count, si
 from tts_bench.stats.estimators import Estimate
 from tts_bench.store.files import write_atomically
@@ -100,13 +100,12 @@ def write(result: EvaluationResult, folder: Path) -> list[Path]:
         f"{result.data['texts']} texts, {result.data['problems']} problems"
         " · 95 % confidence intervals"
     )
+    gallery, words = Gallery(folder), (result.title, subtitle)
     if result.evaluation.bins:
-        figure = plots.plot_reliability(result.evaluation.bins, result.title, subtitle)
-        written += save_figure(figure, folder / "reliability")
+        gallery.hang("reliability", lambda: plots.plot_reliability(result.evaluation.bins, *words))
     if result.lines and max(at.n for at in next(iter(result.lines.values()))) > 1:
-        figure = plots.plot_selection(result.lines, result.title, subtitle)
-        written += save_figure(figure, folder / "best_of_n")
-    return written
+        gallery.hang("best_of_n", lambda: plots.plot_selection(result.lines, *words))
+    return written + gallery.written
 
 
 def as_json(result: EvaluationResult) -> str:

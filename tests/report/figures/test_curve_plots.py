@@ -6,11 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from tts_bench.errors import UnknownName, UsageError
 from tts_bench.report.figures import curve_plots, group_plots
-from tts_bench.report.figures.axes import line_styles, spread
+from tts_bench.report.figures.axes import spread
+from tts_bench.report.figures.line_styles import line_styles
 from tts_bench.report.figures.style import check_look, look
+from tts_bench.report.page.overview import describe
 from tts_bench.report.points.content import build_report
 from tts_bench.report.points.scope import CellRecord, mark_swept
 from tts_bench.report.tables.render import csv_table
@@ -71,10 +74,71 @@ def test_variants_of_a_strategy_share_its_colour_and_differ_in_marker():
     assert (greedy.label, mean.label) == ("greedy", "rank normalize=mean")
 
 
-def test_many_strategies_differ_in_colour_or_marker():
-    cells = [CellRecord(str(i), f"s{i}", {}, {}) for i in range(14)]
-    styles = line_styles(cells).values()
-    assert len({(style.colour, style.marker) for style in styles}) == 14
+def many_lines(make, right=()):
+    """Fourteen strategies, most with variants: 40 lines, of which most end at 0 %."""
+    names = [("greedy", 0), *((f"s{i // 3:02}", i % 3) for i in range(39))]
+    cells = [make.cell(name, (1, 2), "majority", temperature=t) for name, t in names]
+    attempts = [
+        make.attempt(cell["id"], f"p{i}", make.pool(["1", "1"] if (k, i) in right else ["2", "3"]))
+        for k, cell in enumerate(cells)
+        for i in range(4)
+    ]
+    problems = [{"id": f"p{i}", "level": i % 2, "subject": f"s{i % 2}"} for i in range(4)]
+    return make.run(cells, attempts, problems=problems)
+
+
+def drawn_as(bars):
+    """What a reader sees of a line: colour, marker, outline, dashes."""
+    line = bars.lines[0]
+    outline = to_hex(line.get_markerfacecolor()) != to_hex(line.get_color())
+    return to_hex(line.get_color()), line.get_marker(), outline, line.get_linestyle()
+
+
+def test_forty_lines_differ_from_each_other_in_every_figure_and_are_the_same_in_all(make):
+    report = build_report(many_lines(make))
+    seen = {}
+    for name, draw in DRAWERS.items():
+        (axes,) = draw(report).axes
+        # Points of groups are not joined by a line.
+        told = 3 if name in ("level", "subject") else 4
+        found = [drawn_as(bars)[:told] for bars in axes.containers]
+        assert len(found) == len(set(found)) == 40, name
+        seen[name] = found
+    assert seen["flops"] == seen["tokens"] == seen["coverage"]
+    assert seen["level"] == seen["subject"] == [one[:3] for one in seen["flops"]]
+    shown = describe(report, [], {}, [None] * len(report.curves))["lines"]
+    page = [(one["colour"].lower(), one["marker"], one["hollow"], one["dash"]) for one in shown]
+    assert page == seen["flops"]
+
+
+def test_eighty_variants_of_one_strategy_differ_and_twenty_without_their_lines():
+    cells = [CellRecord(f"{i}", "s", {"temperature": i / 10}, {}) for i in range(80)]
+    styles = list(line_styles(cells).values())
+    assert len({(one.colour, one.marker, one.hollow, one.dash) for one in styles}) == 80
+    assert len({(one.marker, one.hollow) for one in styles[:20]}) == 20
+
+
+def test_styles_go_by_names_whatever_the_order_of_the_suite(make):
+    cells = [CellRecord(f"{i}", f"s{i:02}", {}, {}) for i in range(14)]
+    there, back = line_styles(cells), line_styles(cells[::-1])
+    assert there == back
+    assert list(back) == [cell.line for cell in cells[::-1]]
+
+
+def test_labels_of_forty_lines_that_end_at_zero_are_on_the_canvas(make):
+    report = build_report(many_lines(make, right={(3, 0)}))
+    for style, name in (("default", "flops"), ("default", "level"), ("paper", "coverage")):
+        with look(style):
+            figure = DRAWERS[name](report)
+            figure.canvas.draw()
+        legend = figure.axes[0].get_legend()
+        texts = legend.get_texts() if legend else figure.axes[0].texts
+        boxes = sorted((text.get_window_extent() for text in texts), key=lambda box: box.y0)
+        assert len(boxes) >= 40
+        assert boxes[0].y0 >= 0
+        assert boxes[-1].y1 <= figure.bbox.y1
+        assert max(box.x1 for box in boxes) <= figure.bbox.x1
+        assert all(above.y0 >= below.y1 - 2 for below, above in pairwise(boxes))
 
 
 def test_without_flops_there_is_no_flops_figure(make):
@@ -262,6 +326,15 @@ def test_spread_moves_down_what_reaches_too_high_with_all_that_it_pushes():
     places = spread([0.1, 0.75, 0.95, 1.0, 1.0], 0.1, highest=1.0)
     assert places == pytest.approx([0.1, 0.65, 0.75, 0.85, 0.95])
     assert spread([0.1, 0.5], 0.1, highest=1.0) == [0.1, 0.5]
+
+
+def test_spread_moves_up_what_reaches_too_low_and_closes_ranks_where_room_is_short():
+    assert spread([0.0, 0.0, 0.0], 0.1, lowest=0.0, highest=1.0) == pytest.approx(
+        [0.05, 0.15, 0.25]
+    )
+    assert spread([0.5] * 4, 0.5, lowest=0.0, highest=1.0) == pytest.approx(
+        [0.125, 0.375, 0.625, 0.875]
+    )
 
 
 def test_spread_keeps_order_and_distance_and_moves_nothing_that_has_room():

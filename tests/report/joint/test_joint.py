@@ -7,9 +7,11 @@ import math
 
 import pytest
 from click.testing import CliRunner
+from matplotlib.colors import to_hex
 
 from tts_bench.commands.report import report
 from tts_bench.errors import UnknownName, UsageError
+from tts_bench.report.figures.style import look
 from tts_bench.report.joint.crossing import find_crossings
 from tts_bench.report.joint.crossing_text import crossings_markdown, crossings_terminal
 from tts_bench.report.joint.figure import plot_runs
@@ -225,6 +227,38 @@ def test_runs_differ_in_marker_and_dashes_and_share_a_strategys_colour(make):
     # Seconds are known at the largest n alone.
     [line, _] = [bars.lines[0] for bars in plot_runs(joint, COSTS["seconds"]).axes[0].containers]
     assert list(line.get_xdata()) == [2.0]
+
+
+def test_lines_of_many_runs_differ_and_their_labels_stay_on_the_canvas(make):
+    """Five runs of eight strategies, all of which end near 0 %."""
+    names = ["greedy", *(f"strategy_of_a_long_name_{i}" for i in range(7))]
+    runs = []
+    for k in range(5):
+        cells = [make.cell(name, (1, 2), "majority") for name in names]
+        attempts = [
+            make.attempt(cell["id"], f"p{i}", make.pool(["2", "1" if i == k else "2"]))
+            for cell in cells
+            for i in range(40)
+        ]
+        runs.append(written(make, f"run{k}", cells, attempts))
+    joint = join(runs)
+    for style in ("default", "paper"):
+        with look(style):
+            figure = plot_runs(joint, COSTS["tokens"])
+            figure.canvas.draw()
+        (axes,) = figure.axes
+        seen = set()
+        for bars in axes.containers:
+            line = bars.lines[0]
+            outline = to_hex(line.get_markerfacecolor()) != to_hex(line.get_color())
+            seen.add((line.get_color(), line.get_marker(), line.get_linestyle(), outline))
+        assert len(seen) == len(joint.lines) == 40
+        for text in [*axes.texts, *figure.texts, axes.xaxis.label, axes.yaxis.label]:
+            box = text.get_window_extent()
+            assert box.x0 >= 0, text
+            assert box.y0 >= 0, text
+            assert box.x1 <= figure.bbox.x1, text
+            assert box.y1 <= figure.bbox.y1, text
 
 
 def again(make):

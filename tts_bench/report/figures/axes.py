@@ -1,4 +1,4 @@
-"""Axes and lines of figures: one colour per strategy everywhere, labels that do not overlap."""
+"""Axes of figures, with labels beside them that neither overlap nor leave the canvas."""
 
 from __future__ import annotations
 
@@ -8,51 +8,34 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tts_bench.report.figures.line_styles import BASELINE_COLOUR
 from tts_bench.report.figures.style import is_dark, some_look
+from tts_bench.report.figures.words import MOST, fit, shown
 from tts_bench.report.format import si
-from tts_bench.report.points.point import BASELINE
-from tts_bench.report.points.scope import CellRecord, distinguishing, settings
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which people with any common colour blindness can tell apart; without
-# their yellow, which is too pale on white, and with black kept for the baseline.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_BASELINE_COLOUR = "#000000"
-COLOURS = len(_COLOURS)
-"""How many strategies have a colour of their own, beside the baseline."""
 COVERAGE_COLOUR = "#808080"
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINE_SPACING = 1.35
 _HIGHEST = 1.03
 """Of the labels, in heights of the axes."""
+_SMALLEST = 0.53
+"""Of the labels that are too long, in sizes of the usual ones; they are cut then."""
 _NUDGE = 0.3
 """Of a marker's size."""
 
 # Lengths in em, the size of a figure's ordinary type.
 _LEFT, _BOTTOM, _TITLED, _UNTITLED, _RIGHT = 5.26, 4.86, 4.86, 1.2, 16.72
 _LABEL = 0.85
-_CHARACTER = 0.507
+_CHARACTER = 0.52
 """Width of a label's character, with what the leader in front of it takes."""
 _MOST_RIGHT = 0.36
 """Share of a figure's width that labels may take."""
 _NARROW = 5.0
 """Inches; narrower figures stand over a caption and carry no title of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class LineStyle:
-    """Style and name of one line (strategy, variant, sampling)."""
-
-    label: str
-    colour: str
-    marker: str
-    dash: str = "-"
-    hollow: bool = False
-    """Whether markers are drawn as outlines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +46,8 @@ class Label:
     x: float
     y: float
     colour: str
-
-
-def line_styles(
-    cells: Sequence[CellRecord], order: Sequence[str] = ()
-) -> dict[tuple[str, str, str], LineStyle]:
-    """A style for each line: the colour tells strategies apart, the marker their variants.
-
-    Colours are given in the order of the strategies, those in `order` first.
-    """
-    strategies = list(dict.fromkeys([*order, *(cell.strategy for cell in cells)]))
-    others = [name for name in strategies if name != BASELINE]
-    colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(others)}
-    colours[BASELINE] = _BASELINE_COLOUR
-    styles: dict[tuple[str, str, str], LineStyle] = {}
-    for cell in cells:
-        if cell.line not in styles:
-            earlier = sum(line[0] == cell.strategy for line in styles)
-            # Beyond six strategies colours come back, with other markers.
-            turn = earlier + strategies.index(cell.strategy) // len(_COLOURS)
-            marker = _MARKERS[turn % len(_MARKERS)]
-            label = line_name(cell, cells)
-            styles[cell.line] = LineStyle(label, colours[cell.strategy], marker)
-    return styles
-
-
-def line_name(cell: CellRecord, cells: Sequence[CellRecord]) -> str:
-    """The name of a cell's line among those of the others: `budget_forcing waits=0..4`."""
-    varies = dict(distinguishing(cells)[cell.id])
-    if cell.swept is not None:
-        along = [one.params[cell.swept] for one in cells if one.line == cell.line]
-        varies[cell.swept] = f"{min(along)}..{max(along)}"
-    return f"{cell.strategy} {settings(varies)}".rstrip()
+    marker: str = ""
+    hollow: bool = False
 
 
 def new_axes(title: str, subtitle: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
@@ -122,9 +75,11 @@ def new_axes(title: str, subtitle: str, xlabel: str, ylabel: str) -> tuple[Figur
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         above = 1 - (1.98 if title else 1.0) * em / height
-        figure.text(left, above, title, fontsize=1.2 * 72 * em, fontweight="bold")
+        big = {"fontsize": 1.2 * 72 * em, "fontweight": "bold"}
+        fit(figure.text(left, above, shown(title, 2 * MOST), **big))
         below = 1 - (3.6 if title else 1.0) * em / height
-        figure.text(left, below, subtitle, fontsize=_LABEL * 72 * em, alpha=0.75)
+        small = {"fontsize": _LABEL * 72 * em, "alpha": 0.75}
+        fit(figure.text(left, below, shown(subtitle, 3 * MOST), **small))
     return figure, axes
 
 
@@ -132,7 +87,7 @@ def visible(colour: str) -> str:
     """The colour; if it is the baseline's and the page is as dark, that of the page's text."""
     import matplotlib
 
-    if colour != _BASELINE_COLOUR or not is_dark():
+    if colour != BASELINE_COLOUR or not is_dark():
         return colour
     text: str = matplotlib.rcParams["text.color"]
     return text
@@ -177,13 +132,18 @@ def nudge(axes: Axes, drawn: Iterable[Artist], rank: float) -> None:
 
 
 def label_size(axes: Axes, texts: Sequence[str]) -> float:
-    """Font size (points) at which every text fits the margin, and all of them its height."""
+    """Font size (points) at which the texts stand above each other beside the axes.
+
+    They also fit the margin, unless they had to be much smaller than usual for that.
+    """
     usual = _LABEL * 72 * _em()
     lines = [line for text in texts for line in text.split("\n")]
     longest = max(map(len, lines), default=0)
-    height = len(lines) * usual * _LINE_SPACING / 72 / (1.22 * _inches(axes)[1])
-    fits = min(1.0, margin_characters(axes) / max(longest, 1), 1 / max(height, 1e-9))
-    return max(0.53 * usual, usual * fits)
+    wide = max(_SMALLEST, min(1.0, margin_characters(axes) / max(longest, 1)))
+    lowest, highest = heights(axes)
+    inches = (highest - lowest) * _inches(axes)[1]
+    high = inches * 72 / (usual * _LINE_SPACING * max(1, len(lines)))
+    return usual * min(wide, high)
 
 
 def margin_characters(axes: Axes) -> int:
@@ -199,16 +159,16 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
 
     Limits must be final. A dotted leader goes from the end of the line to the label.
     """
-    room = margin_characters(axes)
     ordered = sorted(labels, key=lambda label: label.y)
-    texts = [textwrap.fill(one.text, room, break_long_words=False) for one in ordered]
+    texts = _wrapped(axes, [shown(one.text) for one in ordered])
     size = label_size(axes, texts)
     gap = size * _LINE_SPACING / 72 / _inches(axes)[1]
+    beside = 0.75 * size / 72 / _inches(axes)[0]
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = [to_axes.transform((label.x, label.y)) for label in ordered]
     rows = [text.count("\n") + 1 for text in texts]
-    # Above the axes stands the subtitle.
-    places = spread([float(y) for _, y in ends], gap, rows, highest=_HIGHEST)
+    lowest, highest = heights(axes)
+    places = spread([float(y) for _, y in ends], gap, rows, lowest, highest)
     for label, text, (x, y), place in zip(ordered, texts, ends, places, strict=True):
         axes.plot(
             [x, 1.0, 1.025],
@@ -222,8 +182,18 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
             clip_on=False,
             zorder=1,
         )
-        axes.text(
-            1.03,
+        axes.plot(
+            [1.03],
+            [place],
+            transform=axes.transAxes,
+            color=visible(label.colour),
+            marker=label.marker,
+            markersize=0.6 * size,
+            markerfacecolor=axes.get_facecolor() if label.hollow else visible(label.colour),
+            clip_on=False,
+        )
+        written = axes.text(
+            1.03 + (beside if label.marker else 0.0),
             place,
             text,
             transform=axes.transAxes,
@@ -231,47 +201,75 @@ def label_ends(axes: Axes, labels: Sequence[Label]) -> None:
             fontsize=size,
             va="center",
         )
+        fit(written)
+
+
+def _wrapped(axes: Axes, texts: Sequence[str]) -> list[str]:
+    """The texts on lines that fit the margin; on one line each where there are too many."""
+    room = margin_characters(axes)
+    wrapped = [_wrap(text, room) for text in texts]
+    if is_crowded(axes, wrapped):
+        return [shown(text, int(room / _SMALLEST)) for text in texts]
+    return wrapped
+
+
+def is_crowded(axes: Axes, texts: Sequence[str]) -> bool:
+    """Whether texts of several lines have too little height beside the axes to be read."""
+    lines = sum(text.count("\n") + 1 for text in texts)
+    smallest = _SMALLEST * _LABEL * _em() * _LINE_SPACING
+    lowest, highest = heights(axes)
+    return lines * smallest > (highest - lowest) * _inches(axes)[1]
+
+
+def _wrap(text: str, room: int) -> str:
+    parts = [shown(word, int(room / _SMALLEST)) for word in text.split(" ")]
+    return textwrap.fill(" ".join(parts), room, break_long_words=False)
+
+
+def heights(axes: Axes) -> tuple[float, float]:
+    """Between which heights of the axes labels stand: above is the subtitle, below the edge."""
+    box = axes.get_position()
+    return 0.01 - box.y0 / box.height, _HIGHEST
 
 
 def spread(
-    wanted: Sequence[float], gap: float, rows: Sequence[int] = (), highest: float = math.inf
+    wanted: Sequence[float],
+    gap: float,
+    rows: Sequence[int] = (),
+    lowest: float = -math.inf,
+    highest: float = math.inf,
 ) -> list[float]:
-    """Ascending places that leave room, each block of crowded ones around its mean.
+    """Ascending places that leave room, each as near to the wanted one as the others allow.
 
     A place needs `gap` for each of its rows (one where `rows` is empty), half on either side.
-    Nothing reaches above `highest`: what would, and all that it pushes, moves down.
+    Nothing reaches below `lowest` or above `highest`; where that is too little room for all,
+    they stand the closer.
 
     >>> [round(place, 2) for place in spread([0.0, 0.5, 0.5], 0.2)]
     [0.0, 0.4, 0.6]
     """
     heights = [gap * count for count in rows or [1] * len(wanted)]
-    blocks: list[tuple[float, list[float]]] = []
-    for place, height in zip(wanted, heights, strict=True):
-        centre, members = place, [height]
-        while blocks and blocks[-1][0] + (sum(blocks[-1][1]) + sum(members)) / 2 > centre:
-            before, earlier = blocks.pop()
-            total = sum(earlier) + sum(members)
-            centre = (before * sum(earlier) + centre * sum(members)) / total
-            members = [*earlier, *members]
-        blocks.append((centre, members))
-    _lower(blocks, highest)
-    places = []
-    for centre, members in blocks:
-        above = [sum(members[:i]) + height / 2 for i, height in enumerate(members)]
-        places += [centre + (place - sum(members) / 2) for place in above]
-    return places
+    total = sum(heights)
+    if total > highest - lowest:
+        heights = [height * (highest - lowest) / total for height in heights]
+        total = highest - lowest
+    above = [sum(heights[:i]) + height / 2 for i, height in enumerate(heights)]
+    # Without what stands below each, places need to be ascending and no more.
+    free = _ascending([place - offset for place, offset in zip(wanted, above, strict=True)])
+    kept = [min(max(place, lowest), highest - total) for place in free]
+    return [place + offset for place, offset in zip(kept, above, strict=True)]
 
 
-def _lower(blocks: list[tuple[float, list[float]]], highest: float) -> None:
-    """Move the last block down below `highest`, with all blocks that it then runs into."""
-    while blocks:
-        centre, members = blocks.pop()
-        centre = min(centre, highest - sum(members) / 2)
-        if not blocks or blocks[-1][0] + sum(blocks[-1][1]) / 2 <= centre - sum(members) / 2:
-            blocks.append((centre, members))
-            return
-        _, earlier = blocks.pop()
-        blocks.append((centre, [*earlier, *members]))
+def _ascending(values: Sequence[float]) -> list[float]:
+    """The nearest values that do not descend: runs that do are set to their means."""
+    blocks: list[tuple[float, int]] = []
+    for value in values:
+        mean, size = value, 1
+        while blocks and blocks[-1][0] > mean:
+            before, more = blocks.pop()
+            mean, size = (mean * size + before * more) / (size + more), size + more
+        blocks.append((mean, size))
+    return [mean for mean, size in blocks for _ in range(size)]
 
 
 def _em() -> float:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 from tts_bench.report.figures.axes import (
     COVERAGE_COLOUR,
     Label,
-    LineStyle,
     label_ends,
-    line_styles,
     log_scale,
     new_axes,
     nudge,
     percent_limits,
     visible,
 )
+from tts_bench.report.figures.line_styles import LineStyle, line_styles
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.coverage import CoverageAt, Curve
 from tts_bench.report.points.point import Point
@@ -182,7 +181,9 @@ def draw_line(
     """A line with its intervals; `rank` sets it beside the lines that share its x."""
     bars = errorbar(axes, [x for x, _ in found], [estimate for _, estimate in found], style)
     nudge(axes, bars.get_children(), rank)
-    return _end_label(found, style.label, style.colour)
+    x, estimate = found[-1]
+    y = 100 * estimate.value
+    return Label(style.label, x, y, style.colour, style.marker, style.hollow)
 
 
 def _draw_coverage(axes: Axes, found: Sequence[tuple[float, Estimate]], text: str) -> Label:
@@ -190,12 +191,8 @@ def _draw_coverage(axes: Axes, found: Sequence[tuple[float, Estimate]], text: st
     axes.plot(xs, [100 * e.value for _, e in found], "--", marker="", color=COVERAGE_COLOUR)
     low, high = [100 * e.low for _, e in found], [100 * e.high for _, e in found]
     axes.fill_between(xs, low, high, color=COVERAGE_COLOUR, alpha=0.12, linewidth=0)
-    return _end_label(found, text, COVERAGE_COLOUR)
-
-
-def _end_label(found: Sequence[tuple[float, Estimate]], text: str, colour: str) -> Label:
     x, estimate = found[-1]
-    return Label(text, x, 100 * estimate.value, colour)
+    return Label(text, x, 100 * estimate.value, COVERAGE_COLOUR)
 
 
 def errorbar(

@@ -8,23 +8,33 @@ from typing import TYPE_CHECKING
 
 from tts_bench.report.figures.axes import (
     COVERAGE_COLOUR,
-    LineStyle,
+    heights,
+    is_crowded,
     label_size,
-    line_styles,
     new_axes,
     percent_limits,
 )
 from tts_bench.report.figures.curve_plots import ends_of, errorbar, subtitle_of
+from tts_bench.report.figures.line_styles import LineStyle, line_styles
+from tts_bench.report.figures.words import fit, shown
 from tts_bench.report.points.breakdown import Breakdown, Group, Slice, largest
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.scope import distinguishing, settings
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+    from matplotlib.container import Container
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+Named = tuple["Artist | Container", str]
+"""Something drawn, and its name in the legend."""
 
 _MOST_GROUPS = 12
 """More cannot be told apart in one figure; the summary has all."""
+_MOST_SLANTED = 0.3
+"""Of a figure's height, for names under the groups."""
 
 
 def plot_by_level(report: Report) -> Figure | None:
@@ -50,25 +60,53 @@ def _grouped(report: Report, by: str, what: str) -> Figure | None:
         f"{by} (problems)",
         "accuracy, %",
     )
-    bound = _draw_bounds(axes, report, breakdown, groups)
+    bound, named = _draw_bounds(axes, report, breakdown, groups)
     series = _series(report, breakdown, groups)
     width = 0.7 / max(1, len(series))
     for place, (style, parts) in enumerate(series):
         shift = (place - (len(series) - 1) / 2) * width
         places = [groups.index(part.group) + shift for part in parts]
-        errorbar(axes, places, [part.accuracy for part in parts], style, connected=False)
-    _name_groups(axes, {group: breakdown.sizes[group] for group in groups})
+        found = [part.accuracy for part in parts]
+        named.append((errorbar(axes, places, found, style, connected=False), style.label))
     axes.set_xlim(-0.5, len(groups) - 0.5)
-    shown = [*bound, *(part for _, parts in series for part in parts)]
-    percent_limits(axes, ends_of([part.accuracy for part in shown]))
-    axes.legend(
-        loc="center left",
-        bbox_to_anchor=(1.01, 0.5),
-        frameon=False,
-        fontsize=label_size(axes, [_indented(style.label) for style, _ in series]),
-        labelspacing=0.8,
-    )
+    _name_groups(axes, {group: breakdown.sizes[group] for group in groups})
+    drawn = [*bound, *(part for _, parts in series for part in parts)]
+    percent_limits(axes, ends_of([part.accuracy for part in drawn]))
+    _name_series(axes, named)
     return figure
+
+
+def _name_series(axes: Axes, series: Sequence[Named]) -> None:
+    """A legend right of the axes, as large as the canvas allows."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    names = ["\n".join(map(shown, name.split("\n"))) for _, name in series]
+    if is_crowded(axes, names):
+        names = [shown(name) for name in names]
+    size = label_size(axes, [_indented(name) for name in names])
+    box, (low, high) = axes.get_position(), heights(axes)
+    room, filled = box.height * (high - low), 2.0
+    while filled > 1:
+        # A legend passes over names that begin with an underscore, so they come later.
+        legend = axes.legend(
+            [drawn for drawn, _ in series],
+            ["-"] * len(series),
+            loc="center left",
+            bbox_to_anchor=(1.01, 0.5),
+            frameon=False,
+            fontsize=size,
+            labelspacing=0.8 if "\n" in "".join(names) else 0.4,
+        )
+        for text, name in zip(legend.get_texts(), names, strict=True):
+            text.set_text(name)
+        figure.draw_without_rendering()
+        filled = legend.get_window_extent().height / figure.bbox.height / room
+        size *= min(1.0, 0.98 / filled)
+    half = filled * (high - low) / 2
+    legend.set_bbox_to_anchor((1.01, min(max(0.5, low + half), high - half)), axes.transAxes)
+    figure.draw_without_rendering()
+    for text in legend.get_texts():
+        fit(text)
 
 
 def _shown(breakdown: Breakdown) -> list[Group]:
@@ -86,24 +124,37 @@ def _name_groups(axes: Axes, sizes: dict[Group, int]) -> None:
     assert figure is not None
     size = FontProperties(size=matplotlib.rcParams["xtick.labelsize"]).get_size_in_points()
     room = axes.get_window_extent().width / figure.dpi / len(sizes) / (0.6 * size / 72)
-    names = [str(group).replace(" ", "\n") for group in sizes]
-    if max(len(line) for name in names for line in name.split("\n")) <= room:
+    names = [shown(str(group)).replace(" ", "\n") for group in sizes]
+    parts = [name.split("\n") for name in names]
+    if max(len(part) for name in parts for part in name) <= room and max(map(len, parts)) <= 4:
         labels = [f"{name}\n({n})" for name, n in zip(names, sizes.values(), strict=True)]
         axes.set_xticks(range(len(sizes)), labels)
         _raise(axes, 1.3 * size * max(name.count("\n") for name in names))
         return
-    labels = [f"{group} ({n})" for group, n in sizes.items()]
+    # A slanted name is as high as 0.57 of its length; without the axis's name two lines are free.
+    high = 0.57 * 0.6 * 0.85 * size
+    most = int(_MOST_SLANTED * 72 * figure.get_size_inches()[1] / high)
+    labels = [f"{shown(str(group), most)} ({n})" for group, n in sizes.items()]
+    _slant(axes, labels, 0.85 * size)
+    axes.set_xlabel("")
+    _raise(axes, high * max(map(len, labels)) - 2.5 * size)
+    figure.draw_without_rendering()
+    # Asked for a second time, they would have the ticks' own words again.
+    written = axes.get_xticklabels()
+    for text in written:
+        fit(text)
+    _slant(axes, [text.get_text() for text in written], 0.85 * size)
+
+
+def _slant(axes: Axes, names: Sequence[str], size: float) -> None:
     axes.set_xticks(
-        range(len(sizes)),
-        labels,
+        range(len(names)),
+        names,
         rotation=35,
         ha="right",
         rotation_mode="anchor",
-        fontsize=0.85 * size,
+        fontsize=size,
     )
-    axes.set_xlabel("")
-    # A slanted name is as high as 0.57 of its length; without the axis's name two lines are free.
-    _raise(axes, 0.57 * 0.6 * 0.85 * size * max(map(len, labels)) - 2.5 * size)
 
 
 def _raise(axes: Axes, points: float) -> None:
@@ -141,28 +192,24 @@ def _series(
 
 def _draw_bounds(
     axes: Axes, report: Report, breakdown: Breakdown, groups: Sequence[Group]
-) -> list[Slice]:
-    """The first pool's coverage as a grey line and band over each group; returns its slices."""
+) -> tuple[list[Slice], list[Named]]:
+    """The first pool's coverage as a grey line and band over each group; its slices and name."""
     if not report.curves:
-        return []
+        return [], []
     curve = report.curves[0]
     parts = [
         part
         for part in breakdown.slices
         if part.cell is None and part.sampling == curve.sampling and part.group in groups
     ]
-    for i, part in enumerate(parts):
+    lines: list[Line2D] = []
+    name = f"pass@{curve.draws} (oracle)"
+    for part in parts:
         centre, found = groups.index(part.group), part.accuracy
         ends = [centre - 0.44, centre + 0.44]
         axes.fill_between(
             ends, 100 * found.low, 100 * found.high, color=COVERAGE_COLOUR, alpha=0.12, linewidth=0
         )
-        axes.plot(
-            ends,
-            [100 * found.value] * 2,
-            "--",
-            color=COVERAGE_COLOUR,
-            marker="",
-            label="_" if i else f"pass@{curve.draws} (oracle)",
-        )
-    return parts
+        value = [100 * found.value] * 2
+        lines += axes.plot(ends, value, "--", color=COVERAGE_COLOUR, marker="", label=name)
+    return parts, [(line, name) for line in lines[:1]]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +64,33 @@ _OWN: dict[str, dict[str, Any]] = {
         "ytick.labelsize": 14,
     },
 }
-# Names hold underscores, and machines may lack LaTeX; equal figures must be equal files.
-_FIXED: dict[str, Any] = {"text.usetex": False, "svg.hashsalt": "tts-bench"}
+# Names hold underscores and dollar signs, which are no mathematics, and machines may lack LaTeX;
+# equal figures must be equal files.
+_FIXED: dict[str, Any] = {
+    "text.usetex": False,
+    "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
+    "svg.hashsalt": "tts-bench",
+}
+_MORE_LETTERS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "SimHei",
+    "Noto Emoji",
+    "Segoe UI Emoji",
+    "Symbola",
+)
+"""Fonts that are asked, where a machine has them, for letters that the look's own font lacks."""
 _CHOSEN: ContextVar[bool] = ContextVar("tts_bench_look", default=False)
 
 
@@ -85,7 +112,12 @@ def look(name: str = "default") -> Iterator[None]:
         with styles.context(["default", _BASE, *chosen, _FIXED]):
             if is_dark():
                 matplotlib.rcParams["grid.alpha"] = 0.25
-            yield
+            family = matplotlib.rcParams["font.family"]
+            matplotlib.rcParams["font.family"] = [*family, *_more_letters()]
+            # What no font has is drawn as a box; a line for each letter would help nobody.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Glyph .* missing from")
+                yield
     finally:
         _CHOSEN.reset(token)
 
@@ -98,6 +130,14 @@ def some_look() -> Iterator[None]:
     else:
         with look():
             yield
+
+
+@cache
+def _more_letters() -> list[str]:
+    from matplotlib.font_manager import get_font_names
+
+    installed = set(get_font_names())
+    return [name for name in _MORE_LETTERS if name in installed]
 
 
 def is_dark() -> bool:

@@ -5,23 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tts_bench.report.figures.axes import (
-    COLOURS,
-    LineStyle,
-    label_ends,
-    line_styles,
-    log_scale,
-    new_axes,
-    percent_limits,
-)
+from tts_bench.report.figures.axes import label_ends, log_scale, new_axes, percent_limits
 from tts_bench.report.figures.curve_plots import RINGED, by_cost, draw_lines, ends_of
+from tts_bench.report.figures.line_styles import LineStyle, line_styles
 from tts_bench.report.joint.lines import CostAxis, Joint, Line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_DASHES = ("-", "--", "-.", ":")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 
 def plot_runs(joint: Joint, cost: CostAxis) -> Figure | None:
@@ -50,18 +40,6 @@ def plot_runs(joint: Joint, cost: CostAxis) -> Figure | None:
 
 
 def _style(line: Line, joint: Joint) -> LineStyle:
-    """The strategy's colour in the first run that has it; the run's own marker and dashes."""
     cells = joint.scopes[line.place].cells
-    style = line_styles(cells, joint.strategies)[line.points[0].cell.line]
-    variants = [
-        one for one in joint.lines if (one.place, one.strategy) == (line.place, line.strategy)
-    ]
-    # Where colours come back, and for every other variant, markers are outlines.
-    turn = joint.strategies.index(line.strategy) // COLOURS
-    return replace(
-        style,
-        label=f"{line.setting} · {line.run}",
-        marker=_MARKERS[line.place % len(_MARKERS)],
-        dash=_DASHES[line.place % len(_DASHES)],
-        hollow=(variants.index(line) + turn) % 2 == 1,
-    )
+    style = line_styles(cells, joint.strategies, line.place)[line.points[0].cell.line]
+    return replace(style, label=f"{line.setting} · {line.run}")

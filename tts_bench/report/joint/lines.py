@@ -11,7 +11,7 @@ import numpy as np
 
 from tts_bench.errors import UnknownName, UsageError
 from tts_bench.report.compare.paired import check_comparable
-from tts_bench.report.figures.axes import line_name
+from tts_bench.report.figures.line_styles import line_name
 from tts_bench.report.points.cost import added
 from tts_bench.report.points.outcomes import Outcome, read_outcomes
 from tts_bench.report.points.point import Point, group_by_problem, make_points

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from tts_bench.report.build import new_folder
-from tts_bench.report.figures.save import save_figure
-from tts_bench.report.figures.style import check_look, look
+from tts_bench.report.figures.save import Gallery
+from tts_bench.report.figures.style import check_look
 from tts_bench.report.joint.crossing import Crossing
 from tts_bench.report.joint.crossing_text import crossings_csv, crossings_markdown
 from tts_bench.report.joint.figure import plot_runs
@@ -40,12 +41,10 @@ def write_joint(
     written = [_write(folder / name, text) for name, text in texts.items()]
     if crossings:
         written += write_crossings(crossings, folder, chosen)
+    gallery = Gallery(folder, style)
     for kind, axis in COSTS.items():
-        with look(style):
-            figure = plot_runs(joint, axis)
-            if figure is not None:
-                written += save_figure(figure, folder / f"accuracy_vs_{kind}")
-    return written
+        gallery.hang(f"accuracy_vs_{kind}", partial(plot_runs, joint, axis))
+    return written + gallery.written
 
 
 def write_crossings(crossings: Sequence[Crossing], folder: Path, cost: CostAxis) -> list[Path]:

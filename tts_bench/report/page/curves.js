@@ -8,14 +8,23 @@ const AXES = {
 };
 const PREFERRED = ["flops", "tokens", "n", "seconds"];
 const MARKERS = {
-  o: { sign: "●", pointStyle: "circle" },
-  s: { sign: "■", pointStyle: "rect" },
-  "^": { sign: "▲", pointStyle: "triangle" },
-  D: { sign: "◆", pointStyle: "rectRot" },
-  v: { sign: "▼", pointStyle: "triangle", pointRotation: 180 },
+  o: { sign: "●", hollow: "○", pointStyle: "circle" },
+  s: { sign: "■", hollow: "□", pointStyle: "rect" },
+  "^": { sign: "▲", hollow: "△", pointStyle: "triangle" },
+  D: { sign: "◆", hollow: "◇", pointStyle: "rectRot" },
+  v: { sign: "▼", hollow: "▽", pointStyle: "triangle", pointRotation: 180 },
+  "<": { sign: "◀", hollow: "◁", pointStyle: "triangle", pointRotation: 270 },
+  ">": { sign: "▶", hollow: "▷", pointStyle: "triangle", pointRotation: 90 },
   P: { sign: "✚", pointStyle: "cross", pointBorderWidth: 3 },
   X: { sign: "✖", pointStyle: "crossRot", pointBorderWidth: 3 },
   "*": { sign: "✱", pointStyle: "star", pointBorderWidth: 2 },
+};
+// Dashes by the names that the figures have for them, as patterns and as signs of the legend.
+const DASHES = {
+  "-": { sign: "──", pattern: [] },
+  "--": { sign: "╌╌", pattern: [7, 4] },
+  "-.": { sign: "─·", pattern: [8, 3, 2, 3] },
+  ":": { sign: "··", pattern: [2, 3] },
 };
 const BASELINE_COLOUR = "#000000";
 const VOTE_COLOUR = "#808000";
@@ -43,14 +52,14 @@ function everyLine() {
   }));
   summary.coverage.forEach((curve, place) => {
     const points = curve.points.map(pointOf);
-    lines.push({ label: overview.coverage_names[place], colour: overview.coverage_colour, marker: null, dash: [7, 4], points });
+    lines.push({ label: overview.coverage_names[place], colour: overview.coverage_colour, marker: null, dash: "--", points });
     const votes = overview.votes[place];
     if (!votes) return;
     lines.push({
       label: overview.vote_names[place],
       colour: VOTE_COLOUR,
       marker: null,
-      dash: [2, 3],
+      dash: ":",
       points: points.map((point, i) => ({ ...point, value: votes[i][0], low: votes[i][1], high: votes[i][2] })),
     });
   });
@@ -110,6 +119,11 @@ function lineColour(line) {
   return line.colour === BASELINE_COLOUR ? colourOf("--text") : line.colour;
 }
 
+function signOf({ marker, hollow }) {
+  const { sign = "", hollow: outline = sign } = MARKERS[marker] || {};
+  return hollow ? outline : sign;
+}
+
 function datasetOf(line, { axis, logY }) {
   const colour = lineColour(line);
   const data = line.points
@@ -121,9 +135,9 @@ function datasetOf(line, { axis, logY }) {
     label: line.label,
     data,
     borderColor: colour,
-    backgroundColor: colour,
+    backgroundColor: line.hollow ? colourOf("--page") : colour,
     borderWidth: 2,
-    borderDash: line.dash || [],
+    borderDash: DASHES[line.dash].pattern,
     clip: 10, // markers at 0 and 100 % stay whole
     pointRadius: line.marker ? 5 : 2.5,
     pointHoverRadius: 7,
@@ -237,7 +251,7 @@ function drawLegend(lines, datasets, hidden, draw) {
               },
             },
           },
-          make("span", { class: line.dash ? "swatch dashed" : "swatch", text: MARKERS[line.marker]?.sign }),
+          make("span", { class: "swatch", text: `${signOf(line)}${DASHES[line.dash].sign}` }),
           line.label,
         ),
       ),

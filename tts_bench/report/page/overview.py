@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tts_bench.report.figures.axes import COVERAGE_COLOUR, line_styles
+from tts_bench.report.figures.axes import COVERAGE_COLOUR
+from tts_bench.report.figures.line_styles import line_styles
 from tts_bench.report.page.tally import Counts
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.scope import CellRecord, distinguishing, settings
@@ -48,7 +49,13 @@ def describe(
             for found in votes
         ],
         "lines": [
-            {"label": style.label, "colour": style.colour, "marker": style.marker}
+            {
+                "label": style.label,
+                "colour": style.colour,
+                "marker": style.marker,
+                "dash": style.dash,
+                "hollow": style.hollow,
+            }
             for style in styles.values()
         ],
         "cells": [
