@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from tts_bench.commands.policy import policy
 from tts_bench.errors import UsageError
 from tts_bench.report.points.point import Point, read_points
 from tts_bench.report.points.scope import CellRecord
@@ -191,3 +194,34 @@ def test_a_whole_run_gives_a_policy_no_worse_than_uniform(make):
     best_uniform = max(accuracy.value for _, accuracy in found.uniform)
     assert max(point.accuracy.value for point in found.points) > best_uniform - 0.1
     assert all(point.flops < 1.3 * point.budget for point in found.points[1:])
+
+
+def test_the_command_prints_and_writes_only_where_it_is_told(make, tmp_path):
+    run = make.realistic(problems=24, sweep=(1, 4))
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")}
+    base = [str(run.folder), "--by", "oracle"]
+
+    def asked(*arguments):
+        return CliRunner().invoke(policy, [*base, *arguments], standalone_mode=False)
+
+    printed = asked()
+    assert "24 problems; chosen on one half of each bin" in printed.output
+    assert "wrote" not in printed.output
+    files = [tmp_path / f"bound.{kind}" for kind in ("txt", "json", "png", "svg")]
+    done = asked(*(word for path in files for word in ("--output", str(path))))
+    assert done.exception is None
+    assert [f"wrote     {path}" for path in files] == done.output.splitlines()[-4:]
+    assert files[0].read_text() in done.output
+    assert json.loads(files[1].read_text())["points"]
+    assert files[2].read_bytes().startswith(b"\x89PNG")
+    assert b"compute-optimal by oracle" in files[3].read_bytes()
+    for wrong, message in (
+        (("--output", "bound.pdf"), "bound.pdf: must end in .txt, .json, .png, .svg"),
+        (("--write", str(tmp_path / "p.yaml")), "a policy by oracle difficulty cannot be run"),
+        (("--output", str(tmp_path / "absent" / "x.txt")), "absent/x.txt: No such file"),
+    ):
+        refused = asked(*wrong)
+        assert isinstance(refused.exception, UsageError)
+        assert message in str(refused.exception)
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*")} == before
+    assert len(list(tmp_path.iterdir())) == 1 + len(files)

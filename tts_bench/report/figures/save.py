@@ -32,14 +32,19 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     StoreError if the disk refuses.
     """
     written = []
-    for kind, metadata in FORMATS.items():
-        image = io.BytesIO()
-        with some_look():
-            figure.savefig(image, format=kind, metadata=metadata)
+    for kind in FORMATS:
         base = path.with_suffix("") if path.suffix[1:] in FORMATS else path
         written.append(base.with_name(f"{base.name}.{kind}"))
-        write_atomically(written[-1], image.getvalue())
+        write_atomically(written[-1], image_of(figure, kind))
     return written
+
+
+def image_of(figure: Figure, kind: str) -> bytes:
+    """The content of a file of this kind, one of FORMATS."""
+    image = io.BytesIO()
+    with some_look():
+        figure.savefig(image, format=kind, metadata=FORMATS[kind])
+    return image.getvalue()
 
 
 @dataclass
