@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -15,8 +17,9 @@ import pytest
 import yaml
 from command_line import Done
 
-from tts_bench.report.build import write_report
+from tts_bench.report.build import build_report, write_report
 from tts_bench.store.folders import held, new_run
+from tts_bench.store.generations import TextReader
 from tts_bench.store.manifest import RunManifest
 from tts_bench.store.runs import RunStore, resolve_run
 
@@ -431,6 +434,47 @@ def test_a_second_command_while_the_first_loads_its_model_says_so_and_begins_not
     ]
     assert fresh.returncode == 0, fresh.stderr
     assert resolve_run(folder).folder != loading.folder
+
+
+def test_a_run_makes_damaged_lines_again_from_the_store(bench, tmp_path: Path):
+    bench()
+    run = resolve_run(tmp_path / "results" / "s")
+    whole = lines(tmp_path)
+    rows = run.attempts_path.read_bytes().splitlines(keepends=True)
+    rows[3] = rows[3].replace(b'"seed":0', b'"seed":1')
+    rows[5] = rows[5].replace(b'"correct":true', b'"correct":false', 1)
+    run.attempts_path.write_bytes(b"\n" + b"".join(rows) + rows[7])
+    measured = run.measurements_path.read_bytes()
+    run.measurements_path.write_bytes(b"\n{}\n" + measured)
+    report = build_report(run)
+    assert report.scope.finished is False
+    assert [note for note in report.notes if "left out" in note]
+    done = bench()
+    assert done.returncode == 0
+    assert "left out: " in done.stdout + done.stderr
+    assert lines(tmp_path) == whole
+    assert run.faults() == []
+    assert run.read_manifest().status == "complete"
+    assert run.read_manifest().throughput.generated_tokens == 0
+
+
+def test_a_run_draws_damaged_completions_again(bench, tmp_path: Path):
+    bench()
+    run = resolve_run(tmp_path / "results" / "s")
+    whole = lines(tmp_path)
+    store = tmp_path / "results" / "generations.sqlite"
+    key = next(iter(run.attempts())).pool.generation[0]
+    with closing(sqlite3.connect(store)) as connection, connection:
+        text = connection.execute("SELECT text FROM completions WHERE key = ?", (key,)).fetchone()
+        changed = chr(ord(text[0][0]) ^ 1) + text[0][1:]
+        connection.execute("UPDATE completions SET text = ? WHERE key = ?", (changed, key))
+    assert TextReader(store).read([key]) == {}
+    done = bench()
+    assert done.returncode == 0
+    assert "damaged completions" in done.stdout + done.stderr
+    assert lines(tmp_path) == whole
+    assert TextReader(store).read([key]) == {key: text[0]}
+    assert run.read_manifest().throughput.generated_tokens > 0
 
 
 def test_after_the_clock_went_back_the_newest_run_goes_on(bench, tmp_path: Path):

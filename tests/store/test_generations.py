@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -357,3 +358,73 @@ def test_a_full_disk_fails_the_scores_and_keeps_what_was_there(tmp_path: Path):
             return await store.get_scores(["first", "second", "too large"])
 
     assert asyncio.run(go()) == {"first": SCORED}
+
+
+@pytest.mark.parametrize("table", ["completions", "scores", "facts"])
+def test_a_flipped_bit_of_a_row_is_seen_and_the_row_replaced(tmp_path: Path, table: str):
+    path = tmp_path / "g.sqlite"
+    columns = {
+        "completions": ["ids", "text", "first_logprobs", "finish_reason", "logprob", "cached"],
+        "scores": ["scoring"],
+        "facts": ["value"],
+    }
+
+    async def put(store: GenerationStore) -> None:
+        await store.put("k", replace(DONE, first_logprobs=(-0.5,)))
+        await store.put_scores({"k": SCORED})
+        await store.put_facts("f|", {"k": [1, 2, 3]})
+
+    async def get(store: GenerationStore):
+        found = [await store.get_many(["k"]), await store.get_scores(["k"])]
+        return [*found, await store.get_facts("f|")]
+
+    async def go():
+        async with GenerationStore(path) as store:
+            await put(store)
+            whole = await get(store)
+        for column in columns[table]:
+            key = "f|k" if table == "facts" else "k"
+            with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+                damage(connection, table, column, key)
+            async with GenerationStore(path) as store:
+                found = await get(store)
+                assert [not one for one in found] == [
+                    table == name for name in ("completions", "scores", "facts")
+                ], column
+                await put(store)
+                assert await get(store) == whole
+
+    asyncio.run(go())
+
+
+def damage(connection: sqlite3.Connection, table: str, column: str, key: str) -> None:
+    """Flip one bit of a value, as a disk would."""
+    where = f"FROM {table} WHERE key = ?"
+    [value] = connection.execute(f"SELECT {column} {where}", (key,)).fetchone()
+    if isinstance(value, float | int):
+        value += 1
+    else:
+        data = bytearray(value.encode() if isinstance(value, str) else value)
+        data[-1] ^= 0x80 if isinstance(value, str) else 1
+        value = bytes(data)
+    kind = "TEXT" if column in ("text", "value", "finish_reason") else "BLOB"
+    cast = f"CAST(? AS {kind})" if isinstance(value, bytes) else "?"
+    connection.execute(f"UPDATE {table} SET {column} = {cast} WHERE key = ?", (value, key))
+
+
+def test_rows_without_a_checksum_are_read_if_they_can_be(tmp_path: Path):
+    path = tmp_path / "g.sqlite"
+
+    async def go():
+        async with GenerationStore(path) as store:
+            for key in "abc":
+                await store.put(key, DONE)
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("DROP TABLE checksums")
+            connection.execute("UPDATE completions SET ids = x'01' WHERE key = 'b'")
+        assert set(TextReader(path).read("abc")) == {"a", "c"}  # read-only, without the table
+        assert TextReader(path).damaged("abc") == ["b"]
+        async with GenerationStore(path) as store:
+            return await store.get_many(["a", "b", "c"])
+
+    assert set(asyncio.run(go())) == {"a", "c"}

@@ -61,15 +61,6 @@ def test_a_torn_last_line_is_passed_over_and_then_cut_off(run: RunStore, torn: b
     assert [one.problem for one in run.attempts()] == ["a", "b"]
 
 
-def test_a_damaged_line_in_the_middle_is_an_error_with_its_number(run: RunStore):
-    run.append(attempt("a"), Measurement())
-    run.close()
-    run.attempts_path.write_bytes(b'{"cell": 1}\n' + run.attempts_path.read_bytes())
-    with pytest.raises(StoreError, match=r"attempts.jsonl:1: "):
-        list(run.attempts())
-    run.open()
-
-
 def test_a_failure_that_was_repeated_counts_as_what_it_became(run: RunStore):
     run.append(attempt("a", status="error", error="no"), Measurement())
     run.append(attempt("b", status="error", error="no"), Measurement())

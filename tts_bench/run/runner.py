@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from tts_bench.concurrency.in_flight import in_flight
@@ -22,9 +22,11 @@ from tts_bench.run.attempt import AttemptContext
 from tts_bench.run.phases import FirstPhase, draw_pools
 from tts_bench.run.plan import Plan, RunOptions, claim
 from tts_bench.store.files import write_atomically
+from tts_bench.store.lines import Key, summary
 from tts_bench.store.manifest import RunManifest, ThroughputEntry, now
 from tts_bench.store.models import open_models
 from tts_bench.store.runs import RunStore, check_space, point_latest
+from tts_bench.store.texts import damaged_texts
 from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.verifier.base import VerifierInfo
 
@@ -46,9 +48,12 @@ async def execute(plan: Plan, options: RunOptions, progress: Progress) -> RunRes
     plan = claim(plan, options)
     run, is_new = plan.run, not plan.run.manifest_path.exists()
     try:
+        again = () if is_new or options.replay else damaged_texts(run)
+        plan = replace(plan, done=plan.done - frozenset(again))
         if any(plan.missing()):
-            await _run_missing(plan, options, progress)
+            await _run_missing(plan, options, progress, again)
         else:
+            _heal(run, (), progress)
             _note_end(run, run.read_manifest())
     finally:
         run.close()
@@ -58,7 +63,19 @@ async def execute(plan: Plan, options: RunOptions, progress: Progress) -> RunRes
     return RunResult(run, plan.total, len(errors), errors[0] if errors else None)
 
 
-async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> None:
+def _heal(run: RunStore, again: Collection[Key], progress: Progress) -> None:
+    """Take out what is damaged, now that it is being made again, and say so."""
+    if faults := run.heal(again):
+        progress.say(f"warning: left out: {summary(faults)}; what is missing is made again")
+    if again:
+        progress.say(
+            f"warning: damaged completions in the store: attempts made again: {len(again)}"
+        )
+
+
+async def _run_missing(
+    plan: Plan, options: RunOptions, progress: Progress, again: Collection[Key]
+) -> None:
     suite, run = plan.suite, plan.run
     drawn = None
     if options.phases:
@@ -70,6 +87,7 @@ async def _run_missing(plan: Plan, options: RunOptions, progress: Progress) -> N
             suite.verifier_name, suite.verifier, engine, replay=options.replay
         )
         record = _begin(plan, options, info, verifier_info)
+        _heal(run, again, progress)
         for difference in record.repeats.differs if record.repeats else ():
             progress.say(f"warning: unlike the run that this repeats: {difference}")
         _warn_of_cut(plan, engine, progress)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
+from tts_bench.store.rows import T, as_text, checksum, read_row, rows_of, to_completion, to_row
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.cached import pack, unpack
 
@@ -30,10 +30,12 @@ CREATE TABLE IF NOT EXISTS completions (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, scoring BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS checksums (
+    kind TEXT NOT NULL, key TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
 """
 _VERSION = 2
 _FROM_1_TO_2 = "ALTER TABLE completions ADD COLUMN first_logprobs BLOB NOT NULL DEFAULT x''"
-_KEYS_PER_QUERY = 500
 
 
 class GenerationStore:
@@ -47,6 +49,8 @@ class GenerationStore:
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="generation-store")
         self._connection: sqlite3.Connection | None = None
+        self.damaged: set[str] = set()
+        """Keys of rows that are not what was stored; they count as absent, and are replaced."""
         self._waiting: list[tuple[str, Completion, asyncio.Future[Completion]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -104,7 +108,7 @@ class GenerationStore:
                 self._thread, function, *arguments
             )
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+            raise StoreError(_unreadable(self.path, error)) from error
 
     async def _write_waiting(self) -> None:
         while self._waiting:
@@ -139,36 +143,62 @@ class GenerationStore:
         return self._connection
 
     def _select(self, keys: list[str]) -> dict[str, Completion]:
-        return dict(_read_completions(self._db, keys))
+        return self._undamaged("completions", keys, to_completion)
 
     def _insert(self, rows: list[tuple[str, Completion]]) -> list[Completion]:
-        with self._db:
-            added = self._db.executemany(
-                "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [_to_row(key, completion) for key, completion in rows],
-            ).rowcount
-        if added == len(rows):
-            return [completion for _, completion in rows]
-        stored = self._select([key for key, _ in rows])
-        return [stored[key] for key, _ in rows]
+        ignored = self._put_rows("completions", [to_row(key, done) for key, done in rows])
+        stored = self._select(ignored)
+        if self.damaged.intersection(ignored):
+            return self._insert(rows)
+        return [stored.get(key, completion) for key, completion in rows]
 
     def _select_scores(self, keys: list[str]) -> dict[str, Scoring]:
-        rows = _rows_of(self._db, "scores", keys)
-        return {key: unpack(blob) for key, blob in rows}
+        return self._undamaged("scores", keys, lambda row: unpack(row[1]))
 
     def _insert_scores(self, rows: list[tuple[str, bytes]]) -> None:
-        with self._db:
-            self._db.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?)", rows)
+        ignored = self._put_rows("scores", rows)
+        self._select_scores(ignored)
+        if self.damaged.intersection(ignored):
+            self._put_rows("scores", rows)
 
     def _select_facts(self, prefix: str) -> dict[str, Any]:
-        rows = self._db.execute(
-            "SELECT key, value FROM facts WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
+        keys = self._db.execute(
+            "SELECT key FROM facts WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
         )
-        return {key[len(prefix) :]: json.loads(value) for key, value in rows}
+        found = self._undamaged("facts", [key for (key,) in keys], lambda row: json.loads(row[1]))
+        return {key[len(prefix) :]: value for key, value in found.items()}
 
     def _insert_facts(self, rows: list[tuple[str, str]]) -> None:
+        self.damaged.update(key for key, _ in rows)  # a fact replaces what is there
+        self._put_rows("facts", rows)
+
+    def _undamaged(
+        self, table: str, keys: list[str], read: Callable[[tuple[Any, ...]], T]
+    ) -> dict[str, T]:
+        found = {}
+        for row, is_whole in rows_of(self._db, table, keys):
+            value = read_row(row, read) if is_whole else None
+            if value is None:
+                self.damaged.add(row[0])
+            else:
+                found[row[0]] = value
+        return found
+
+    def _put_rows(self, table: str, rows: Sequence[tuple[Any, ...]]) -> list[str]:
+        """Store rows that are not there, or damaged; the keys of those that were."""
+        ignored, marks = [], ", ".join("?" * len(rows[0])) if rows else ""
         with self._db:
-            self._db.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", rows)
+            for row in rows:
+                if row[0] in self.damaged:
+                    self._db.execute(f"DELETE FROM {table} WHERE key = ?", row[:1])
+                insert = f"INSERT OR IGNORE INTO {table} VALUES ({marks})"
+                if self._db.execute(insert, row).rowcount:
+                    sealed = (table, row[0], checksum(row))
+                    self._db.execute("INSERT OR REPLACE INTO checksums VALUES (?, ?, ?)", sealed)
+                else:
+                    ignored.append(row[0])
+        self.damaged.difference_update(row[0] for row in rows)
+        return ignored
 
 
 def _as_store_error(path: Path, error: Exception) -> StoreError:
@@ -188,6 +218,7 @@ class TextReader:
         uri = f"{path.absolute().as_uri()}?mode=ro"
         try:
             self._connection = sqlite3.connect(uri, uri=True, timeout=60)
+            self._connection.text_factory = as_text
         except sqlite3.Error as error:
             raise StoreError(f"{path}: {error}") from error
 
@@ -198,15 +229,47 @@ class TextReader:
         self._connection.close()
 
     def read(self, keys: Iterable[str]) -> dict[str, str]:
-        """The texts that are there, by key."""
+        """The texts that are there and undamaged, by key."""
         try:
-            return dict(_rows_of(self._connection, "completions", list(keys), "key, text"))
+            rows = rows_of(self._connection, "completions", list(keys))
+            return {
+                row[0]: row[2]
+                for row, is_whole in rows
+                if is_whole and read_row(row, to_completion)
+            }
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+            raise StoreError(_unreadable(self.path, error)) from error
+
+    def damaged(self, keys: Iterable[str]) -> list[str]:
+        """The keys of completions that are there, and are not what was stored."""
+        try:
+            rows = rows_of(self._connection, "completions", list(keys))
+            return [row[0] for row, whole in rows if not whole or not read_row(row, to_completion)]
+        except sqlite3.Error as error:
+            raise StoreError(_unreadable(self.path, error)) from error
+
+    def fault(self) -> str | None:
+        """What SQLite finds wrong with the file as a whole, or None."""
+        try:
+            found = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.Error as error:
+            return str(error)
+        return None if found == "ok" else str(found)
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> str:
+    """What to do with a store that SQLite cannot read."""
+    if isinstance(error, sqlite3.OperationalError):  # locked, full, read-only: the file is whole
+        return f"{path}: {error}"
+    return (
+        f"{path}: {error}; it is damaged: move it elsewhere (reports keep the texts they have), "
+        "and runs make what they need again"
+    )
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
+    connection.text_factory = as_text
     connection.execute("PRAGMA journal_mode=WAL")
     # In WAL mode NORMAL survives the death of the process at any moment; only a power cut can
     # lose the last commits, and never the file.
@@ -233,39 +296,3 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
         connection.close()  # which rolls back
         raise
     connection.isolation_level = "DEFERRED"
-
-
-def _to_row(key: str, done: Completion) -> tuple[Any, ...]:
-    ids = array("i", done.token_ids).tobytes()
-    return (
-        key,
-        ids,
-        done.text,
-        done.logprob,
-        done.finish_reason,
-        done.stop,
-        done.cached_prompt_tokens,
-        array("d", done.first_logprobs).tobytes(),
-    )
-
-
-def _read_completions(
-    connection: sqlite3.Connection, keys: list[str]
-) -> Iterator[tuple[str, Completion]]:
-    for row in _rows_of(connection, "completions", keys):
-        key, ids, text, logprob, finish_reason, stop, cached, first = row
-        numbers, logprobs = array("i"), array("d")
-        numbers.frombytes(ids)
-        logprobs.frombytes(first)
-        done = (tuple(numbers), text, logprob, finish_reason, stop, cached, key, tuple(logprobs))
-        yield key, Completion(*done)
-
-
-def _rows_of(
-    connection: sqlite3.Connection, table: str, keys: list[str], columns: str = "*"
-) -> Iterator[Any]:
-    for start in range(0, len(keys), _KEYS_PER_QUERY):
-        part = keys[start : start + _KEYS_PER_QUERY]
-        marks = ",".join("?" * len(part))
-        query = f"SELECT {columns} FROM {table} WHERE key IN ({marks})"
-        yield from connection.execute(query, part)

@@ -10,45 +10,32 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter, ValidationError
 
 from tts_bench.errors import StoreError
 from tts_bench.store.files import (
     append_line,
-    first_fault,
     open_for_append,
     staged,
-    whole_lines,
     write_atomically,
+)
+from tts_bench.store.journal import Journal
+from tts_bench.store.lines import (
+    Extent,
+    Fault,
+    Key,
+    Measured,
+    attempt_line,
+    checksum,
+    measured_line,
 )
 from tts_bench.store.manifest import RunManifest
 from tts_bench.types import Attempt, Measurement
-
-_ATTEMPT = TypeAdapter(Attempt)
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A row of `measurements.jsonl`: which attempt, and what this machine did for it."""
-
-    cell: str
-    problem: str
-    seed: int
-    measurement: Measurement
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        """The key of the attempt."""
-        return self.cell, self.problem, self.seed
-
-
-_MEASURED = TypeAdapter(Measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +60,7 @@ class RunStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._journal = Journal(folder)
         self._lock = FileLock(folder / ".lock", timeout=0)
         self._attempts: BinaryIO | None = None
         self._measurements: BinaryIO | None = None
@@ -80,12 +68,12 @@ class RunStore:
     @property
     def attempts_path(self) -> Path:
         """Where the attempts are."""
-        return self.folder / "attempts.jsonl"
+        return self._journal.attempts_path
 
     @property
     def measurements_path(self) -> Path:
         """Where the measurements are."""
-        return self.folder / "measurements.jsonl"
+        return self._journal.measurements_path
 
     @property
     def manifest_path(self) -> Path:
@@ -147,46 +135,68 @@ class RunStore:
         """Write one finished attempt; when this returns, killing the process cannot lose it."""
         if self._attempts is None or self._measurements is None:
             raise StoreError(f"{self.folder}: the run is not open")
-        measured = Measured(*attempt.key, measurement)
+        line = attempt_line(attempt)
+        measured = Measured(*attempt.key, measurement, checksum(line))
         try:
             # The attempt last: its line is what says that all of it is there.
-            append_line(self._measurements, _MEASURED.dump_json(measured))
-            append_line(self._attempts, _ATTEMPT.dump_json(attempt, exclude=_absent(attempt)))
+            append_line(self._measurements, measured_line(measured))
+            append_line(self._attempts, line)
         except OSError as error:
             self.close()  # nobody may write after a torn line
             raise StoreError(f"{self.folder}: {error.strerror}") from error
 
-    def attempts(self) -> Iterator[Attempt]:
+    def attempts(self, faults: list[Fault] | None = None) -> Iterator[Attempt]:
         """Every attempt once; a torn last line is passed over.
 
         An attempt that failed and was repeated later counts as what it became; those that
-        remain failed come last.
+        remain failed come last. Lines that are damaged, of another run, or there already do not
+        count: each is appended to `faults`, if given, by the time the last attempt is read.
         """
-        failed: dict[tuple[str, str, int], Attempt] = {}
-        for number, line in whole_lines(self.attempts_path):
-            try:
-                attempt = _ATTEMPT.validate_json(line)
-            except ValidationError as error:
-                raise StoreError(f"{self.attempts_path}:{number}: {first_fault(error)}") from error
-            failed.pop(attempt.key, None)
-            if attempt.status == "error":
-                failed[attempt.key] = attempt
-            else:
-                yield attempt
-        yield from failed.values()
+        yield from self._journal.attempts(self._extent(), [] if faults is None else faults)
 
-    def measurements(self) -> dict[tuple[str, str, int], Measurement]:
-        """What was measured, by the key of the attempt; the last row of a key counts."""
-        found = {}
-        for number, line in whole_lines(self.measurements_path):
-            try:
-                row = _MEASURED.validate_json(line)
-            except ValidationError as error:
-                raise StoreError(
-                    f"{self.measurements_path}:{number}: {first_fault(error)}"
-                ) from error
-            found[row.key] = row.measurement
+    def measurements(self, faults: list[Fault] | None = None) -> dict[Key, Measurement]:
+        """What was measured, by the key of the attempt; the last row of a key counts.
+
+        Lines that are damaged or unlisted do not count, and are appended to `faults`.
+        """
+        return self._journal.measurements(self._extent(), [] if faults is None else faults)
+
+    def faults(self) -> list[Fault]:
+        """Every line that does not count."""
+        found: list[Fault] = []
+        for _ in self.attempts(found):
+            pass
+        self.measurements(found)
         return found
+
+    def heal(self, again: Collection[Key] = ()) -> list[Fault]:
+        """Take lines that do not count out of the files of an open run; returns their faults.
+
+        Attempts with these keys are taken out too: they are to be made again. Whatever is taken
+        out is kept in `attempts.damaged.jsonl` and `measurements.damaged.jsonl`.
+        """
+        faults = self.faults()
+        for file in (self._attempts, self._measurements):
+            if file is not None:
+                file.close()
+        self._journal.take_out(faults, again)
+        self._attempts = open_for_append(self.attempts_path)
+        self._measurements = open_for_append(self.measurements_path)
+        return faults
+
+    def _extent(self) -> Extent:
+        """What the manifest lists, as far as there is one."""
+        try:
+            manifest = self.read_manifest()
+        except StoreError:
+            return Extent()
+        if not manifest.cells:
+            return Extent()
+        return Extent(
+            frozenset(cell.id for cell in manifest.cells),
+            frozenset(row.id for row in manifest.problems),
+            frozenset(manifest.seeds),
+        )
 
     def read_manifest(self) -> RunManifest:
         """The manifest. Raises StoreError if it is absent, torn, or of another format."""
@@ -252,14 +262,3 @@ def check_space(folder: Path, needed_mb: int = 50) -> None:
     free = shutil.disk_usage(existing).free // 2**20
     if free < needed_mb:
         raise StoreError(f"{folder}: only {free} MB left on this disk; a run needs {needed_mb} MB")
-
-
-def _absent(attempt: Attempt) -> dict[str, Any]:
-    """Fields that only some strategies fill; the rest does not pay for them."""
-    columns = {name: True for name in ("text", "node") if not getattr(attempt.pool, name)}
-    whole = {
-        "tree": attempt.tree is None,
-        "facts": not attempt.facts,
-        "expected": not attempt.expected,
-    }
-    return {"pool": columns} | {name: True for name, absent in whole.items() if absent}

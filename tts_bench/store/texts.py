@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tts_bench.errors import StoreError
 from tts_bench.store.generations import TextReader
+from tts_bench.store.lines import Key
 from tts_bench.store.runs import RunStore
 from tts_bench.strategy.tree import whole_texts
 from tts_bench.types import Attempt, Pool
@@ -79,6 +80,20 @@ class RunTexts:
         return [
             stored.get(key) if text is None else text for key, text in zip(keys, texts, strict=True)
         ]
+
+
+def damaged_texts(run: RunStore) -> dict[Key, list[str]]:
+    """The keys of stored completions that are damaged, by the attempts that have them."""
+    path = generations_of(run)
+    if path is None or not path.is_file():
+        return {}
+    found = {}
+    with TextReader(path) as reader:
+        for attempt in run.attempts():
+            keys = list(dict.fromkeys(filter(None, attempt.pool.generation)))
+            if damaged := reader.damaged(keys):
+                found[attempt.key] = damaged
+    return found
 
 
 def distinct_draws(pool: Pool) -> Sequence[int]:

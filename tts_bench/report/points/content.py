@@ -17,6 +17,7 @@ from tts_bench.report.points.coverage import Curve, coverage_notes, make_curves
 from tts_bench.report.points.outcomes import Outcomes
 from tts_bench.report.points.point import Point, frontier, read_points
 from tts_bench.report.points.scope import Scope, distinguishing, settings
+from tts_bench.store.lines import summary
 from tts_bench.store.runs import RunStore
 
 _TRUNCATED_NOTE = 0.02
@@ -64,7 +65,7 @@ def build_report(run: RunStore) -> Report:
         elasticities=elasticities,
         notes=(
             *_frontier_note(scope, points),
-            *_notes(scope, outcomes, points),
+            *_notes(run, scope, outcomes, points),
             *control_notes(controls, elasticities),
             *coverage_notes(curves),
         ),
@@ -80,15 +81,24 @@ def _frontier_note(scope: Scope, points: Sequence[Point]) -> Iterator[str]:
         yield f"Pareto frontier (accuracy against {cost}): {', '.join(names)}"
 
 
-def _notes(scope: Scope, outcomes: Outcomes, points: Sequence[Point]) -> Iterator[str]:
+def _notes(
+    run: RunStore, scope: Scope, outcomes: Outcomes, points: Sequence[Point]
+) -> Iterator[str]:
     if scope.limited:
         size = scope.dataset.size or "all"
         yield f"partial: {len(scope.problems)} of {size} problems"
     if not scope.finished:
         done, whole = len(outcomes.by_key), scope.expected_attempts
         yield f"unfinished ({scope.status}): computed over {done} of {whole} attempts"
-    if outcomes.outside:
-        yield f"passed over, for the manifest does not list them: {outcomes.outside} attempts"
+    listed = [fault for fault in outcomes.faults if fault.kind != "unlisted"]
+    unlisted = [fault for fault in outcomes.faults if fault.kind == "unlisted"]
+    if outside := sum(fault.path == run.attempts_path for fault in unlisted):
+        yield f"passed over, for the manifest does not list them: {outside} attempts"
+    if listed:
+        yield (
+            f"left out: {summary(listed)}; `tts-bench check` says which and why, and the command "
+            "that made the run makes damaged attempts again"
+        )
     if any(point.policy.flops_ideal is None for point in points):
         reason = scope.engine.shape_note or "the model's shape is not known"
         yield f"no policy FLOPs, so no accuracy_vs_flops.png: {reason}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
 from tts_bench.errors import StoreError
 from tts_bench.report.points.cost import Cost, subset_cost, whole_cost
 from tts_bench.report.points.scope import CellRecord, Scope
+from tts_bench.store.lines import Fault, summary
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import distinct_draws
 from tts_bench.strategy.select import SELECTORS
@@ -64,29 +65,29 @@ class Outcomes:
     """Every attempt of a run that its manifest knows."""
 
     by_key: Mapping[Key, Outcome]
-    outside: int
-    """Rows of cells, problems or seeds that the manifest does not list."""
+    faults: Sequence[Fault] = ()
+    """Lines of the run's files that do not count."""
 
 
 def read_outcomes(run: RunStore, scope: Scope) -> Outcomes:
-    """Stream the attempts of a run; of rows with one key the last counts.
+    """Stream the attempts of a run.
 
-    Raises StoreError if the run has no attempt, or a row cannot be read.
+    Raises StoreError if the run has no attempt, or a file cannot be read.
     """
     cells = {cell.id: cell for cell in scope.cells}
-    problems, seeds = set(scope.problems), set(scope.seeds)
-    measured = run.measurements()
+    faults: list[Fault] = []
+    measured = run.measurements(faults)
     found: dict[Key, Outcome] = {}
-    outside = 0
-    for attempt in run.attempts():
+    for attempt in run.attempts(faults):
         cell = cells.get(attempt.cell)
-        if cell is None or attempt.problem not in problems or attempt.seed not in seeds:
-            outside += 1
-            continue
-        found[attempt.key] = reduce_attempt(attempt, cell, measured.get(attempt.key))
+        if cell is not None:
+            found[attempt.key] = reduce_attempt(attempt, cell, measured.get(attempt.key))
     if not found:
-        raise StoreError(f"{run.folder}: no attempt yet, so there is nothing to report")
-    return Outcomes(found, outside)
+        raise StoreError(
+            f"{run.folder}: no attempt yet, so there is nothing to report"
+            f"{f' (left out: {summary(faults)})' if faults else ''}"
+        )
+    return Outcomes(found, faults)
 
 
 def reduce_attempt(attempt: Attempt, cell: CellRecord, measurement: Measurement | None) -> Outcome:

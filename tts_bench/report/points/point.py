@@ -113,6 +113,10 @@ def read_points(run: RunStore) -> RunPoints:
     """Every point of a run. Raises StoreError if the run has no attempt or cannot be read."""
     scope = read_scope(run)
     outcomes = read_outcomes(run, scope)
+    missing = len(outcomes.by_key) < scope.expected_attempts
+    if missing and any(fault.kind == "damaged" for fault in outcomes.faults):
+        # What a damaged line said was no failure: it must not count as wrong.
+        scope = replace(scope, finished=False, status=f"{scope.status}, with damaged lines")
     return RunPoints(run, scope, outcomes, make_points(scope, outcomes))
 
 

@@ -1,0 +1,86 @@
+"""Rows of the generation store: each has a checksum, and is a completion, a score or a fact."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, get_args
+
+from tts_bench.engine.base import Completion
+from tts_bench.types import FinishReason
+
+Row = tuple[Any, ...]
+T = TypeVar("T")
+_KEYS_PER_QUERY = 500
+
+
+def as_text(data: bytes) -> str:
+    """A text as it is stored, flipped bits included: what is damaged is found by its checksum."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def checksum(row: Sequence[Any]) -> int:
+    """A checksum of all values of a row."""
+    parts = (
+        value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+        for value in row
+    )
+    found = 0
+    for part in parts:
+        data = part if isinstance(part, bytes) else repr(part).encode()
+        found = zlib.crc32(data, zlib.crc32(b"%d|" % len(data), found))
+    return found
+
+
+def to_row(key: str, done: Completion) -> Row:
+    ids = array("i", done.token_ids).tobytes()
+    return (
+        key,
+        ids,
+        done.text,
+        float(done.logprob),
+        done.finish_reason,
+        done.stop,
+        int(done.cached_prompt_tokens),
+        array("d", done.first_logprobs).tobytes(),
+    )
+
+
+def to_completion(row: Row) -> Completion:
+    key, ids, text, logprob, finish_reason, stop, cached, *rest = row
+    numbers, logprobs = array("i"), array("d")
+    numbers.frombytes(ids)
+    logprobs.frombytes(rest[0] if rest else b"")
+    text.encode()
+    if finish_reason not in get_args(FinishReason) or not isinstance(logprob, float):
+        raise ValueError("no completion")
+    return Completion(
+        tuple(numbers), text, logprob, finish_reason, stop, cached, key, tuple(logprobs)
+    )
+
+
+def read_row(row: Row, read: Callable[[Row], T]) -> T | None:
+    """What a row says, or None if it cannot be read."""
+    try:
+        return read(row)
+    except (ValueError, TypeError, KeyError, AttributeError, zlib.error, RecursionError):
+        return None
+
+
+def rows_of(
+    connection: sqlite3.Connection, table: str, keys: Sequence[str]
+) -> Iterator[tuple[Row, bool]]:
+    """The rows with these keys, and whether each is what was stored; older have no checksum."""
+    has = "SELECT count(*) FROM sqlite_master WHERE name = 'checksums'"
+    sealed, join = "NULL", ""
+    if connection.execute(has).fetchone()[0]:
+        sealed = "c.value"
+        join = f"LEFT JOIN checksums c ON c.kind = '{table}' AND c.key = t.key"
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        part = keys[start : start + _KEYS_PER_QUERY]
+        marks = ",".join("?" * len(part))
+        query = f"SELECT t.*, {sealed} FROM {table} t {join} WHERE t.key IN ({marks})"
+        for *row, found in connection.execute(query, part):
+            yield tuple(row), found is None or found == checksum(row)
