@@ -119,11 +119,11 @@ def main() -> None:
                     continue
                 meter = asyncio.run(search(make(), arguments, tokens))
                 usage = meter.usage
-                measured = usage.prompt_tokens_logical - meter.cached_tokens
+                logical, ideal = usage.prompt_tokens_logical or 0, usage.prompt_tokens_ideal or 0
+                measured = logical - meter.cached_tokens
                 print(
-                    f"{tokens:>11}  {name:<32}{usage.prompt_tokens_logical:>9,}"
-                    f"{usage.prompt_tokens_ideal:>8,}{measured:>10,}"
-                    f"{measured / usage.prompt_tokens_ideal:>7.2f}",
+                    f"{tokens:>11}  {name:<32}{logical:>9,}"
+                    f"{ideal:>8,}{measured:>10,}{measured / ideal:>7.2f}",
                     flush=True,
                 )
     finally:

@@ -164,13 +164,14 @@ class Usage:
     Three ways to count prompt tokens, and so FLOPs, stand beside each other: *logical* pays
     every request's whole prompt; *ideal* pays each distinct prefix token once; *measured*
     (in `Measurement`) pays what the engine did not report as cached. Completion tokens are the
-    same in all three. FLOPs are None if the model's shape is unknown.
+    same in all three. FLOPs are None if the model's shape is unknown, tokens if a recording does
+    not tell them.
     """
 
     requests: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_logical: int = 0
-    prompt_tokens_ideal: int = 0
+    completion_tokens: int | None = 0
+    prompt_tokens_logical: int | None = 0
+    prompt_tokens_ideal: int | None = 0
     flops_logical: float | None = 0.0
     flops_ideal: float | None = 0.0
 
@@ -183,7 +184,7 @@ class Measurement:
     wall time from the attempt's start to its end, waiting for others in the batch included.
     """
 
-    seconds: float = 0.0
+    seconds: float | None = 0.0
     policy_cached_tokens: int = 0
     policy_flops: float | None = 0.0
     verifier_cached_tokens: int = 0
@@ -206,8 +207,8 @@ class Pool:
     steps: tuple[tuple[float, ...], ...] = ()
     logprob: tuple[float, ...] = ()
     """Summed log-probability (nats) of each candidate's generated tokens."""
-    tokens: tuple[int, ...] = ()
-    """Generated tokens of each candidate."""
+    tokens: tuple[int | None, ...] = ()
+    """Generated tokens of each candidate, None where a recording does not tell."""
     finish_reason: tuple[FinishReason, ...] = ()
     parent: tuple[int | None, ...] = ()
     generation: tuple[str, ...] = ()
@@ -253,8 +254,8 @@ class Attempt:
     answer: str | None = None
     correct: bool = False
     chosen: int | None = None
-    prompt_tokens: int = 0
-    """Length of the problem's prompt."""
+    prompt_tokens: int | None = 0
+    """Length of the problem's prompt; None if a recording does not tell."""
     pool: Pool = field(default_factory=Pool)
     policy: Usage = field(default_factory=Usage)
     verifier: Usage = field(default_factory=Usage)

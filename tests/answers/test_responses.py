@@ -8,14 +8,20 @@ from pathlib import Path
 import pytest
 
 from tts_bench.answers.grader import Grader
-from tts_bench.answers.responses import GradedAnswer, find_answer, grade_responses, summary
+from tts_bench.answers.responses import (
+    GradedAnswer,
+    Response,
+    find_answer,
+    grade_responses,
+    summary,
+)
 from tts_bench.dataset.responses import read_responses
 
 
 def _grade(pairs: list[tuple[str, str | None]]) -> list[GradedAnswer]:
     async def main() -> list[GradedAnswer]:
         async with Grader(workers=1, timeout=60) as grader:
-            return await grade_responses(pairs, grader)
+            return await grade_responses([Response(*pair) for pair in pairs], grader)
 
     return asyncio.run(main())
 
@@ -60,7 +66,7 @@ def test_every_response_gets_its_verdict_in_order() -> None:
 
 def test_math500_solutions_grade_as_correct(shared_data: Path) -> None:
     pairs = read_responses(shared_data / "math500.jsonl", "answer", "solution", str)
-    assert summary(_grade(pairs))["correct"] == 500
+    assert summary(_grade([one[:2] for one in pairs]))["correct"] == 500
 
 
 def test_summary_counts_and_gives_the_wilson_interval() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tts_bench.answers.responses import Response
 from tts_bench.dataset.responses import read_responses
 from tts_bench.errors import DatasetError
 
@@ -15,13 +16,17 @@ def test_responses_may_be_null_missing_or_numbers(tmp_path: Path) -> None:
     path = tmp_path / "a"  # no suffix: JSON lines
     rows = [{"gold": 42, "pred": 42}, {"gold": "7", "pred": None}, {"gold": "7"}]
     path.write_text("\n\n".join(json.dumps(row) for row in rows))
-    assert read_responses(path, "gold", "pred", str) == [("42", "42"), ("7", None), ("7", None)]
+    assert read_responses(path, "gold", "pred", str) == [
+        Response("42", "42"),
+        Response("7", None),
+        Response("7", None),
+    ]
 
 
 def test_tables_of_other_kinds_are_read_too(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("gold,pred\n1, so 1\n")
-    assert read_responses(path, "gold", "pred", str) == [("1", "so 1")]
+    assert read_responses(path, "gold", "pred", str) == [Response("1", "so 1")]
 
 
 @pytest.mark.parametrize(
@@ -53,3 +58,38 @@ def test_a_faulty_file_is_refused_with_its_place(
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no such file"):
         read_responses(tmp_path / "none.jsonl", "gold", "pred", str)
+
+
+def test_a_response_that_was_cut_off_vouches_for_a_box_alone(tmp_path, cli):
+    path = tmp_path / "r.jsonl"
+    lines = [("so it is 3", "MAX_TOKENS"), ("\\boxed{3} and", "length"), ("so it is 3", "eos")]
+    path.write_text(
+        "".join(json.dumps({"g": "3", "p": text, "f": why}) + "\n" for text, why in lines)
+    )
+    options = ("--reference-field", "g", "--response-field", "p")
+    code, out, _ = cli("grade", path, *options, "--finish-reason-field", "f")
+    assert (code, [line.split("\t")[1] for line in out.splitlines()[:3]]) == (
+        0,
+        ["wrong", "correct", "correct"],
+    )
+    assert cli("grade", path, *options)[1].count("correct\t") == 3
+    path.write_text(json.dumps({"g": "3", "p": "3", "f": "tired"}))
+    code, _, err = cli("grade", path, *options, "--finish-reason-field", "f")
+    assert code == 2
+    assert "r.jsonl:1: a finish reason is not known: 'tired'" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("r.jsonl", '{"g": "3", "p": "3"}\n'),
+        ("r.txt", '{"g": "3", "p": "3"}\n'),
+        ("r.json", '[{"g": "3", "p": "3"}]'),
+        ("r.csv", "g,p\n3,3\n"),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path, cli, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8-sig")
+    code, out, err = cli("grade", path, "--reference-field", "g", "--response-field", "p")
+    assert (code, out.splitlines()[0]) == (0, "1\tcorrect\t3"), err

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tts_bench.dataset.rows import read_rows
+from tts_bench.dataset.rows import read_rows, read_text
 from tts_bench.errors import DatasetError
 
 TABLE = [{"problem": "1 + 1, please", "answer": "2"}, {"problem": "“½”\nand more", "answer": "x"}]
@@ -92,3 +92,11 @@ def test_malformed_file_is_refused_with_its_place(
 
 def test_folder_is_refused(tmp_path: Path) -> None:
     assert refusal(str(tmp_path)) == f"{tmp_path} is a folder, not a file"
+
+
+def test_a_text_may_begin_with_a_byte_order_mark_and_what_is_none_is_one_line(tmp_path):
+    assert read_text(write(tmp_path, "a.txt", b"\xef\xbb\xbfJudge.")) == "Judge."
+    for path in (write(tmp_path, "b.txt", b"\xff\xfe"), str(tmp_path), "~nosuchuser/a", "a" * 5000):
+        with pytest.raises(DatasetError) as caught:
+            read_text(path)
+        assert len(str(caught.value)) < 700

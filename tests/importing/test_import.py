@@ -283,3 +283,66 @@ def test_the_numbers_of_a_csv_file_are_numbers(tmp_path, cli, undrawn):
         if one.cell.startswith("best_of_n")
     ]
     assert (best.pool.score, best.pool.tokens) == ((0.5, 0.5), (3, 3))
+
+
+CUT = {"problem": "P1", "answer": "3", "completion": "so we have 17 + 3"}
+
+
+def test_a_text_that_was_cut_off_does_not_vote(run_lines, tmp_path):
+    texts = [
+        {**CUT, "finish_reason": "length"},
+        {**CUT, "finish_reason": "MAX_TOKENS"},
+        {**CUT, "finish_reason": "length", "completion": "\\boxed{3}, but wait"},
+        {**CUT, "finish_reason": "eos", "completion": "so it is 20"},
+        {**CUT, "finish_reason": None},
+    ]
+    code, _, err = run_lines(*map(json.dumps, texts))
+    assert code == 0, err
+    [attempt] = resolve_run(tmp_path / "results" / "p").attempts()
+    assert attempt.pool.answer == (None, None, "3", "20", "17 + 3")
+    assert attempt.pool.finish_reason == ("length", "length", "length", "stop", "stop")
+    frame = pd.read_parquet(tmp_path / "results" / "p" / "latest" / "candidates.parquet")
+    assert frame.finish_reason.tolist() == list(attempt.pool.finish_reason)
+
+
+@pytest.mark.parametrize("reasons", [["true", "stop"], [True, False], ["END_TURN", "max_length"]])
+def test_reasons_may_stand_in_lists(reasons):
+    [pool] = read_pools(
+        rows({"id": "a", "answer": "1", "text": ["1", "2"], "finish_reasons": reasons}),
+        {},
+        "last",
+        "f",
+        str,
+    )
+    assert len(pool.finish_reason) == 2
+
+
+def test_an_unknown_reason_is_an_error_with_its_row():
+    cells = {"id": "a", "answer": "1", "text": "1", "finish_reason": "tired"}
+    message = r"f:1: a finish reason is not known \(column 'finish_reason'\): 'tired'"
+    with pytest.raises(DatasetError, match=message):
+        read_pools(rows(cells), {}, "last", "f", str)
+
+
+def test_what_a_recording_does_not_tell_is_unknown_and_not_0(run_lines, tmp_path):
+    code, _, err = run_lines(json.dumps(CUT))
+    assert code == 0, err
+    run = resolve_run(tmp_path / "results" / "p")
+    [attempt] = run.attempts()
+    assert attempt.prompt_tokens is None
+    assert attempt.policy.completion_tokens is None
+    assert attempt.policy.prompt_tokens_ideal is None
+    assert attempt.pool.tokens == ()
+    assert run.measurements()[attempt.key].seconds is None
+    [point] = read_points(run).points
+    assert (point.policy.completion_tokens, point.seconds, point.flops) == (None, None, None)
+    assert point.values["tokens"] == {}
+    assert "nor are all of their lengths known" in run.read_manifest().engine.shape_note
+
+
+def test_the_length_of_one_text_may_be_unknown(run_lines, tmp_path):
+    code, _, err = run_lines(*(json.dumps({**CUT, "tokens": n}) for n in (3, None)))
+    assert code == 0, err
+    [attempt] = resolve_run(tmp_path / "results" / "p").attempts()
+    assert attempt.pool.tokens == (3, None)
+    assert attempt.policy.completion_tokens is None

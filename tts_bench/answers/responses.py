@@ -6,8 +6,9 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from tts_bench.answers.extract import extract, stated
+from tts_bench.answers.extract import boxed, extract, stated
 from tts_bench.answers.grader import Grader
 from tts_bench.answers.prose import is_prose
 from tts_bench.answers.thinking import after_thinking
@@ -29,16 +30,25 @@ class GradedAnswer:
     timed_out: bool
 
 
-async def grade_responses(
-    responses: Sequence[tuple[str, str | None]], grader: Grader
-) -> list[GradedAnswer]:
-    """One verdict for each pair of a reference and a response, in order; None is no response."""
-    return list(await asyncio.gather(*(_grade(*one, grader) for one in responses)))
+class Response(NamedTuple):
+    """A response, and the right answer that it is graded by."""
+
+    reference: str
+    text: str | None
+    """None if there is no response."""
+    cut_off: bool = False
 
 
-async def _grade(reference: str, response: str | None, grader: Grader) -> GradedAnswer:
-    answer = None if response is None else find_answer(response)
-    [correct] = await grader.grade(reference, [answer])
+async def grade_responses(responses: Sequence[Response], grader: Grader) -> list[GradedAnswer]:
+    """One verdict for each response, in order."""
+    return list(await asyncio.gather(*(_grade(one, grader) for one in responses)))
+
+
+async def _grade(response: Response, grader: Grader) -> GradedAnswer:
+    answer = None
+    if response.text is not None:
+        answer = boxed(response.text) if response.cut_off else find_answer(response.text)
+    [correct] = await grader.grade(response.reference, [answer])
     return GradedAnswer(answer, correct=correct is True, timed_out=correct is None)
 
 

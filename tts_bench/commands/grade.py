@@ -14,6 +14,7 @@ import click
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--reference-field", required=True, help="Field with the reference answer.")
 @click.option("--response-field", required=True, help="Field with the answer or whole solution.")
+@click.option("--finish-reason-field", help="Field that says whether it was cut off.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1, max=86400),
@@ -27,6 +28,7 @@ def grade(
     file: Path,
     reference_field: str,
     response_field: str,
+    finish_reason_field: str | None,
     timeout: float,
     as_json: bool,
     debug: bool,
@@ -40,7 +42,9 @@ def grade(
     from tts_bench.dataset.responses import read_responses
 
     references = References()
-    responses = read_responses(file, reference_field, response_field, references)
+    responses = read_responses(
+        file, reference_field, response_field, references, finish_reason_field
+    )
     for note in references.notes:
         click.echo(f"note: {note}", err=True)
 

@@ -120,9 +120,10 @@ def omega(rollouts: int, threshold: float, **options: Any) -> int:
 )
 def judge(tries: int, template: Path | None, **options: Any) -> int:
     """Ask SUITE's model for the first wrong step of each solution."""
+    from tts_bench.dataset.rows import read_text
     from tts_bench.labelling.judge import TEMPLATE, Judge
 
-    text = template.read_text("utf-8") if template else TEMPLATE
+    text = read_text(str(template)) if template else TEMPLATE
     return _label(Judge(text, tries), options)
 
 

@@ -136,9 +136,9 @@ class Meter:
         old = self.usage
         self.usage = Usage(
             requests=old.requests + len(calls),
-            completion_tokens=old.completion_tokens + int(written.sum()),
-            prompt_tokens_logical=old.prompt_tokens_logical + int(prompt.sum()),
-            prompt_tokens_ideal=old.prompt_tokens_ideal + int((prompt - shared).sum()),
+            completion_tokens=(old.completion_tokens or 0) + int(written.sum()),
+            prompt_tokens_logical=(old.prompt_tokens_logical or 0) + int(prompt.sum()),
+            prompt_tokens_ideal=(old.prompt_tokens_ideal or 0) + int((prompt - shared).sum()),
             flops_logical=flops(old.flops_logical, np.zeros_like(prompt)),
             flops_ideal=flops(old.flops_ideal, shared),
         )
@@ -170,7 +170,7 @@ class Ledger:
         """Completion tokens that the policy may still write; None without a limit."""
         if self.budget.tokens is None:
             return None
-        spent = self.policy.usage.completion_tokens + self._reserved
+        spent = (self.policy.usage.completion_tokens or 0) + self._reserved
         return max(0, self.budget.tokens - spent)
 
     def grant(self, calls: int, max_tokens: int) -> tuple[int, int]:

@@ -21,6 +21,12 @@ _PROBLEM_ID: Names = (("problem_id",), ("id", "unique_id"))
 _PROMPT: Names = (("prompt",), ("problem", "question"))
 _COMPLETION: Names = (("completion",), ("solution", "text"), ("answer",))
 
+_FINISH_REASON: Names = (
+    ("finish_reason", "finish_reasons"),
+    ("stop_reason", "stop_reasons"),
+    ("is_reasoning_complete",),
+)
+
 PROBLEMS: Mapping[str, Names] = {
     "problem": _PROBLEM,
     "reference": _REFERENCE,
@@ -37,6 +43,7 @@ POOLS: Mapping[str, Names] = {
     "text": (("text", "completion", "completions", "samples", "response", "responses"),),
     "score": (("score", "scores"),),
     "tokens": (("tokens", "completion_tokens"),),
+    "finish_reason": _FINISH_REASON,
     "verdict": (("correct", "is_correct", "is_corrects"),),
 }
 """Recorded completions."""
@@ -47,7 +54,7 @@ SOLUTIONS: Mapping[str, Names] = {
     "reference": _REFERENCE,
     "solution": (("solution", "response", "completion", "text"),),
     "steps": (("steps", "completions"),),
-    "finish_reason": (("finish_reason",),),
+    "finish_reason": _FINISH_REASON,
 }
 """Solutions whose steps are to be labelled."""
 

@@ -6,25 +6,34 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tts_bench.answers.responses import Response
 from tts_bench.dataset.columns import Columns
+from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.items import ToReference
 from tts_bench.dataset.rows import Row, column_names, read_rows
 from tts_bench.errors import BadRow, DatasetError
 
 
 def read_responses(
-    path: Path, reference_field: str, response_field: str, to_reference: ToReference
-) -> list[tuple[str, str | None]]:
-    """Reference and response of every row, in order; a response may be null or missing.
+    path: Path,
+    reference_field: str,
+    response_field: str,
+    to_reference: ToReference,
+    finish_reason_field: str | None = None,
+) -> list[Response]:
+    """The response of every row, in order; it may be null or missing.
 
     A file is read by its suffix, as JSON lines if that says nothing. Raises DatasetError, with the
     place, for a file that cannot be read or is empty, a field that no row has, a cell that is
-    neither text nor a number, and a reference that `to_reference` refuses.
+    neither text nor a number, a reference that `to_reference` refuses, and a finish reason that is
+    not known.
     """
     rows = read_rows(str(path), default=".jsonl")
     if not rows:
         raise DatasetError(f"{path}: no lines to grade")
     given = {"reference": reference_field, "response": response_field}
+    if finish_reason_field is not None:
+        given["finish_reason"] = finish_reason_field
     Columns(dict.fromkeys(given, ()), given).find(column_names(rows), str(path))
     found = []
     for row in rows:
@@ -35,7 +44,11 @@ def read_responses(
             reference = to_reference(text)
         except ValueError as error:
             raise BadRow(row.where, f"field {reference_field!r} {error}") from error
-        found.append((reference, _text(row, response_field)))
+        try:
+            ended = finish_reason(row.cells.get(finish_reason_field or ""))
+        except ValueError as error:
+            raise BadRow(row.where, str(error)) from error
+        found.append(Response(reference, _text(row, response_field), ended == "length"))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from tts_bench.errors import QUOTED, BadRow, DatasetError, did_you_mean, quoted
 
+_ENCODING = "utf-8-sig"
+"""Of every text file of a user's: Windows' editors put a byte order mark before it."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -60,8 +63,8 @@ def read_rows(path: str, default: str = "", on_bad: OnBad = refuse) -> list[Row]
     `default` is the suffix that counts for a name with none of these. Rows that are malformed by
     themselves go to `on_bad`. Raises DatasetError if the file is missing, unreadable or malformed.
     """
-    shown = path if len(path) <= QUOTED else f"{path[:QUOTED]}..."
-    try:
+    shown = _shown(path)
+    with _told(shown):
         file = Path(path).expanduser()
         reader = READERS.get(file.suffix.lower()) or READERS.get(default)
         if file.is_dir():
@@ -73,6 +76,23 @@ def read_rows(path: str, default: str = "", on_bad: OnBad = refuse) -> list[Row]
             kinds = ", ".join(READERS)
             raise DatasetError(f"{shown}: cannot read {file.suffix or 'no suffix'!r}, only {kinds}")
         return list(_whole(reader(file, on_bad), on_bad))
+
+
+def read_text(path: str) -> str:
+    """The text of a file, without a byte order mark. Raises DatasetError if it cannot be read."""
+    with _told(_shown(path)):
+        return Path(path).expanduser().read_text(encoding=_ENCODING)
+
+
+def _shown(path: str) -> str:
+    return path if len(path) <= QUOTED else f"{path[:QUOTED]}..."
+
+
+@contextlib.contextmanager
+def _told(shown: str) -> Iterator[None]:
+    """Tell in one line what keeps a file from being read."""
+    try:
+        yield
     except UnicodeDecodeError as error:
         raise DatasetError(f"{shown} is not UTF-8 text: {error}") from error
     except (OSError, RuntimeError, ValueError) as error:  # also: no such user's home, a NUL
@@ -132,7 +152,7 @@ def _parse(text: str, where: str) -> object:
 
 
 def _read_jsonl(file: Path, on_bad: OnBad) -> Iterator[Row]:
-    with file.open(encoding="utf-8-sig") as lines:
+    with file.open(encoding=_ENCODING) as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
                 try:
@@ -142,7 +162,7 @@ def _read_jsonl(file: Path, on_bad: OnBad) -> Iterator[Row]:
 
 
 def _read_json(file: Path, on_bad: OnBad) -> Iterator[Row]:
-    text = file.read_text(encoding="utf-8-sig")
+    text = file.read_text(encoding=_ENCODING)
     try:
         table = _parse(text, str(file))
     except BadRow as error:
@@ -162,7 +182,7 @@ def _read_json(file: Path, on_bad: OnBad) -> Iterator[Row]:
 
 
 def _read_csv(file: Path, on_bad: OnBad) -> Iterator[Row]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    with file.open(encoding=_ENCODING, newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         try:
             for number, cells in enumerate(reader, start=1):

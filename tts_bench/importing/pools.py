@@ -10,11 +10,12 @@ from typing import Any
 
 from tts_bench.dataset.base import Item, text_id
 from tts_bench.dataset.columns import POOLS, Columns
+from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.items import ToReference, cell_text, level_of
 from tts_bench.dataset.rows import BadRows, OnBad, Row, column_names, refuse
 from tts_bench.errors import BadRow, DatasetError, quoted
 from tts_bench.steps import Aggregate, aggregate
-from tts_bench.types import Problem
+from tts_bench.types import FinishReason, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,10 @@ class RecordedPool:
     text: tuple[str, ...]
     score: tuple[float, ...] = ()
     steps: tuple[tuple[float, ...], ...] = ()
-    tokens: tuple[int, ...] = ()
+    tokens: tuple[int | None, ...] = ()
     verdict: tuple[bool | None, ...] = ()
     """What the recording says of its correctness."""
+    finish_reason: tuple[FinishReason | None, ...] = ()
 
     def first(self, n: int) -> RecordedPool:
         """The pool's first `n` completions."""
@@ -133,9 +135,15 @@ def _pool(entries: Sequence[_Entry], how: Aggregate) -> RecordedPool:
         text=columns["text"],
         score=tuple(aggregate(s, how) if isinstance(s, list) else s for s in scores),
         steps=steps if any(steps) else (),
-        tokens=columns.get("tokens", ()),
+        tokens=_told(columns.get("tokens", ())),
         verdict=columns.get("verdict", ()),
+        finish_reason=_told(columns.get("finish_reason", ())),
     )
+
+
+def _told(column: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A column; empty if nothing stands in it."""
+    return column if any(value is not None for value in column) else ()
 
 
 def _item(row: Row, found: Mapping[str, str], to_reference: ToReference) -> Item:
@@ -163,12 +171,14 @@ def _listed(row: Row, role: str, found: Mapping[str, str]) -> list[Any]:
     value, texts = row.cells.get(found[role]), row.cells.get(found["text"])
     if not isinstance(texts, list):
         return [value]
+    if value is None:
+        return [None] * len(texts)
     return value if isinstance(value, list) else [value]
 
 
 def _written(value: Any, role: str) -> Any:
     """The number, truth value or list that a text says: the cells of a .csv file are all text."""
-    if role == "text" or not isinstance(value, str):
+    if role in ("text", "finish_reason") or not isinstance(value, str):
         return value
     try:
         return json.loads(value.lower() or "null")
@@ -214,6 +224,13 @@ def _tokens(value: Any) -> int | None:
     return number
 
 
+def _finished(value: Any) -> FinishReason | None:
+    try:
+        return finish_reason(value)
+    except ValueError:
+        raise _Unusable("a finish reason is not known", value) from None
+
+
 def _verdict(value: Any) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
@@ -228,6 +245,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "score": _score,
     "tokens": _tokens,
     "verdict": _verdict,
+    "finish_reason": _finished,
 }
 """What each completion's value is read by. Raises _Unusable."""
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tts_bench.answers.extract import extract
+from tts_bench.answers.extract import boxed, extract
 from tts_bench.answers.grader import Grader
 from tts_bench.cost.flops import ModelShape
 from tts_bench.dataset.base import LoadedDataset
@@ -40,6 +40,7 @@ VERDICTS = "recorded_verdicts.jsonl"
 DISAGREEMENTS = "disagreements.jsonl"
 _SCORED = (("best_of_n", "best"), ("weighted_vote", "weighted"))
 _ALWAYS = (("self_consistency", "majority"),)
+_UNMEASURED = Measurement(seconds=None, policy_flops=None, verifier_flops=None)
 _READS_SCORES = frozenset(selector for _, selector in _SCORED)
 
 
@@ -107,7 +108,7 @@ async def import_pools(
     with _whole_or_none(run):
         record = _manifest(cut, source, cells, digest, run, store_path, argv)
         for attempt in attempts:
-            run.append(attempt, Measurement())
+            run.append(attempt, _UNMEASURED)
         _write_lines(run.folder / VERDICTS, judged)
         _write_lines(run.folder / DISAGREEMENTS, differing)
         run.write_manifest(record.changed(status="complete", ended=now()))
@@ -162,7 +163,13 @@ def _cells(pools: Sequence[RecordedPool], at: tuple[int, ...]) -> list[CellEntry
 
 async def _grade(pool: RecordedPool, grader: Grader, store: GenerationStore, digest: str) -> Pool:
     """The pool's columns, graded here; its texts go into the generation store."""
-    found = [extract(text) for text in pool.text]
+    ended: list[FinishReason] = [reason or "stop" for reason in pool.finish_reason]
+    ended = ended or ["stop"] * len(pool.text)
+    # As of a draw of a run: a text that was cut off vouches for a box alone.
+    found = [
+        boxed(text) if reason == "length" else extract(text)
+        for text, reason in zip(pool.text, ended, strict=True)
+    ]
     verdicts = await grader.grade(pool.item.reference, found)
     forms = iter(await grader.canonical([answer for answer in found if answer is not None]))
     numbers: dict[str, int] = {}
@@ -170,9 +177,8 @@ async def _grade(pool: RecordedPool, grader: Grader, store: GenerationStore, dig
         -1 if answer is None else numbers.setdefault(next(forms), len(numbers)) for answer in found
     ]
     keys = [_key(digest, pool, i) for i in range(len(pool.text))]
-    for key, text in zip(keys, pool.text, strict=True):
-        await store.put(key, Completion((), text, 0.0, "stop", key=key))
-    ended: FinishReason = "stop"
+    for key, text, reason in zip(keys, pool.text, ended, strict=True):
+        await store.put(key, Completion((), text, 0.0, reason, key=key))
     return Pool(
         answer=tuple(found),
         answer_class=tuple(classes),
@@ -180,7 +186,7 @@ async def _grade(pool: RecordedPool, grader: Grader, store: GenerationStore, dig
         score=pool.score,
         steps=pool.steps,
         tokens=pool.tokens,
-        finish_reason=(ended,) * len(pool.text),
+        finish_reason=tuple(ended),
         generation=tuple(keys),
     )
 
@@ -195,8 +201,12 @@ def _attempt(pool: RecordedPool, graded: Pool, cell: CellEntry) -> Attempt:
     chosen = SELECTORS[cell.selector].choose(graded.answer_class, graded.score)
     answer = None if chosen is None else graded.answer[chosen]
     # Prompts were not recorded, so neither their tokens nor any FLOPs can be known.
-    unknown = Usage(flops_logical=None, flops_ideal=None)
-    spent = replace(unknown, requests=len(pool.text), completion_tokens=sum(pool.tokens))
+    unknown = Usage(
+        prompt_tokens_logical=None, prompt_tokens_ideal=None, flops_logical=None, flops_ideal=None
+    )
+    known = [count for count in pool.tokens if count is not None]
+    written = sum(known) if known and len(known) == len(pool.text) else None
+    spent = replace(unknown, requests=len(pool.text), completion_tokens=written)
     return Attempt(
         cell=cell.id,
         problem=pool.item.problem.id,
@@ -207,7 +217,10 @@ def _attempt(pool: RecordedPool, graded: Pool, cell: CellEntry) -> Attempt:
         chosen=chosen,
         pool=graded,
         policy=spent,
-        verifier=unknown if cell.selector in _READS_SCORES else Usage(),
+        prompt_tokens=None,
+        verifier=replace(unknown, completion_tokens=None)
+        if cell.selector in _READS_SCORES
+        else Usage(),
     )
 
 
@@ -226,8 +239,8 @@ def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _cost_note(pools: Sequence[RecordedPool]) -> str:
     note = "recorded completions do not say what they cost"
-    if not all(pool.tokens for pool in pools):
-        note += "; their lengths are not known either, and shown as 0 tokens"
+    if any(None in pool.tokens or not pool.tokens for pool in pools):
+        note += "; nor are all of their lengths known"
     return note
 
 

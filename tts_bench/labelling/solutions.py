@@ -10,6 +10,7 @@ from typing import Any
 
 from tts_bench.dataset.base import Dataset, Item, text_id
 from tts_bench.dataset.columns import SOLUTIONS, Columns
+from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.references import References
 from tts_bench.dataset.rows import Row, column_names, read_rows
 from tts_bench.errors import UsageError
@@ -102,18 +103,22 @@ class Solutions:
 
         Steps that are listed get the delimiter that they lack, all but the last.
         """
-        end, finish_reason = self.delimiter, cells.get("finish_reason")
+        end = self.delimiter
+        try:
+            reason = finish_reason(cells.get("finish_reason"))
+        except ValueError as error:
+            raise UsageError(f"{row.where}: {error}") from error
         listed = cells.get("steps")
         if listed is None:
             text = _plain(cells.get("solution"))
-            cut_off = is_cut_off(text, end, finish_reason)
+            cut_off = is_cut_off(text, end, reason)
             return complete_steps(text, end, cut_off), cut_off
         if not isinstance(listed, list) or not all(isinstance(step, str) for step in listed):
             raise UsageError(f"{row.where}: steps must be a list of texts, not {listed!r:.60}")
         if blank := [i for i, step in enumerate(listed) if not step.strip()]:
             raise UsageError(f"{row.where}: step {blank[0]} is empty")
         steps = (*(step.removesuffix(end) + end for step in listed[:-1]), *listed[-1:])
-        cut_off = is_cut_off("".join(steps), end, finish_reason)
+        cut_off = is_cut_off("".join(steps), end, reason)
         torn = cut_off and bool(steps) and not steps[-1].endswith(end)
         return steps[:-1] if torn else steps, cut_off
 

@@ -174,9 +174,9 @@ class Scorer:
         known = self.verifier_info.model is None or self.verifier_info.shape is not None
         return Spent(
             requests=sum(usage.requests for usage in usages),
-            prompt_tokens=sum(usage.prompt_tokens_logical for usage in usages),
-            prompt_tokens_ideal=sum(usage.prompt_tokens_ideal for usage in usages),
-            completion_tokens=sum(usage.completion_tokens for usage in usages),
+            prompt_tokens=sum(usage.prompt_tokens_logical or 0 for usage in usages),
+            prompt_tokens_ideal=sum(usage.prompt_tokens_ideal or 0 for usage in usages),
+            completion_tokens=sum(usage.completion_tokens or 0 for usage in usages),
             flops_logical=sum(usage.flops_logical or 0.0 for usage in usages) if known else None,
             flops_ideal=sum(usage.flops_ideal or 0.0 for usage in usages) if known else None,
             seconds=round(seconds, 3),

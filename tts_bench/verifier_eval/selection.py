@@ -119,7 +119,7 @@ def _drawn(attempt: Attempt, problem: Problem, run_texts: RunTexts) -> DrawnPool
             i,
             texts[i] or "",
             logprob=pool.logprob[i],
-            generated=pool.tokens[i],
+            generated=pool.tokens[i] or 0,
             finish_reason=pool.finish_reason[i],
         )
         for i in kept

@@ -114,7 +114,7 @@ def read_baseline(path: Path) -> Baseline:
     if path.is_dir():
         return make_baseline(read_points(resolve_run(path)))
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(path.read_text("utf-8-sig"))
         if data["format_version"] != FORMAT_VERSION:
             found = data["format_version"]
             raise StoreError(f"{path}: baseline of format {found}, not {FORMAT_VERSION}")

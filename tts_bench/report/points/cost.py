@@ -14,21 +14,22 @@ class Cost:
     """Requests, tokens and FLOPs of one model (policy or verifier), as an expectation or a mean.
 
     FLOPs are None if the model's shape is unknown; the measured ones also if nothing
-    was measured (a pool's part of fewer candidates than were drawn).
+    was measured (a pool's part of fewer candidates than were drawn). Tokens are None if a recording
+    does not tell them.
     """
 
     requests: float = 0.0
-    completion_tokens: float = 0.0
-    prompt_tokens_logical: float = 0.0
-    prompt_tokens_ideal: float = 0.0
+    completion_tokens: float | None = 0.0
+    prompt_tokens_logical: float | None = 0.0
+    prompt_tokens_ideal: float | None = 0.0
     flops_logical: float | None = 0.0
     flops_ideal: float | None = 0.0
     flops_measured: float | None = None
 
     @property
-    def tokens(self) -> float:
+    def tokens(self) -> float | None:
         """Every token read or written, each distinct prefix counted once."""
-        return self.prompt_tokens_ideal + self.completion_tokens
+        return added(self.prompt_tokens_ideal, self.completion_tokens)
 
 
 def whole_cost(usage: Usage, flops_measured: float | None) -> Cost:
@@ -57,17 +58,21 @@ def subset_cost(usage: Usage, drawn: int, n: int) -> Cost:
         return whole_cost(usage, None)
     share, sharing = n / drawn, (n - 1) / (drawn - 1)
 
-    def ideal(logical: float, whole: float) -> float:
+    def scaled(whole: float | None) -> float | None:
+        return None if whole is None else whole * share
+
+    def ideal(logical: float | None, whole: float | None) -> float | None:
+        if logical is None or whole is None:
+            return None
         return logical * share - (logical - whole) * sharing
 
-    known = usage.flops_logical is not None and usage.flops_ideal is not None
     return Cost(
         requests=usage.requests * share,
-        completion_tokens=usage.completion_tokens * share,
-        prompt_tokens_logical=usage.prompt_tokens_logical * share,
+        completion_tokens=scaled(usage.completion_tokens),
+        prompt_tokens_logical=scaled(usage.prompt_tokens_logical),
         prompt_tokens_ideal=ideal(usage.prompt_tokens_logical, usage.prompt_tokens_ideal),
-        flops_logical=(usage.flops_logical or 0.0) * share if known else None,
-        flops_ideal=ideal(usage.flops_logical or 0.0, usage.flops_ideal or 0.0) if known else None,
+        flops_logical=scaled(usage.flops_logical),
+        flops_ideal=ideal(usage.flops_logical, usage.flops_ideal),
     )
 
 

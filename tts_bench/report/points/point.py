@@ -234,7 +234,7 @@ def _values(
 def _value(quantity: str, place: int, outcome: Outcome) -> float | None:
     size = outcome.sizes[place]
     if quantity == "tokens":
-        return size.policy.tokens + size.verifier.tokens
+        return added(size.policy.tokens, size.verifier.tokens)
     if quantity == "flops":
         return added(size.policy.flops_ideal, size.verifier.flops_ideal)
     return outcome.seconds if place == len(outcome.sizes) - 1 else None
