@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tts_bench.answers.grader import Grader
+from tts_bench.answers.grader import Grader, GradingLimits
 from tts_bench.answers.responses import (
     GradedAnswer,
     Response,
@@ -20,7 +20,7 @@ from tts_bench.dataset.responses import read_responses
 
 def _grade(pairs: list[tuple[str, str | None]]) -> list[GradedAnswer]:
     async def main() -> list[GradedAnswer]:
-        async with Grader(workers=1, timeout=60) as grader:
+        async with Grader(workers=1, limits=GradingLimits(60)) as grader:
             return await grade_responses([Response(*pair) for pair in pairs], grader)
 
     return asyncio.run(main())
