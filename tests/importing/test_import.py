@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tts_bench.dataset.columns import POOLS, Columns
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, UsageError
 from tts_bench.importing.pools import read_pools
@@ -141,7 +142,7 @@ def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
         (
             [{"id": "a", "answer": "1"}],
             {},
-            r"no column 'text' or .*; name it: --map text=NAME",
+            r"no column 'completion' or .*; name it: --map text=NAME",
         ),
         ([{"text": "t", "answer": "1"}], {}, "neither an id nor a problem"),
         ([{"id": "a", "answer": "", "text": "t"}], {}, "f:1: no reference"),
@@ -346,3 +347,82 @@ def test_the_length_of_one_text_may_be_unknown(run_lines, tmp_path):
     [attempt] = resolve_run(tmp_path / "results" / "p").attempts()
     assert attempt.pool.tokens == (3, None)
     assert attempt.policy.completion_tokens is None
+
+
+PUBLISHED = {
+    "mathArena": (
+        {"problem_idx": 1, "answer": "It is 3.", "gold_answer": "3", "output_tokens": 5},
+        {
+            "id": "problem_idx",
+            "text": "answer",
+            "reference": "gold_answer",
+            "tokens": "output_tokens",
+        },
+    ),
+    "openr1": (
+        {
+            "problem": "P",
+            "answer": "3",
+            "solution": "so 3",
+            "generations": ["3", "4"],
+            "correctness_math_verify": [True, False],
+            "is_reasoning_complete": [True, True],
+            "finish_reasons": None,
+        },
+        {"text": "generations", "reference": "answer", "verdict": "correctness_math_verify"},
+    ),
+    "bon": (
+        {
+            "problem": "P",
+            "answer": "3",
+            "ground_truth_answer": "3",
+            "sampled_solutions": ["3"],
+            "sampled_prm_scores": [[0.5]],
+        },
+        {
+            "text": "sampled_solutions",
+            "score": "sampled_prm_scores",
+            "reference": "ground_truth_answer",
+        },
+    ),
+    "search-and-learn": (
+        {
+            "problem": "P",
+            "answer": "3",
+            "solution": "so 3",
+            "completions": ["3"],
+            "scores": [[0.5]],
+            "agg_scores": [0.5],
+            "completion_tokens": [3],
+            "unique_id": "a",
+        },
+        {
+            "text": "completions",
+            "score": "scores",
+            "tokens": "completion_tokens",
+            "id": "unique_id",
+        },
+    ),
+    "monkeys": (
+        {"question": "P", "samples": ["3"], "is_corrects": [True], "gt_answer": "3"},
+        {"text": "samples", "reference": "gt_answer", "verdict": "is_corrects"},
+    ),
+    "own": (
+        {"id": 1, "text": "P", "expected_answer": "3", "response": "3", "answer": "3"},
+        {"text": "response", "reference": "expected_answer"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_columns_of_published_pools_are_known(name):
+    cells, expected = PUBLISHED[name]
+    found = Columns(POOLS, {}, ("reference", "text")).find(list(cells), name)
+    assert {role: found.get(role) for role in expected} == expected
+    assert read_pools(rows(cells), {}, "last", "f", str)
+
+
+def test_two_columns_that_may_equally_be_meant_are_refused():
+    cells = rows({"id": 1, "answer": "3", "response": "3", "completion": "4"})
+    with pytest.raises(DatasetError, match="'completion' and 'response' may each be the text"):
+        read_pools(cells, {}, "last", "f", str)

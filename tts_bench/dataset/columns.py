@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tts_bench.dataset.rows import Row
-from tts_bench.errors import DatasetError, did_you_mean
+from tts_bench.errors import DatasetError, did_you_mean, quoted
 
 Names = tuple[tuple[str, ...], ...]
 """Usual names of a role in ranks: a later rank is looked at only if no earlier one is there.
@@ -16,7 +16,21 @@ Names of one rank are equally likely to be meant: a table that has two of them i
 """
 
 _PROBLEM: Names = (("problem", "question"), ("prompt",))
-_REFERENCE: Names = (("reference", "answer", "gold", "gt_answer"),)
+_REFERENCE: Names = (
+    ("reference",),
+    (
+        "gold_answer",
+        "ground_truth_answer",
+        "expected_answer",
+        "reference_answer",
+        "correct_answer",
+        "gt_answer",
+        "ground_truth",
+        "gold",
+    ),
+    ("answer",),
+)
+"""Where a table has both, its `answer` may be what the model said."""
 _PROBLEM_ID: Names = (("problem_id",), ("id", "unique_id"))
 _PROMPT: Names = (("prompt",), ("problem", "question"))
 _COMPLETION: Names = (("completion",), ("solution", "text"), ("answer",))
@@ -39,12 +53,35 @@ PROBLEMS: Mapping[str, Names] = {
 POOLS: Mapping[str, Names] = {
     **PROBLEMS,
     "reference": (*_REFERENCE, ("solution",)),
-    "id": _PROBLEM_ID,
-    "text": (("text", "completion", "completions", "samples", "response", "responses"),),
-    "score": (("score", "scores"),),
-    "tokens": (("tokens", "completion_tokens"),),
+    "id": (*_PROBLEM_ID, ("problem_idx", "uuid")),
+    "text": (
+        (
+            "completion",
+            "completions",
+            "response",
+            "responses",
+            "generation",
+            "generations",
+            "sampled_solutions",
+            "samples",
+        ),
+        ("text",),
+        ("answer",),
+    ),
+    "score": (
+        ("score", "scores"),
+        ("sampled_prm_scores", "prm_scores", "prm_score", "step_scores"),
+        ("agg_scores",),
+    ),
+    "tokens": (
+        ("tokens", "num_tokens"),
+        ("completion_tokens", "output_tokens", "generated_tokens"),
+    ),
     "finish_reason": _FINISH_REASON,
-    "verdict": (("correct", "is_correct", "is_corrects"),),
+    "verdict": (
+        ("correct", "is_correct", "is_corrects"),
+        ("correctness_math_verify", "math_verify_correct"),
+    ),
 }
 """Recorded completions."""
 
@@ -119,10 +156,13 @@ class Columns:
         Raises DatasetError, with `where`, if a named column or a required role is not there, or
         two columns may hold one role.
         """
-        found = {role: self._one(role, names, where) for role in self.names}
+        found: dict[str, str] = {}
+        for role in self.names:
+            # A column holds one thing: an earlier role's is none of a later one's usual names.
+            found[role] = self._one(role, names, set(found.values()), where)
         for role in self.required:
             if not found[role]:
-                raise DatasetError(self.missing(role, names, where))
+                raise DatasetError(self.missing(role, names, where, set(found.values())))
         return {role: column for role, column in found.items() if column}
 
     def find_in(self, row: Row) -> dict[str, str]:
@@ -138,21 +178,24 @@ class Columns:
         """What a row says of each role that it has. Raises as `find` does."""
         return {role: row.cells[column] for role, column in self.find_in(row).items()}
 
-    def missing(self, role: str, names: Sequence[str], where: str) -> str:
-        """A message that says that no column holds the role."""
+    def missing(
+        self, role: str, names: Sequence[str], where: str, taken: Collection[str] = ()
+    ) -> str:
+        """A message that says that no column holds the role; `taken` ones hold others."""
         wanted = (self.given[role],) if role in self.given else sum(self.names[role], ())
-        sought = " or ".join(map(repr, wanted))
-        there = ", ".join(map(repr, names)) or "none"
-        near = next(filter(None, (did_you_mean(name, names) for name in wanted)), "")
+        sought = " or ".join(map(quoted, wanted))
+        there = ", ".join(map(quoted, names)) or "none"
+        free = [name for name in names if name not in taken]
+        near = next(filter(None, (did_you_mean(name, free) for name in wanted)), "")
         hint = near or ("" if role in self.given else f"; name it: {self.spelt(role, 'NAME')}")
         return f"{where}: no column {sought} for the {role}; there are {there}{hint}"
 
-    def _one(self, role: str, names: Sequence[str], where: str) -> str:
+    def _one(self, role: str, names: Sequence[str], taken: Collection[str], where: str) -> str:
         if role in self.given:
             if self.given[role] not in names:
                 raise DatasetError(self.missing(role, names, where))
             return self.given[role]
-        free = set(names) - set(self.given.values())
+        free = set(names) - set(self.given.values()) - set(taken)
         for rank in self.names[role]:
             present = [name for name in rank if name in free]
             if len(present) > 1:
