@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
     from tts_bench.engine.scripted import ScriptedEngine
     from tts_bench.engine.tokenizer import Tokenizer
-    from tts_bench.errors import EngineError, ModelError, TtsBenchError, UsageError
+    from tts_bench.errors import EngineDied, EngineError, ModelError, TtsBenchError, UsageError
     from tts_bench.strategy.base import (
         AllocatingStrategy,
         SampleAndSelect,
@@ -40,6 +40,7 @@ _HOME = {
     "Completion": "engine.base",
     "Dataset": "dataset.base",
     "Engine": "engine.base",
+    "EngineDied": "errors",
     "EngineError": "errors",
     "EngineInfo": "engine.base",
     "Item": "dataset.base",
@@ -84,6 +85,7 @@ __all__ = [
     "Completion",
     "Dataset",
     "Engine",
+    "EngineDied",
     "EngineError",
     "EngineInfo",
     "Item",

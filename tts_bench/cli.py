@@ -2,8 +2,8 @@
 
 Everything heavy is imported inside the commands, so that `--help` is quick.
 
-Exit codes: 0 ok, 1 finished with failed attempts, 2 a mistake of the user's, 3 a gate that
-failed, 130 interrupted.
+Exit codes: 0 ok, 1 finished with failed attempts or stopped by a model that died, 2 a mistake of
+the user's, 3 a gate that failed, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tts_bench import __version__
-from tts_bench.errors import SuiteError, TtsBenchError, UsageError
+from tts_bench.errors import ModelLost, SuiteError, TtsBenchError, UsageError
 
 if TYPE_CHECKING:
     from tts_bench.run.plan import Plan, RunOptions
@@ -52,7 +52,7 @@ def main() -> None:
         if debug:
             raise
         _print_error(error)
-        sys.exit(EXIT_USAGE)
+        sys.exit(EXIT_FAILED if isinstance(error, ModelLost) else EXIT_USAGE)
 
 
 _COMMANDS = {
@@ -263,9 +263,10 @@ def _say_what_is_there(how: str, plan: Plan) -> None:
     done = sum(1 for _ in plan.run.attempts()) if plan.run.folder.is_dir() else 0
     if not done:
         click.echo(f"{how}: no attempt was finished", err=True)
-        return
-    click.echo(f"{how}: {done} of {plan.total} attempts are in {plan.run.folder}", err=True)
-    click.echo(f"continue with: {_resume_command()}", err=True)
+    else:
+        click.echo(f"{how}: {done} of {plan.total} attempts are in {plan.run.folder}", err=True)
+    if plan.run.manifest_path.exists():  # completions are stored before attempts are finished
+        click.echo(f"continue with: {_resume_command()}", err=True)
 
 
 def _load(suite: str, options: dict[str, Any], again: Recorded | None = None) -> Suite:

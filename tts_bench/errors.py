@@ -10,7 +10,10 @@ TtsBenchError                 show the message, no traceback
 │   ├── ModelError            a model cannot be found, loaded or fitted in memory
 │   └── StoreError            a run or a store cannot be opened, read or written
 ├── EngineError               the engine failed at one request
+│   └── EngineDied            ... and at all that would follow: it is started anew
 ├── VerifierError             the verifier failed at one candidate
+│   └── VerifierDied          ... and at all that would follow: it is started anew
+├── ModelLost                 an engine or a verifier died more often than it may (exit 1)
 ├── BudgetExhausted           an attempt asked for more than its budget
 └── ReplayMiss                `--replay` met a request that was never recorded
 """
@@ -89,6 +92,21 @@ class VerifierError(TtsBenchError):
     """The verifier failed at one candidate; the attempt becomes an error row."""
 
 
+class EngineDied(EngineError):
+    """The engine is gone (its process, its connection, its device) and can serve no request.
+
+    It is closed and started anew, and the requests in flight are made again.
+    """
+
+
+class VerifierDied(VerifierError):
+    """The verifier is gone and can score nothing; it is treated as `EngineDied` is."""
+
+
+class ModelLost(TtsBenchError):
+    """An engine or a verifier died more often than it may be started anew; the run stops."""
+
+
 class BudgetExhausted(TtsBenchError):
     """An attempt asked for more than what its budget has left."""
 
@@ -126,6 +144,16 @@ def quoted(value: object) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists
         text = f"a value of the kind {type(value).__name__}"
     return f"{text[:QUOTED]}..." if len(text) > QUOTED else text
+
+
+def one_line(value: object, limit: int = 200) -> str:
+    r"""The text of a value in one line of at most so many characters, for a message.
+
+    >>> one_line("a\n  b " + "c" * 500, limit=8)
+    'a b c...'
+    """
+    text = " ".join(str(value)[: 10 * limit].split())
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from transformers_runs import complete, engine, run
 
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.transformers import TransformersEngine
-from tts_bench.errors import EngineError, ModelError
+from tts_bench.errors import EngineDied, EngineError, ModelError
 from tts_bench.types import Sampling
 
 
@@ -102,6 +102,30 @@ def test_a_failed_pass_fails_its_requests_and_not_the_engine(
         request = Request((5, 6, 7), Sampling(20), 0)
         with pytest.raises(EngineError, match=r"a kernel failed$"):
             await running.generate(request)
+        assert len((await running.generate(request)).token_ids) == 20
+
+    run(endless, body)
+
+
+def test_a_lost_device_is_the_engines_death_and_it_can_be_started_anew(
+    endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tts_bench.engine.decode import Decoder
+
+    class AcceleratorError(RuntimeError):
+        """As torch's of that name."""
+
+    def lost(self: Decoder, tokens: Any) -> Any:
+        raise AcceleratorError("CUDA error: unspecified launch failure\nwith details")
+
+    async def body(running: TransformersEngine) -> None:
+        request = Request((5, 6, 7), Sampling(20), 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(Decoder, "step", lost)
+            with pytest.raises(EngineDied, match=r"unspecified launch failure$"):
+                await running.generate(request)
+        await running.close()
+        await running.start()
         assert len((await running.generate(request)).token_ids) == 20
 
     run(endless, body)

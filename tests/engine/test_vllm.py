@@ -15,7 +15,7 @@ import pytest
 from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.vllm_worker import LoadedVLLM, VLLMWorker
-from tts_bench.errors import EngineError, ModelError
+from tts_bench.errors import EngineDied, EngineError, ModelError
 from tts_bench.types import Sampling
 
 pytestmark = pytest.mark.vllm
@@ -235,7 +235,7 @@ def test_when_the_engine_dies_requests_in_flight_and_later_ones_fail_with_the_ca
     stub = StubEngine(RuntimeError("device lost"))
     first, later = run(scenario())
     for error in [*first, later]:
-        assert isinstance(error, EngineError)
+        assert isinstance(error, EngineDied)
         assert "RuntimeError: device lost" in str(error)
     assert stub.shut_down == 1
 
@@ -261,7 +261,7 @@ def test_a_killed_core_process_fails_the_requests_in_flight() -> None:
     stub.step = lambda: raise_next(outputs)  # type: ignore[method-assign]
     error = run(scenario())
     os.close(read)
-    assert isinstance(error, EngineError)
+    assert isinstance(error, EngineDied)
     assert "EngineDeadError" in str(error)
 
 

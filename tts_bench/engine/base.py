@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
 from tts_bench.concurrency.in_flight import in_flight
+from tts_bench.concurrency.upkeep import Upkeep
 from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
@@ -103,11 +104,14 @@ class Engine(abc.ABC):
     """A policy model behind one door. Subclasses are frozen dataclasses of their settings.
 
     Constructors only store; `start` loads and `close` frees. Foreign exceptions are translated
-    into `ModelError` (at start) and `EngineError` (at one request).
+    into `ModelError` (at start), `EngineError` (at one request) and `EngineDied` (at one request,
+    if no other can be served either). One that has died is closed and started again.
     """
 
     speed_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how fast tokens come, but not which."""
+    upkeep: Upkeep = Upkeep()
+    """What is done if it dies or falls silent; no setting of its own, but keys of its block."""
 
     def settings_key(self) -> str:
         """The settings that decide which tokens come, known before anything is loaded."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from tts_bench.concurrency.memo import Memo
+from tts_bench.concurrency.upkeep import KeptModel
 from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, brief
 from tts_bench.engine.remembered_tokenizer import RememberedTokenizer, ids_bytes
@@ -33,11 +34,18 @@ class CachedEngine(Engine):
 
     Requests that are in flight already are joined, not repeated: strategies that run at once
     share their draws. With `replay` the inner engine is never started and a miss is an error.
-    A `salt` keeps this engine's completions apart from all others in the store.
+    A `salt` keeps this engine's completions apart from all others in the store. An inner engine
+    that dies is started anew, as its `upkeep` has it, and `say` is told.
     """
 
     def __init__(
-        self, engine: Engine, store: CompletionStore, *, replay: bool = False, salt: str = ""
+        self,
+        engine: Engine,
+        store: CompletionStore,
+        *,
+        replay: bool = False,
+        salt: str = "",
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -45,6 +53,7 @@ class CachedEngine(Engine):
         self._salt = salt
         self._identity = ""
         self._info: EngineInfo | None = None
+        self._kept = KeptModel("the engine", engine.upkeep, engine.start, engine.close, say)
         self._memo: Memo[str, Request, Completion] = Memo(store.get_many, self._make)
         self._tokenizer: RememberedTokenizer | None = None
         self.generated_tokens = 0
@@ -59,7 +68,7 @@ class CachedEngine(Engine):
         if self._replay:
             info = await self._recall_info()
         else:
-            info = await self._engine.start()
+            info = await self._kept.start()
             await self._store.put_facts(_INFO, {self._engine.settings_key(): asdict(info)})
         self._info = info
         self._identity = f"{info.identity}|{self._salt}" if self._salt else info.identity
@@ -92,7 +101,7 @@ class CachedEngine(Engine):
         """Drop what is in flight and close the inner engine."""
         await self._memo.close()
         if not self._replay:
-            await self._engine.close()
+            await self._kept.close()
             await self._save_texts()
 
     async def generate(self, request: Request) -> Completion:
@@ -114,7 +123,7 @@ class CachedEngine(Engine):
         if self._replay:
             raise ReplayMiss("a completion was never recorded")
         [(key, request)] = requests.items()
-        completion = replace(await self._engine.generate(request), key=key)
+        completion = replace(await self._kept.call(lambda: self._engine.generate(request)), key=key)
         if not math.isfinite(completion.logprob):
             raise EngineError(f"the engine reports a log-probability of {completion.logprob}")
         self.generated_tokens += len(completion.token_ids)

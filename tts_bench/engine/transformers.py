@@ -90,7 +90,7 @@ class TransformersEngine(Engine):
         """Free the model; requests still in flight fail with EngineError."""
         worker: Worker[LoadedTransformer] | None = self.__dict__.pop("_worker", None)
         if worker is not None:
-            await asyncio.to_thread(worker.close)
+            await worker.close()
 
     async def generate(self, request: Request) -> Completion:
         """Draw one completion; cancelling the call frees the row."""

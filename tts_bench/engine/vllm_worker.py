@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from multiprocessing import connection, resource_tracker
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tts_bench.concurrency.threads import ended
 from tts_bench.engine import vllm_turns
 from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.vllm_requests import completion, sampling_params
 from tts_bench.engine.weights import first_line
-from tts_bench.errors import EngineError
+from tts_bench.errors import EngineDied, EngineError
 
 if TYPE_CHECKING:
     from vllm.v1.engine.llm_engine import LLMEngine
@@ -77,7 +78,7 @@ class VLLMWorker:
         self._jobs: dict[str, _Asked] = {}
         self._ids = itertools.count()
         self._lock = threading.Lock()
-        self._end: str | None = None
+        self._end: EngineError | None = None
         self._thread = threading.Thread(target=self._run, name="vllm-engine", daemon=True)
         self._started: Future[EngineInfo] = Future()
         self._tokenizer: HuggingFaceTokenizer | None = None
@@ -95,18 +96,19 @@ class VLLMWorker:
     async def close(self) -> None:
         """End the thread and free the engine; requests in flight fail with EngineError."""
         self._inbox.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await ended(self._thread)
 
     async def ask(self, request: Any) -> Any:
         """The codec's answer to a request that has `prompt_ids`, for example one completion.
 
-        Raises EngineError; cancelling aborts the request in the engine.
+        Raises EngineError, and EngineDied once the engine is dead; cancelling aborts the
+        request in the engine.
         """
         loop = asyncio.get_running_loop()
         job = _Asked(str(next(self._ids)), request, loop, loop.create_future())
         with self._lock:
             if self._end is not None:
-                raise EngineError(self._end)
+                raise _again(self._end)
             self._inbox.put(job)
         try:
             return await job.future
@@ -149,14 +151,14 @@ class VLLMWorker:
         self._started.set_result(loaded.info)
         engine = loaded.engine
         del loaded
-        end = "the engine was closed"
+        end = EngineError("the engine was closed")
         try:
             _watch_core(engine)
             while self._take(engine, tokenizer):
                 if self._jobs:
                     self._deliver(vllm_turns.step(engine), tokenizer)
         except Exception as error:
-            end = f"vLLM's engine died: {type(error).__name__}: {first_line(error)}"
+            end = EngineDied(f"{type(error).__name__}: {first_line(error)}")
         self._fail_all(end)
         vllm_turns.retire(engine)
         del engine
@@ -202,15 +204,20 @@ class VLLMWorker:
                 outcomes.append((job, self._codec.outcome(job.request, output, tokenizer)))
         _settle_all(outcomes)
 
-    def _fail_all(self, end: str) -> None:
+    def _fail_all(self, end: EngineError) -> None:
         with self._lock:
             self._end = end
             while not self._inbox.empty():
                 item = self._inbox.get()
                 if isinstance(item, _Asked):
                     self._jobs[item.id] = item
-        _settle_all([(job, EngineError(end)) for job in self._jobs.values()])
+        _settle_all([(job, _again(end)) for job in self._jobs.values()])
         self._jobs.clear()
+
+
+def _again(error: EngineError) -> EngineError:
+    """The same error for one more caller."""
+    return type(error)(str(error))
 
 
 def _settle_all(outcomes: list[_Outcome]) -> None:

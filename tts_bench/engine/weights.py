@@ -162,6 +162,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("allocate memory" in text or "out of mem" in text)
 
 
+def is_device_lost(error: BaseException) -> bool:
+    """Whether `error` is torch's way to say that the device serves this process no more."""
+    lost = type(error).__name__ == "AcceleratorError" or "CUDA error" in str(error)
+    return lost and not is_out_of_memory(error)
+
+
 def first_line(error: BaseException) -> str:
     """The first line of the message that is not empty, or the name of the error's class."""
     lines = (line.strip() for line in str(error).splitlines())

@@ -12,10 +12,11 @@ from typing import Generic, TypeVar
 
 import torch
 
+from tts_bench.concurrency.threads import ended
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.batch import Batch, PendingRequest, deliver
-from tts_bench.engine.weights import first_line, is_out_of_memory
-from tts_bench.errors import EngineError
+from tts_bench.engine.weights import first_line, is_device_lost, is_out_of_memory
+from tts_bench.errors import EngineDied, EngineError
 
 Loaded = TypeVar("Loaded")
 
@@ -46,12 +47,12 @@ class Worker(Generic[Loaded]):
             self._inbox.put(job)
         return job.future
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Fail what is in flight, free the model and wait for the thread to end."""
         with self._lock:
             self._closed = True
             self._inbox.put(None)
-        self._thread.join()
+        await ended(self._thread)
 
     def _run(self) -> None:
         try:
@@ -101,6 +102,10 @@ class Worker(Generic[Loaded]):
         """Fail the batch's requests; where memory ran out, begin them anew with half the rows."""
         jobs = {id(job): job for job in [*batch.clear(), *joining] if not job.future.done()}
         error.__traceback__ = None  # its frames hold the pass's tensors
+        if is_device_lost(error):  # nothing that is asked of it would work, freeing included
+            for job in jobs.values():
+                deliver(job.future, EngineDied(first_line(error)))
+            return
         release_memory()
         if is_out_of_memory(error) and len(jobs) > 1:
             self._limit = len(jobs) // 2

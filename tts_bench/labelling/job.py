@@ -13,7 +13,7 @@ from typing import Any
 from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.errors import ReplayMiss, StoreError, UsageError
+from tts_bench.errors import ModelLost, ReplayMiss, StoreError, UsageError
 from tts_bench.labelling.base import Labeller, settings
 from tts_bench.labelling.label_file import LabelFile, LabellingManifest, LabelRow, Labels
 from tts_bench.labelling.manifest import check_same, go_on, totals
@@ -181,7 +181,7 @@ class _Session:
         probe = Probe(trace, desk)
         try:
             labels = await self._job.labeller.label(probe)
-        except (UsageError, ReplayMiss):
+        except (UsageError, ReplayMiss, ModelLost):
             raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Engine
-from tts_bench.errors import BudgetExhausted, ReplayMiss, UsageError
+from tts_bench.errors import BudgetExhausted, ModelLost, ReplayMiss, UsageError
 from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.run.own_rule import expect_choices
 from tts_bench.strategy.base import AllocatingStrategy, answer_classes
@@ -41,7 +42,7 @@ class AttemptContext:
         """Let the cell's strategy attempt the problem, grade it and add up what it took.
 
         Whatever the strategy raises becomes an attempt that counts as wrong; only what concerns
-        the whole run (a full disk, a request that a replay lacks) is raised.
+        the whole run (a full disk, a lost model, a request that a replay lacks) is raised.
         """
         began = time.monotonic()
         ledger = self._ledger()
@@ -50,13 +51,13 @@ class AttemptContext:
         solution, tree, error = None, None, None
         status: Status = "error"
         try:
-            found = _checked(await cell.strategy.solve(item.problem, session), session)
+            found = await _held(cell.strategy.solve(item.problem, session), session)
             tree = columns(found.tree) if found.tree else None
             solution = found
             status = "no_answer" if _answer(solution) is None else "ok"
         except ReplayMiss as miss:
             raise miss.at(f"{cell.id} on {item.problem.id}, seed {seed}") from miss
-        except UsageError:
+        except (UsageError, ModelLost):
             raise
         except BudgetExhausted as raised:
             status, error = "budget", str(raised)
@@ -103,10 +104,10 @@ class AttemptContext:
         dialogue = self.prompt.dialogue(item.problem, self.engine.tokenizer)
         session = self._session(cell, dialogue, seed, self._ledger())
         try:
-            return _checked(await cell.strategy.probe_problem(item.problem, session), session)
+            return await _held(cell.strategy.probe_problem(item.problem, session), session)
         except ReplayMiss as miss:
             raise miss.at(f"{cell.id} on {item.problem.id}, seed {seed}") from miss
-        except UsageError:
+        except (UsageError, ModelLost):
             raise
         except Exception:  # as in `attempt`, if it is told
             return None
@@ -146,6 +147,19 @@ class AttemptContext:
             generation=tuple(one.generation for one in candidates),
             **_continued(solution),
         )
+
+
+async def _held(solving: Awaitable[object], session: Session) -> Solution:
+    """What the strategy returns, checked; raises what ends the whole run though it was caught."""
+    try:
+        solution = _checked(await solving, session)
+    except (Exception, SystemExit):
+        if session.broken is not None:
+            raise session.broken from None
+        raise
+    if session.broken is not None:
+        raise session.broken
+    return solution
 
 
 def _checked(solution: object, session: Session) -> Solution:

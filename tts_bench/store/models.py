@@ -40,7 +40,8 @@ class OpenModels:
         `kind` is how it remembers, `stage` stands before what progress says of it. Raises as
         `Engine.start` does, and ReplayMiss if nothing was recorded.
         """
-        cached = kind(engine, self.store, replay=replay, salt=self.salt)
+        say = self.progress.say
+        cached = kind(engine, self.store, replay=replay, salt=self.salt, say=say)
         self._stack.push_async_callback(cached.close)
         loading = "recalling" if replay else "loading"
         name = getattr(engine, "model", "engine")
@@ -55,7 +56,8 @@ class OpenModels:
 
         Raises as `Verifier.start` does, and ReplayMiss if nothing was recorded.
         """
-        cached = CachedVerifier(verifier, self.store, replay=replay, salt=self.salt)
+        say = self.progress.say
+        cached = CachedVerifier(verifier, self.store, replay=replay, salt=self.salt, say=say)
         self._stack.push_async_callback(cached.close)
         loading = "recalling" if replay else "loading"
         async with self.progress.heartbeat(f"{loading} verifier {name}"):

@@ -7,10 +7,11 @@ and neither concurrency nor completion order changes a result.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 from array import array
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,6 +21,7 @@ from tts_bench.answers.thinking import opens_thinking
 from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.engine.tokenizer import Tokenizer
+from tts_bench.errors import ModelLost, ReplayMiss, TtsBenchError, UsageError
 from tts_bench.prompt import Dialogue, ends_in_thinking
 from tts_bench.strategy.prefix import Prefix
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
@@ -77,6 +79,8 @@ class Session:
         self._asked = 0
         self._issued: dict[int, _Issued] = {}
         self._opened: dict[tuple[int, ...], bool] = {}
+        self.broken: TtsBenchError | None = None
+        """What ends the whole run, once a verb has raised it; a strategy may have caught it."""
 
     @property
     def sampling(self) -> Sampling:
@@ -150,7 +154,8 @@ class Session:
         Raises ValueError for a candidate that did not come from this session.
         """
         self.check(candidates)
-        scorings = await self._verifier.score(self._problem, candidates)
+        with self._noting():
+            scorings = await self._verifier.score(self._problem, candidates)
         self._ledger.verifier.charge([call for scoring in scorings for call in scoring.calls])
         return [scoring.score for scoring in scorings]
 
@@ -190,11 +195,21 @@ class Session:
         first = self._asked
         self._asked += len(draws)
         try:
-            completions = await self._engine.generate_all([draw.request for draw in draws])
+            with self._noting():
+                completions = await self._engine.generate_all([draw.request for draw in draws])
             self._charge(draws, completions)
         finally:
             self._ledger.settle(granted, max_tokens)
         return await self._candidates(first, draws, completions)
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Keep what ends the whole run, for a strategy that catches everything."""
+        try:
+            yield
+        except (UsageError, ModelLost, ReplayMiss) as error:
+            self.broken = error
+            raise
 
     def _charge(self, draws: Sequence[_Draw], completions: Sequence[Completion]) -> None:
         self._ledger.policy.charge(

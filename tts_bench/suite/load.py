@@ -23,7 +23,7 @@ from tts_bench.prompt import Prompt
 from tts_bench.suite.cells import Cell, expand
 from tts_bench.suite.fields import build, check, unknown_key
 from tts_bench.suite.overrides import Overrides, set_values
-from tts_bench.suite.plugins import build_plugin, load_class
+from tts_bench.suite.plugins import build_plugin, load_class, upkeep_keys
 from tts_bench.suite.registry import (
     DATASETS,
     ENGINES,
@@ -98,7 +98,8 @@ class Suite:
 
 def _decisive(block: Mapping[str, Any], plugin: Engine | Verifier) -> dict[str, Any]:
     """The settings of a block that decide results, without those that only change the speed."""
-    return {key: value for key, value in block.items() if key not in plugin.speed_only}
+    idle = {*plugin.speed_only, *upkeep_keys(type(plugin))}
+    return {key: value for key, value in block.items() if key not in idle}
 
 
 def find_suite(name: str) -> Path:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, get_args
 
+from tts_bench.concurrency.upkeep import Upkeep
 from tts_bench.engine.base import Engine
 from tts_bench.errors import UsageError
 from tts_bench.suite.fields import build, field_types
-from tts_bench.suite.registry import ENGINES, Kind, Registry
+from tts_bench.suite.registry import ENGINES, VERIFIERS, Kind, Registry
 from tts_bench.suite.yaml_document import Address, YamlDocument
 
 
@@ -29,8 +31,21 @@ def build_plugin(
     if block.get("engine") is not None and _takes_engine(cls):
         own = build_plugin(block["engine"], (*address, "engine"), ENGINES, registry, document)
         made = {"engine": own[1] if own else None}
-    plugin = build(cls, block, address, document, skip=("name",), made=made)
-    return None if plugin is None else (block["name"], plugin)
+    common = upkeep_keys(cls) if kind in (ENGINES, VERIFIERS) else ()
+    plugin = build(cls, block, address, document, skip=("name", *common), made=made)
+    given = {key: block[key] for key in common if key in block}
+    upkeep = build(Upkeep, given, address, document)
+    if plugin is None or upkeep is None:
+        return None
+    if given:
+        object.__setattr__(plugin, "upkeep", upkeep)  # the plug-in is frozen
+    return block["name"], plugin
+
+
+def upkeep_keys(cls: type[Any]) -> tuple[str, ...]:
+    """Keys that every engine and verifier has, but for those that the class has as its own."""
+    own = {field.name for field in dataclasses.fields(cls)}
+    return tuple(field.name for field in dataclasses.fields(Upkeep) if field.name not in own)
 
 
 def load_class(

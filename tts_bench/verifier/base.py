@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
+from tts_bench.concurrency.upkeep import Upkeep
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
@@ -56,11 +57,14 @@ class Verifier(abc.ABC):
     """Scores candidates. Subclasses are frozen dataclasses of their settings.
 
     Constructors only store; `start` loads and `close` frees. Foreign exceptions are translated
-    into `ModelError` (at start) and `VerifierError` (at one call of `score`).
+    into `ModelError` (at start), `VerifierError` (at one call of `score`) and `VerifierDied` (at
+    one call, if no other can be answered either). One that has died is closed and started again.
     """
 
     speed_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how fast scores come, but not which."""
+    upkeep: Upkeep = Upkeep()
+    """What is done if it dies or falls silent; no setting of its own, but keys of its block."""
 
     def settings_key(self) -> str:
         """The settings that decide the scores, known before anything is loaded."""

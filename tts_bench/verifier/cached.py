@@ -6,11 +6,12 @@ import hashlib
 import json
 import zlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from tts_bench.concurrency.memo import Memo
+from tts_bench.concurrency.upkeep import KeptModel
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call, common_prefix
 from tts_bench.engine.base import Engine, EngineInfo, brief
@@ -37,17 +38,26 @@ class CachedVerifier(Verifier):
     Candidates that are being scored already are joined, not scored twice: strategies that run
     at once share their scores as they share their draws. With `replay` the inner verifier is
     never started and a miss is an error. A `salt` keeps this run's scores apart. Scores that
-    cost nothing (a verifier without a model) are not stored.
+    cost nothing (a verifier without a model) are not stored. An inner verifier that dies is
+    started anew, as its `upkeep` has it, and `say` is told.
     """
 
     def __init__(
-        self, verifier: Verifier, store: ScoreStore, *, replay: bool = False, salt: str = ""
+        self,
+        verifier: Verifier,
+        store: ScoreStore,
+        *,
+        replay: bool = False,
+        salt: str = "",
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._verifier = verifier
         self._store = store
         self._replay = replay
         self._salt = salt
+        self._say = say
         self._info = VerifierInfo("")
+        self._kept: KeptModel[VerifierInfo] | None = None
         self._memo: Memo[str, _Asked, Scoring] = Memo(store.get_scores, self._make, together=True)
 
     def settings_key(self) -> str:
@@ -59,20 +69,24 @@ class CachedVerifier(Verifier):
         if self._replay:
             self._info = await self._recall_info(policy)
         else:
-            self._info = await self._verifier.start(policy)
+            own = self._verifier
+            self._kept = KeptModel(
+                "the verifier", own.upkeep, lambda: own.start(policy), own.close, self._say
+            )
+            self._info = await self._kept.start()
             await self._store.put_facts(_INFO, {self._fact(policy): asdict(self._info)})
         return self._info
 
     async def close(self) -> None:
         """Drop what is in flight and close the inner verifier."""
         await self._memo.close()
-        if not self._replay:
-            await self._verifier.close()
+        if self._kept is not None:
+            await self._kept.close()
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         """One scoring for each candidate, from the store if it is there."""
         if self._info.model is None:
-            return await self._verifier.score(problem, candidates)
+            return await self._ask(problem, candidates)
         identity = f"{self._info.identity}|{self._salt}"
         keys = [score_key(identity, problem, candidate) for candidate in candidates]
         asked = {key: (problem, one) for key, one in zip(keys, candidates, strict=True)}
@@ -84,10 +98,17 @@ class CachedVerifier(Verifier):
             many = f"{len(asked)} scores were" if len(asked) > 1 else "a score was"
             raise ReplayMiss(f"{many} never recorded")
         [problem] = {problem for problem, _ in asked.values()}
-        made = await self._verifier.score(problem, [candidate for _, candidate in asked.values()])
-        if len(made) != len(asked):
-            raise VerifierError(f"{len(made)} scores for {len(asked)} candidates")
+        made = await self._ask(problem, [candidate for _, candidate in asked.values()])
         return await self._store.put_scores(dict(zip(asked, made, strict=True)))
+
+    async def _ask(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
+        if self._kept is None:  # a replay asks verifiers that need no start
+            made = await self._verifier.score(problem, candidates)
+        else:
+            made = await self._kept.call(lambda: self._verifier.score(problem, candidates))
+        if len(made) != len(candidates):
+            raise VerifierError(f"{len(made)} scores for {len(candidates)} candidates")
+        return made
 
     def _fact(self, policy: Engine) -> str:
         """Under which it is kept what the verifier said of itself: it may ask the policy."""

@@ -13,11 +13,13 @@ from typing import Any
 import torch
 import transformers
 
+from tts_bench.concurrency.threads import ended
 from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.memory import available_memory
 from tts_bench.engine.transformers import pick_device
 from tts_bench.engine.weights import (
     first_line,
+    is_device_lost,
     is_out_of_memory,
     load_error,
     local_path,
@@ -25,7 +27,7 @@ from tts_bench.engine.weights import (
     model_shape,
 )
 from tts_bench.engine.worker import release_memory
-from tts_bench.errors import ModelError, VerifierError
+from tts_bench.errors import ModelError, VerifierDied, VerifierError
 from tts_bench.verifier.backend import Backend, Loading, Outputs, Reading
 from tts_bench.verifier.heads import dtype_of, load_model
 from tts_bench.verifier.prefixes import PrefixStore
@@ -71,8 +73,7 @@ class TransformersBackend(Backend):
         with self._lock:
             self._closed = True
             self._inbox.put(None)
-        if self._thread.ident is not None:
-            await asyncio.to_thread(self._thread.join)
+        await ended(self._thread)
 
     async def read(self, readings: Sequence[Reading]) -> list[Outputs]:
         jobs = [_PendingReading(reading, Future()) for reading in readings]
@@ -101,7 +102,7 @@ class TransformersBackend(Backend):
             self._waiting = [job for job in self._waiting if not job.future.cancelled()]
             self._wave(reader)
         for job in self._waiting:
-            _fail(job, "the verifier was closed before this reading was done")
+            _fail(job, VerifierError("the verifier was closed before this reading was done"))
 
     def _receive(self) -> bool:
         """Take all that has arrived, waiting if nothing is left to do; False: the end."""
@@ -135,6 +136,12 @@ class TransformersBackend(Backend):
     ) -> None:
         """Fail what waits; where memory ran out, go on with smaller batches and less kept."""
         error.__traceback__ = None  # its frames hold the pass's tensors
+        if is_device_lost(error):  # nothing that is asked of it would work, freeing included
+            for jobs in waiting.values():
+                for job in jobs:
+                    _fail(job, VerifierDied(first_line(error)))
+            waiting.clear()
+            return
         reader.store.clear()
         self._waited.clear()
         release_memory()
@@ -144,7 +151,8 @@ class TransformersBackend(Backend):
             return
         for jobs in waiting.values():
             for job in jobs:
-                _fail(job, f"the reward model's forward pass failed: {first_line(error)}")
+                why = f"the reward model's forward pass failed: {first_line(error)}"
+                _fail(job, VerifierError(why))
         waiting.clear()
 
     def _load(self) -> tuple[Reader, EngineInfo]:
@@ -218,6 +226,6 @@ def _deliver(jobs: Sequence[_PendingReading], row: ReadText) -> None:
             )
 
 
-def _fail(job: _PendingReading, why: str) -> None:
+def _fail(job: _PendingReading, error: VerifierError) -> None:
     if job.future.set_running_or_notify_cancel():
-        job.future.set_exception(VerifierError(why))
+        job.future.set_exception(error)

@@ -18,7 +18,14 @@ from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.vllm_library import prepare_environment
 from tts_bench.engine.vllm_worker import RequestCodec, VLLMWorker
-from tts_bench.errors import EngineError, MissingExtra, ModelError, VerifierError
+from tts_bench.errors import (
+    EngineDied,
+    EngineError,
+    MissingExtra,
+    ModelError,
+    VerifierDied,
+    VerifierError,
+)
 from tts_bench.verifier.backend import Backend, Loading, Numbers, Outputs, Reading
 
 if TYPE_CHECKING:
@@ -115,6 +122,8 @@ class VLLMBackend(Backend):
             raise VerifierError("the verifier is not started")
         try:
             numbers: list[Numbers] = await self._worker.ask(request)
+        except EngineDied as error:
+            raise VerifierDied(str(error)) from error
         except EngineError as error:
             raise VerifierError(str(error)) from error
         return numbers
