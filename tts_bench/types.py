@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from numbers import Real
+from typing import Any, Literal
 
 FinishReason = Literal["stop", "length"]
 """`stop`: the model ended its turn or wrote a stop string; `length`: it was cut off."""
@@ -77,8 +78,17 @@ class Score:
     steps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (self.value, *self.steps))):
-            raise ValueError(f"a score must be a finite number, not {self.value} {self.steps}")
+        # What numpy's and torch's numbers would be when they are written is not left to chance.
+        object.__setattr__(self, "value", _number(self.value))
+        object.__setattr__(self, "steps", tuple(map(_number, self.steps)))
+
+
+def _number(value: Any) -> float:
+    """A score as a plain float. Raises ValueError unless it is a finite number."""
+    is_number = isinstance(value, Real) or hasattr(value, "__float__")
+    if not is_number or not math.isfinite(value):
+        raise ValueError(f"a score must be a finite number, not {ascii(value)[:200]}")
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True)

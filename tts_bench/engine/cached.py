@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from tts_bench.concurrency.memo import Memo
@@ -14,6 +13,7 @@ from tts_bench.concurrency.upkeep import KeptModel
 from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, brief
 from tts_bench.engine.remembered_tokenizer import RememberedTokenizer, ids_bytes
+from tts_bench.engine.soundness import sound
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError, ReplayMiss
 
@@ -123,9 +123,9 @@ class CachedEngine(Engine):
         if self._replay:
             raise ReplayMiss("a completion was never recorded")
         [(key, request)] = requests.items()
-        completion = replace(await self._kept.call(lambda: self._engine.generate(request)), key=key)
-        if not math.isfinite(completion.logprob):
-            raise EngineError(f"the engine reports a log-probability of {completion.logprob}")
+        completion = sound(
+            await self._kept.call(lambda: self._engine.generate(request)), request, key
+        )
         self.generated_tokens += len(completion.token_ids)
         return {key: await self._store.put(key, completion)}
 

@@ -15,9 +15,10 @@ from tts_bench.concurrency.upkeep import KeptModel
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call, common_prefix
 from tts_bench.engine.base import Engine, EngineInfo, brief
-from tts_bench.errors import ReplayMiss, VerifierError
+from tts_bench.errors import ReplayMiss
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
+from tts_bench.verifier.soundness import sound
 
 _INFO = "verifier|"
 _Asked = tuple[Problem, Candidate]
@@ -106,9 +107,7 @@ class CachedVerifier(Verifier):
             made = await self._verifier.score(problem, candidates)
         else:
             made = await self._kept.call(lambda: self._verifier.score(problem, candidates))
-        if len(made) != len(candidates):
-            raise VerifierError(f"{len(made)} scores for {len(candidates)} candidates")
-        return made
+        return sound(made, len(candidates))
 
     def _fact(self, policy: Engine) -> str:
         """Under which it is kept what the verifier said of itself: it may ask the policy."""

@@ -1,0 +1,81 @@
+"""Checks what an engine returns before anything is stored or charged: one place for all engines."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import replace
+from numbers import Real
+from typing import get_args
+
+from tts_bench.engine.base import Completion, Request
+from tts_bench.errors import EngineError, one_line
+from tts_bench.types import FinishReason
+
+_REASONS = get_args(FinishReason)
+
+
+def sound(done: object, request: Request, key: str) -> Completion:
+    """The completion under its key, in plain Python numbers. Raises EngineError for a bad one.
+
+    A bad one is what could not be stored and read again as it is, or does not fit its request.
+    """
+    if not isinstance(done, Completion):
+        raise EngineError(f"the engine returned {type(done).__name__}, not Completion")
+    if done.finish_reason not in _REASONS:
+        raise _bad("a finish_reason", done.finish_reason, f"not {' or '.join(_REASONS)}")
+    cached = done.cached_prompt_tokens
+    if not isinstance(cached, int) or not 0 <= cached <= len(request.prompt_ids):
+        raise _bad("cached_prompt_tokens", cached, f"not 0 to {len(request.prompt_ids)}")
+    wanted = len(request.logprob_ids)
+    if not isinstance(done.first_logprobs, tuple | list) or len(done.first_logprobs) != wanted:
+        raise _bad("first_logprobs", done.first_logprobs, f"not {wanted} numbers")
+    _check_text("text", done.text)
+    if done.stop is not None:
+        _check_text("stop", done.stop)
+    return replace(
+        done,
+        token_ids=_ids(done.token_ids, request.sampling.max_tokens),
+        logprob=_logprob(done.logprob),
+        first_logprobs=tuple(map(_logprob_or_never, done.first_logprobs)),
+        key=key,
+    )
+
+
+def _ids(ids: object, most: int) -> tuple[int, ...]:
+    if not isinstance(ids, tuple | list):
+        raise _bad("token_ids", ids, "not a tuple of integers")
+    if len(ids) > most:
+        raise EngineError(f"the engine wrote {len(ids)} tokens where {most} were asked for")
+    try:
+        plain = array("i", ids)
+    except (TypeError, OverflowError) as error:
+        raise _bad("token_ids", ids, f"not ids from 0 to 2**31 - 1 ({error})") from None
+    if plain and min(plain) < 0:
+        raise _bad("a token id", min(plain), "not 0 or more")
+    return tuple(plain)
+
+
+def _check_text(name: str, text: object) -> None:
+    if not isinstance(text, str):
+        raise _bad(f"a {name}", text, "not a string")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise _bad(f"a {name}", text[error.start : error.end], "not Unicode text") from None
+
+
+def _logprob(value: object) -> float:
+    if isinstance(value, Real) and math.isfinite(value):
+        return float(value)
+    raise _bad("a log-probability", value, "not a finite number")
+
+
+def _logprob_or_never(value: object) -> float:
+    """A log-probability that may be minus infinity, of a token that cannot come."""
+    return -math.inf if value == -math.inf else _logprob(value)
+
+
+def _bad(what: str, value: object, wanted: str) -> EngineError:
+    return EngineError(f"the engine returned {what} that is {wanted}: {one_line(ascii(value))}")
