@@ -153,7 +153,9 @@ def test_leaving_the_process_at_the_start_is_an_error_of_the_model():
         async def start(self) -> str:
             raise SystemExit(3)
 
-    with pytest.raises(ModelError, match=r"the model called sys.exit\(3\) while it was started"):
+    with pytest.raises(
+        ModelError, match=r"the model could not be started: it called sys.exit\(3\)"
+    ):
         run(lambda kept: kept.call(Leaves().wait), Leaves())
 
 

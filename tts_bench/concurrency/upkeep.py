@@ -66,11 +66,16 @@ class KeptModel(Generic[Info]):
         self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> Info:
-        """Start it for the first time. Raises what the model's `start` does."""
+        """Start it for the first time.
+
+        Raises what the model's `start` does, and ModelError for what is no error of this package.
+        """
         try:
             self._info = await self._start()
-        except SystemExit as error:
-            raise ModelError(f"{self._what} called {_exit(error)} while it was started") from None
+        except TtsBenchError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ModelError(f"{self._what} could not be started: {_said(error)}") from error
         return self._info
 
     async def close(self) -> None:
@@ -82,8 +87,11 @@ class KeptModel(Generic[Info]):
             await asyncio.wait([self._reviving])
         if self._restarts or self._lost:
             await self._close_dead()
-        else:
+            return
+        try:
             await self._close()
+        except (Exception, SystemExit) as error:  # what it has answered is worth no less for it
+            self._say(f"warning: {self._what} could not be closed: {_said(error)}")
 
     async def call(self, ask: Callable[[], Awaitable[R]]) -> R:
         """What `ask` returns, asked again if the model died meanwhile. Raises ModelLost."""
@@ -163,7 +171,7 @@ class KeptModel(Generic[Info]):
 
     async def _close_dead(self) -> None:
         # Whatever closing a dead model raises says no more than that it is dead.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, SystemExit):
             async with asyncio.timeout(_CLOSING):
                 await self._close()
 

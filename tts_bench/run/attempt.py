@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import operator
 import time
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 from tts_bench.answers.grader import Grading
@@ -13,14 +16,15 @@ from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Engine
-from tts_bench.errors import BudgetExhausted, ModelLost, ReplayMiss, UsageError
+from tts_bench.errors import BudgetExhausted, ModelLost, ReplayMiss, UsageError, one_line
 from tts_bench.prompt import Dialogue, Prompt
+from tts_bench.run.failure import described
 from tts_bench.run.own_rule import expect_choices
 from tts_bench.strategy.base import AllocatingStrategy, answer_classes
 from tts_bench.strategy.session import Canonicalize, Session
 from tts_bench.strategy.tree import columns
 from tts_bench.suite.cells import Cell
-from tts_bench.types import Attempt, Measurement, Pool, Solution, Status
+from tts_bench.types import Attempt, Measurement, Pool, Score, Solution, Status
 from tts_bench.verifier.base import Verifier, VerifierInfo
 
 
@@ -37,6 +41,8 @@ class AttemptContext:
     budget: Budget
     prompt: Prompt
     max_model_len: int | None = None
+    on_failure: Callable[[BaseException], None] = lambda _: None
+    """Is told of whatever a strategy's failure is."""
 
     async def attempt(self, cell: Cell, item: Item, seed: int) -> tuple[Attempt, Measurement]:
         """Let the cell's strategy attempt the problem, grade it and add up what it took.
@@ -63,7 +69,8 @@ class AttemptContext:
             status, error = "budget", str(raised)
         # The one place where a strategy's failure is caught; leaving by `sys.exit` is one too.
         except (Exception, SystemExit) as raised:
-            error = f"{type(raised).__name__}: {raised}"
+            error = described(raised, cell.strategy)
+            self.on_failure(raised)
         except asyncio.CancelledError:
             if _being_cancelled():
                 raise
@@ -109,7 +116,7 @@ class AttemptContext:
             raise miss.at(f"{cell.id} on {item.problem.id}, seed {seed}") from miss
         except (UsageError, ModelLost):
             raise
-        except Exception:  # as in `attempt`, if it is told
+        except (Exception, SystemExit):  # as in `attempt`, if it is told
             return None
 
     def _ledger(self) -> Ledger:
@@ -167,7 +174,33 @@ def _checked(solution: object, session: Session) -> Solution:
     if not isinstance(solution, Solution):
         raise TypeError(f"solve returned {type(solution).__name__}, not Solution")
     session.check([*solution.candidates, *(node.candidate for node in solution.tree)])
-    return solution
+    for score in (*solution.scores, *(node.score for node in solution.tree)):
+        if not isinstance(score, Score):
+            raise TypeError(f"a score of the Solution is {type(score).__name__}, not Score")
+    chosen = solution.chosen
+    return replace(
+        solution,
+        candidates=tuple(solution.candidates),
+        chosen=None if chosen is None else operator.index(chosen),
+        facts={_name(name): _fact(name, value) for name, value in solution.facts.items()},
+    )
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or not _is_unicode(name):
+        raise TypeError(f"the name of a fact must be a string, not {one_line(ascii(name))}")
+    return name
+
+
+def _fact(name: object, value: object) -> float:
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise TypeError(f"fact {name!r} must be a finite number, not {one_line(ascii(value))}")
+    return value if isinstance(value, int) else float(value)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written: a lone surrogate cannot."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _answer(solution: Solution) -> str | None:

@@ -35,6 +35,8 @@ class RunOptions:
     """Draw everything, close the engine, and only then load the verifier (see `phases`)."""
     argv: Sequence[str] = ()
     include_path: Sequence[Path] = ()
+    debug: bool = False
+    """Show the traceback of the first attempt that fails."""
     again: Recorded | None = None
     """The run that is repeated, where its manifest stood for the suite."""
 
