@@ -8,10 +8,10 @@ the user's, 3 a gate that failed, 130 interrupted.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import shlex
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tts_bench import __version__
-from tts_bench.errors import ModelLost, SuiteError, TtsBenchError, UsageError
+from tts_bench.errors import ModelLost, SuiteError, TtsBenchError, UsageError, one_line
 
 if TYPE_CHECKING:
     from tts_bench.run.plan import Plan, RunOptions
@@ -38,21 +38,20 @@ _SETTINGS: dict[str, Any] = {
 
 def main() -> None:
     """Entry point of the command `tts-bench`."""
-    debug = "--debug" in sys.argv
     try:
-        sys.exit(cli(prog_name="tts-bench", standalone_mode=False) or 0)
+        code = cli(prog_name="tts-bench", standalone_mode=False) or 0
     except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(EXIT_USAGE)
+        code = EXIT_USAGE
     except click.Abort:
-        sys.exit(EXIT_INTERRUPTED)
-    except TtsBenchError as error:
-        if debug:
-            raise
-        _print_error(error)
-        sys.exit(EXIT_FAILED if isinstance(error, ModelLost) else EXIT_USAGE)
+        code = EXIT_INTERRUPTED
+    except (Exception, SystemExit) as error:
+        if "--debug" in sys.argv:
+            traceback.print_exception(error)
+        code = _print_error(error)
+    sys.exit(code)
 
 
 _COMMANDS = {
@@ -171,6 +170,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     The manifest.json of a run in place of SUITE repeats that run in a new folder.
     """
     from tts_bench.commands.report import report_run
+    from tts_bench.concurrency.signals import run_until_told
     from tts_bench.progress import Progress
     from tts_bench.run import rerun, runner
     from tts_bench.run.plan import RunOptions, claim
@@ -190,6 +190,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
         phases=options["phases"],
         argv=["tts-bench", *sys.argv[1:]],
         include_path=options["include_path"],
+        debug=options["debug"],
         again=again,
     )
     plan = _plan(loaded, choices)
@@ -201,13 +202,9 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     plan = claim(plan, choices)
     _announce(plan)
 
-    async def go() -> runner.RunResult:
-        runner.cancel_on_sigterm()
-        return await runner.execute(plan, choices, Progress(display))
-
     try:
-        result = asyncio.run(go())
-    except (KeyboardInterrupt, asyncio.CancelledError):
+        result = run_until_told(lambda: runner.execute(plan, choices, Progress(display)))
+    except KeyboardInterrupt:
         _say_what_is_there("cancelled", plan)
         return EXIT_INTERRUPTED
     except Exception:
@@ -310,9 +307,20 @@ def _resume_command() -> str:
     return shlex.join(["tts-bench", *words])
 
 
-def _print_error(error: TtsBenchError) -> None:
+def _print_error(error: BaseException) -> int:
+    """Say in lines what went wrong, and return the exit code for it."""
+    hint = "" if "--debug" in sys.argv else "; --debug shows where"
+    if isinstance(error, SystemExit):  # a plug-in's or a library's: its number is none of ours
+        left = f"sys.exit({one_line(repr(error.code))})"
+        click.echo(f"error: a plug-in or a library called {left}{hint}", err=True)
+        return EXIT_USAGE
+    if not isinstance(error, TtsBenchError):
+        what = one_line(f"{type(error).__name__}: {error}")
+        click.echo(f"error: unforeseen {what}{hint}", err=True)
+        return EXIT_FAILED
     lines = str(error).splitlines() or [type(error).__name__]
     for line in lines:
         click.echo(f"error: {line}", err=True)
     if isinstance(error, SuiteError) and len(lines) > 1:
         click.echo(f"{len(lines)} errors; nothing was run.", err=True)
+    return EXIT_FAILED if isinstance(error, ModelLost) else EXIT_USAGE

@@ -36,7 +36,8 @@ class Arithmetic(Engine):
 
     Environment variables, which are no part of the suite, make it misbehave:
     SCRIPTED_DIE_AFTER kills this very process at that request (as kill -9 does),
-    SCRIPTED_INTERRUPT_AFTER presses Ctrl-C there, and SCRIPTED_FAIL_AT makes requests fail
+    SCRIPTED_INTERRUPT_AFTER presses Ctrl-C there (or sends the signal SCRIPTED_SIGNAL, and once
+    more while it is closed with SCRIPTED_TWICE), and SCRIPTED_FAIL_AT makes requests fail
     whose seed it divides. SCRIPTED_REVISION is the revision that it says it is of.
     """
 
@@ -59,14 +60,16 @@ class Arithmetic(Engine):
         return self._inner.tokenizer
 
     async def close(self) -> None:
-        pass
+        if "SCRIPTED_TWICE" in os.environ:
+            os.kill(os.getpid(), signal.Signals[os.environ["SCRIPTED_SIGNAL"]])
+            await asyncio.sleep(60)
 
     async def generate(self, request: Request) -> Completion:
         self._count[0] += 1
         if self._count[0] == _number("SCRIPTED_DIE_AFTER"):
             os.kill(os.getpid(), signal.SIGKILL)
         if self._count[0] == _number("SCRIPTED_INTERRUPT_AFTER"):
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.Signals[os.environ.get("SCRIPTED_SIGNAL", "SIGINT")])
             await asyncio.sleep(60)
         divisor = _number("SCRIPTED_FAIL_AT")
         if divisor and request.seed % divisor == 0:

@@ -187,6 +187,21 @@ def test_ctrl_c_leaves_a_resumable_run_and_prints_the_command(bench, spawn, tmp_
     assert manifest(tmp_path).status == "complete"
 
 
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "SIGTERM twice", "SIGHUP twice"])
+def test_other_signals_do_as_ctrl_c_does(bench, spawn, tmp_path: Path, how: str):
+    name, _, twice = how.partition(" ")
+    fate = {"SCRIPTED_TWICE": "yes"} if twice else {}
+    stopped = spawn(
+        "--concurrency", "2", SCRIPTED_INTERRUPT_AFTER="40", SCRIPTED_SIGNAL=name, **fate
+    )
+    assert stopped.returncode == 130, stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert "continue with: tts-bench run" in stopped.stderr
+    assert manifest(tmp_path).status == "cancelled"
+    assert bench().returncode == 0
+    assert len(lines(tmp_path)) == ATTEMPTS
+
+
 def test_a_failed_attempt_is_a_row_that_counts_as_wrong_and_is_tried_again(
     bench, tmp_path: Path, monkeypatch
 ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -199,19 +198,15 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
 
 
 def _execute(job: LabellingJob, display: Any) -> int:
+    from tts_bench.concurrency.signals import run_until_told
     from tts_bench.labelling import summary
-    from tts_bench.labelling.job import LabellingResult, execute
+    from tts_bench.labelling.job import execute
     from tts_bench.labelling.manifest import totals
     from tts_bench.progress import Progress
-    from tts_bench.run.runner import cancel_on_sigterm
-
-    async def go() -> LabellingResult:
-        cancel_on_sigterm()
-        return await execute(job, Progress(display, unit="solution"))
 
     try:
-        result = asyncio.run(go())
-    except (KeyboardInterrupt, asyncio.CancelledError):
+        result = run_until_told(lambda: execute(job, Progress(display, unit="solution")))
+    except KeyboardInterrupt:
         click.echo("cancelled: the same command again continues", err=True)
         return _EXIT_INTERRUPTED
     sums = totals(result.rows)

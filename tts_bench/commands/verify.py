@@ -58,8 +58,7 @@ continues where it was stopped: scores are stored."""
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def verify(verifier: str, data: str, **options: Any) -> int:
     """Evaluate VERIFIER on DATA: labelled steps (a file, a hub id) or a finished run's folder."""
-    import asyncio
-
+    from tts_bench.concurrency.signals import run_until_told
     from tts_bench.dataset.columns import parse_columns
     from tts_bench.dataset.step_labels import StepLabels
     from tts_bench.progress import Progress
@@ -94,7 +93,7 @@ def verify(verifier: str, data: str, **options: Any) -> int:
             neutral=options["neutral"] or "positive",
         )
         work = verify_labels(job, source)
-    result = asyncio.run(work)
+    result = run_until_told(lambda: work)
     written = write(result, folder)
     click.echo(as_json(result) if options["as_json"] else table(result))
     for file in written:

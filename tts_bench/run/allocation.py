@@ -54,5 +54,8 @@ async def _share(
             name: replace(cell, strategy=strategy)
             for name, strategy in zip(names, given, strict=True)
         }
-    except Exception as error:  # a plug-in's fault: without an allocation the cell cannot run
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # a plug-in's fault: without an allocation the cell cannot run
         raise UsageError(f"cell {cell.id}: allocate failed: {error}") from error

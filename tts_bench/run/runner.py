@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Collection, Iterator
+import traceback
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from tts_bench.concurrency.in_flight import in_flight
@@ -101,6 +100,7 @@ async def _run_missing(
             suite.budget,
             suite.prompt,
             info.max_model_len,
+            _first_traceback(progress) if options.debug else lambda _: None,
         )
         began = time.monotonic()
         if drawn is not None:
@@ -191,12 +191,16 @@ async def _attempt_all(
         progress.stop()
 
 
-def cancel_on_sigterm() -> None:
-    """Treat SIGTERM (a scheduler's time limit) as Ctrl-C: stop in order, leave it resumable."""
-    task = asyncio.current_task()
-    assert task is not None
-    with contextlib.suppress(NotImplementedError):  # Windows has no such handlers
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+def _first_traceback(progress: Progress) -> Callable[[BaseException], None]:
+    """Shows the traceback of the first error that it is called with."""
+    shown: list[BaseException] = []
+
+    def show(error: BaseException) -> None:
+        if not shown:
+            shown.append(error)
+            progress.say("".join(traceback.format_exception(error)).rstrip())
+
+    return show
 
 
 def _warn_of_cut(plan: Plan, engine: Engine, progress: Progress) -> None:
