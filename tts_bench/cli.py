@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tts_bench import __version__
-from tts_bench.errors import ModelLost, SuiteError, TtsBenchError, UsageError, one_line
+from tts_bench.errors import ModelLost, SuiteError, TtsBenchError, UsageError, one_line, quoted
 
 if TYPE_CHECKING:
     from tts_bench.run.plan import Plan, RunOptions
@@ -311,7 +311,7 @@ def _print_error(error: BaseException) -> int:
     """Say in lines what went wrong, and return the exit code for it."""
     hint = "" if "--debug" in sys.argv else "; --debug shows where"
     if isinstance(error, SystemExit):  # a plug-in's or a library's: its number is none of ours
-        left = f"sys.exit({one_line(repr(error.code))})"
+        left = f"sys.exit({quoted(error.code)})"
         click.echo(f"error: a plug-in or a library called {left}{hint}", err=True)
         return EXIT_USAGE
     if not isinstance(error, TtsBenchError):

@@ -18,6 +18,7 @@ from tts_bench.errors import (
     TtsBenchError,
     VerifierDied,
     one_line,
+    quoted,
 )
 
 Info = TypeVar("Info")
@@ -195,4 +196,4 @@ def _said(error: BaseException) -> str:
 
 
 def _exit(error: SystemExit) -> str:
-    return f"sys.exit({one_line(repr(error.code))})"
+    return f"sys.exit({quoted(error.code)})"

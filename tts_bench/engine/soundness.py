@@ -9,7 +9,7 @@ from numbers import Real
 from typing import get_args
 
 from tts_bench.engine.base import Completion, Request
-from tts_bench.errors import EngineError, one_line
+from tts_bench.errors import EngineError, quoted
 from tts_bench.types import FinishReason
 
 _REASONS = get_args(FinishReason)
@@ -78,4 +78,4 @@ def _logprob_or_never(value: object) -> float:
 
 
 def _bad(what: str, value: object, wanted: str) -> EngineError:
-    return EngineError(f"the engine returned {what} that is {wanted}: {one_line(ascii(value))}")
+    return EngineError(f"the engine returned {what} that is {wanted}: {quoted(value)}")

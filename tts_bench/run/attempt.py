@@ -16,7 +16,7 @@ from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Engine
-from tts_bench.errors import BudgetExhausted, ModelLost, ReplayMiss, UsageError, one_line
+from tts_bench.errors import BudgetExhausted, ModelLost, ReplayMiss, UsageError, quoted
 from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.run.failure import described
 from tts_bench.run.own_rule import expect_choices
@@ -80,8 +80,9 @@ class AttemptContext:
         if solution is not None:
             try:
                 expected = expect_choices(cell, solution, pool.correct, item.problem.id, seed)
-            except Exception as raised:  # the strategy's, as in `solve`
-                status, error = "error", f"{type(raised).__name__}: {raised}"
+            except (Exception, SystemExit) as raised:  # the strategy's, as in `solve`
+                status, error = "error", described(raised, cell.strategy)
+                self.on_failure(raised)
         chosen = solution.chosen if solution and status == "ok" else None
         attempt = Attempt(
             cell=cell.id,
@@ -188,13 +189,13 @@ def _checked(solution: object, session: Session) -> Solution:
 
 def _name(name: object) -> str:
     if not isinstance(name, str) or not _is_unicode(name):
-        raise TypeError(f"the name of a fact must be a string, not {one_line(ascii(name))}")
+        raise TypeError(f"the name of a fact must be a string, not {quoted(name)}")
     return name
 
 
 def _fact(name: object, value: object) -> float:
     if not isinstance(value, Real) or not math.isfinite(value):
-        raise TypeError(f"fact {name!r} must be a finite number, not {one_line(ascii(value))}")
+        raise TypeError(f"fact {quoted(name)} must be a finite number, not {quoted(value)}")
     return value if isinstance(value, int) else float(value)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tts_bench.cost.ledger import Call
-from tts_bench.errors import VerifierError, one_line
+from tts_bench.errors import VerifierError, quoted
 from tts_bench.types import Score
 from tts_bench.verifier.base import Scoring
 
@@ -19,14 +19,14 @@ def sound(made: object, wanted: int) -> list[Scoring]:
         raise VerifierError(f"{len(made)} scores for {wanted} candidates")
     for one in made:
         if not isinstance(one, Scoring) or not isinstance(one.score, Score):
-            raise VerifierError(f"the verifier returned {_shown(one)}, which is no Scoring")
+            raise VerifierError(f"the verifier returned {quoted(one)}, which is no Scoring")
         if not isinstance(one.calls, tuple | list):
-            raise VerifierError(f"the verifier returned calls that are no tuple: {_shown(one)}")
+            raise VerifierError(f"the verifier returned calls that are no tuple: {quoted(one)}")
         for call in one.calls:
             if not _is_sound(call):
                 raise VerifierError(
                     "the verifier returned a call whose prompt_ids are no tuple of integers, or"
-                    f" whose counts do not fit them: {_shown(call)}"
+                    f" whose counts do not fit them: {quoted(call)}"
                 )
     return list(made)
 
@@ -43,7 +43,3 @@ def _is_sound(call: object) -> bool:
     if call.logits is not None and not (isinstance(call.logits, int) and call.logits >= 0):
         return False
     return all(type(token) is int for token in call.prompt_ids)
-
-
-def _shown(value: object) -> str:
-    return one_line(ascii(value))
