@@ -55,6 +55,7 @@ def main() -> None:
 
 
 _COMMANDS = {
+    "check": "check",
     "compare": "compare",
     "export": "export",
     "gate": "gate",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "build_report", "write_report"]
 
-_TEXTS: dict[str, Callable[[Report], str]] = {
+TEXTS: dict[str, Callable[[Report], str]] = {
     "summary.json": summary_text,
     "table.md": markdown_table,
     "table.csv": csv_table,
@@ -62,12 +62,10 @@ def write_report(
     report, beside = report or build_report(run), folder is None
     folder = new_folder(folder) if folder else run.folder
     written = []
-    for name, render in _TEXTS.items():
+    for name, render in TEXTS.items():
         write_atomically(folder / name, render(report))
         written.append(folder / name)
-    gallery = Gallery(folder, style)
-    for name, draw in _FIGURES.items():
-        gallery.hang(name, partial(draw, report))
+    gallery = draw_figures(report, folder, style)
     written += gallery.written
     noted = replace(report, notes=(*report.notes, *gallery.failures))
     with KnownTexts(run) as texts:
@@ -78,6 +76,14 @@ def write_report(
         if say and (note := texts.note()):
             say(note)
     return written
+
+
+def draw_figures(report: Report, folder: Path, style: str = "default") -> Gallery:
+    """Write the figures that there is something to draw for into a folder."""
+    gallery = Gallery(folder, style)
+    for name, draw in _FIGURES.items():
+        gallery.hang(name, partial(draw, report))
+    return gallery
 
 
 def new_folder(folder: Path) -> Path:

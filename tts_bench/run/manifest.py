@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 from tts_bench.engine.base import EngineInfo
@@ -51,6 +52,7 @@ def begin(
         suite=suite.name,
         suite_hash=plan.suite_hash,
         number=number or next_number(run, plan.suite_hash),
+        suite_text=hashlib.sha256(suite.text.encode()).hexdigest(),
         resolved=dict(suite.resolved),
         cells=tuple(CellEntry.model_validate(cell.describe()) for cell in suite.cells),
         seeds=suite.seeds,

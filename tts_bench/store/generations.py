@@ -18,7 +18,7 @@ from typing import Any
 
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
-from tts_bench.store.rows import T, as_text, checksum, read_row, rows_of, to_completion, to_row
+from tts_bench.store.rows import Row, T, as_text, checksum, read_row, rows_of, to_completion, to_row
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.cached import pack, unpack
 
@@ -235,7 +235,7 @@ class TextReader:
             return {
                 row[0]: row[2]
                 for row, is_whole in rows
-                if is_whole and read_row(row, to_completion)
+                if is_whole and read_row(row, to_completion) is not None
             }
         except sqlite3.Error as error:
             raise StoreError(_unreadable(self.path, error)) from error
@@ -247,6 +247,29 @@ class TextReader:
             return [row[0] for row, whole in rows if not whole or not read_row(row, to_completion)]
         except sqlite3.Error as error:
             raise StoreError(_unreadable(self.path, error)) from error
+
+    def damaged_besides(self) -> dict[str, list[str]]:
+        """Keys of damaged scores and facts, of all runs that share the store, by table."""
+        kinds: dict[str, Callable[[Row], object]] = {
+            "scores": lambda row: unpack(row[1]),
+            "facts": lambda row: [json.loads(row[1])],
+        }
+        found = {}
+        try:
+            for table, read in kinds.items():
+                has = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+                if not self._connection.execute(has, (table,)).fetchone()[0]:
+                    continue  # of an older version
+                keys = [key for (key,) in self._connection.execute(f"SELECT key FROM {table}")]
+                rows = rows_of(self._connection, table, keys)
+                damaged = [
+                    row[0] for row, is_whole in rows if not is_whole or read_row(row, read) is None
+                ]
+                if damaged:
+                    found[table] = damaged
+        except sqlite3.Error as error:
+            raise StoreError(_unreadable(self.path, error)) from error
+        return found
 
     def fault(self) -> str | None:
         """What SQLite finds wrong with the file as a whole, or None."""

@@ -12,7 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.engine.base import EngineInfo
@@ -21,6 +28,10 @@ from tts_bench.store.files import first_fault, write_atomically
 from tts_bench.verifier.base import VerifierInfo
 
 FORMAT_VERSION = 1
+_REMEDY = (
+    "; move the folder elsewhere and give the command that made it anew: completions come from the "
+    "store"
+)
 
 
 def now() -> str:
@@ -163,6 +174,12 @@ class CellEntry(Entry):
     n: Any = None
     """The strategy's field of that name, also if it is a default, which `params` does not name."""
 
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if self.pooled and (not self.at or list(self.at) != sorted({*self.at}) or self.at[0] < 1):
+            raise ValueError("at: a pooled cell needs its sizes, ascending from 1 or more")
+        return self
+
 
 class ThroughputEntry(Entry):
     """What a session took."""
@@ -204,19 +221,22 @@ class Manifest(Entry):
         """Read a manifest. Raises StoreError if it is torn, of another format, or lacks a part."""
         try:
             data = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: {error}") from error
-        found = data.get("format_version") if isinstance(data, dict) else None
-        if found != FORMAT_VERSION:
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror or error}") from error
+        except (ValueError, RecursionError) as error:
+            raise StoreError(f"{path}: damaged, no JSON: {str(error)[:200]}{_REMEDY}") from error
+        if not isinstance(data, dict) or "format_version" not in data:
+            raise StoreError(f"{path}: damaged, no manifest{_REMEDY}")
+        if (found := data["format_version"]) != FORMAT_VERSION:
             raise StoreError(
-                f"{path}: manifest of format {found}, and this version reads format "
+                f"{path}: manifest of format {str(found)[:20]}, and this version reads format "
                 f"{FORMAT_VERSION} only{_made_by(data)}"
             )
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            part = f"missing or malformed part: {first_fault(error)}"
-            raise StoreError(f"{path}: {part}") from error
+            part = f"missing or malformed part: {first_fault(error)[:200]}"
+            raise StoreError(f"{path}: {part}{_REMEDY}") from error
 
     def write(self, path: Path) -> None:
         """Write it in one step, so that it is never seen half-written. Raises StoreError."""
@@ -232,6 +252,8 @@ class RunManifest(Manifest):
     suite_hash: str = ""
     number: int = 0
     """The how-manieth run of this very suite it is, from 1; 0 in runs of older versions."""
+    suite_text: str = ""
+    """SHA-256 of the suite's file, which lies beside; empty in manifests of older versions."""
     resolved: dict[str, Any] = Field(default_factory=dict)
     """The suite with everything spelled out; empty for a run that was imported."""
     cells: tuple[CellEntry, ...]
@@ -254,6 +276,14 @@ class RunManifest(Manifest):
     throughput: ThroughputEntry | None = None
     earlier_sessions: tuple[SessionEntry, ...] = ()
     repeats: RepeatsEntry | None = None
+
+    @field_validator("resolved")
+    @classmethod
+    def _check_blocks(cls, resolved: dict[str, Any]) -> dict[str, Any]:
+        for block in ("prompt", "budget"):
+            if not isinstance(resolved.get(block), dict | None):
+                raise ValueError(f"{block}: must be a block")
+        return resolved
 
     @property
     def finished(self) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from tts_bench.errors import StoreError
 from tts_bench.report.export.kept import TABLE, KnownTexts
 from tts_bench.store.files import staged
 from tts_bench.store.runs import RunStore
@@ -44,6 +46,18 @@ def write_candidates(run: RunStore, texts: KnownTexts | None = None) -> bool:
                 row["text"] = known.get(row["generation"])
             writer.write_table(pa.Table.from_pylist(rows, schema))
     return True
+
+
+def count_rows(path: Path) -> int:
+    """How many candidates a file has, all of which is read. Raises StoreError if it cannot be."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return sum(batch.num_rows for batch in file.iter_batches(batch_size=1024))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise StoreError(f"{path}: cannot be read: {str(error)[:200]}") from error
 
 
 def _schema() -> Any:

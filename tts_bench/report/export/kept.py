@@ -61,7 +61,7 @@ class KnownTexts:
     @property
     def any(self) -> bool:
         """Whether any text is to be had."""
-        return self.is_stored or self._count("texts", earlier=True) > 0
+        return self.is_stored or self._has_earlier()
 
     def read(self, keys: Iterable[str]) -> dict[str, str]:
         """The texts that are known, by key. Raises StoreError if a file cannot be read."""
@@ -74,21 +74,27 @@ class KnownTexts:
             found |= earlier
         return found
 
+    @property
+    def lost(self) -> int:
+        """How many texts that were asked for are nowhere."""
+        return self._count("missing WHERE NOT kept")
+
     def note(self) -> str | None:
         """How many texts the store lacks, and what became of them so far, in one line."""
         if not self.is_stored or not (missing := self._count("missing")):
             return None
-        kept = self._beside.execute("SELECT count(*) FROM missing WHERE kept").fetchone()[0]
         return (
             f"texts not in {self._stored.path}: {missing}; kept from the earlier {TABLE} or "
-            f"{PAGE}: {kept}; nowhere, so left empty: {missing - kept}"
+            f"{PAGE}: {missing - self.lost}; nowhere, so left empty: {self.lost}"
         )
 
-    def _count(self, table: str, earlier: bool = False) -> int:
-        if earlier:
-            self._read_once()
+    def _count(self, table: str) -> int:
         count: int = self._beside.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         return count
+
+    def _has_earlier(self) -> bool:
+        self._read_once()
+        return self._count("texts") > 0
 
     def _earlier(self, keys: Iterable[str]) -> dict[str, str]:
         self._read_once()

@@ -114,7 +114,7 @@ def read_points(run: RunStore) -> RunPoints:
     scope = read_scope(run)
     outcomes = read_outcomes(run, scope)
     missing = len(outcomes.by_key) < scope.expected_attempts
-    if missing and any(fault.kind == "damaged" for fault in outcomes.faults):
+    if missing and any(fault.path == run.attempts_path for fault in outcomes.faults):
         # What a damaged line said was no failure: it must not count as wrong.
         scope = replace(scope, finished=False, status=f"{scope.status}, with damaged lines")
     return RunPoints(run, scope, outcomes, make_points(scope, outcomes))
