@@ -13,6 +13,7 @@ from tts_bench.dataset.columns import POOLS, Columns
 from tts_bench.dataset.rows import Row
 from tts_bench.errors import DatasetError, UsageError
 from tts_bench.importing.pools import read_pools
+from tts_bench.importing.searched import sign_of_search
 from tts_bench.report.points.point import read_points
 from tts_bench.store.runs import resolve_run
 
@@ -426,3 +427,75 @@ def test_two_columns_that_may_equally_be_meant_are_refused():
     cells = rows({"id": 1, "answer": "3", "response": "3", "completion": "4"})
     with pytest.raises(DatasetError, match="'completion' and 'response' may each be the text"):
         read_pools(cells, {}, "last", "f", str)
+
+
+MIXED = [
+    {**GOOD, "problem": problem, "model": model, "completion": f"\\\\boxed{{{answer}}}"}
+    for problem in ("P1", "P2")
+    for model, answer in (("a", 12), ("b", 13))
+]
+
+
+def test_rows_may_be_chosen_by_their_cells(run_lines, tmp_path):
+    lines = list(map(json.dumps, MIXED))
+    code, _, err = run_lines(*lines, options=("--where", "model=b", "--where", "problem=P1"))
+    assert code == 0, err
+    found = [one.pool.answer for one in resolve_run(tmp_path / "results" / "p").attempts()]
+    assert set(found) == {("13",)}
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("model", "--where 'model': must be COLUMN=VALUE"),
+        ("modle=a", "no column 'modle'; there are 'problem'"),
+        ("model=c", "no row whose 'model' is 'c', only 'a', 'b'"),
+    ],
+)
+def test_wrong_conditions_are_one_line(run_lines, condition, message):
+    code, _, err = run_lines(*map(json.dumps, MIXED), options=("--where", condition))
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+BEGIN = "Let us add the numbers one after the other, first 3 and 4. "
+SEARCHED = {
+    "method": {"method": "beam_search"},
+    "approach": {"approach": "DVTS"},
+    "beams": {"beam_width": 4},
+}
+
+
+@pytest.mark.parametrize("sign", SEARCHED)
+def test_texts_of_a_search_are_no_independent_draws(run_lines, tmp_path, sign):
+    texts = [BEGIN + rf"\boxed{{{answer}}}" for answer in (12, 12, 13)]
+    cells = {**GOOD, **SEARCHED[sign], "completion": texts, "score": [0.1, 0.2, 0.9]}
+    code, _, err = run_lines(json.dumps(cells))
+    assert code == 2
+    assert "no independent draws" in err
+    assert "p.jsonl:1: column " in err
+    assert len(err.splitlines()) == 1
+    code, _, err = run_lines(json.dumps(cells), options=("--not-independent",))
+    assert code == 0, err
+    found = read_points(resolve_run(tmp_path / "results" / "p"))
+    shown = {one.name: one.accuracy.value for one in found.points}
+    assert shown == {"self_consistency@3": 1.0, "best_of_n@3": 0.0, "weighted_vote@3": 0.0}
+    code, _, err = run_lines(json.dumps(cells), options=("--not-independent", "--n", "1"))
+    assert (code, "exclude each other" in err) == (2, True)
+
+
+@pytest.mark.parametrize("more", [{"method": "best_of_n"}, {"beam_width": 1}, {"beams": 4}])
+def test_draws_are_not_taken_for_a_search(run_lines, more):
+    texts = ["First \\boxed{12}", "So \\boxed{12}", "It is \\boxed{13}"]
+    code, _, err = run_lines(json.dumps({**GOOD, **more, "completion": texts, "score": [1, 2, 3]}))
+    assert code == 0, err
+
+
+def test_a_name_that_tells_of_a_search_is_one_if_no_column_says_otherwise():
+    def sign(cells):
+        return sign_of_search(rows(cells), [], ("Llama-3.2-1B-Instruct-DVTS-completions", ""))
+
+    assert sign({"problem": "P"}) is not None
+    assert sign({"problem": "P", "method": "best_of_n"}) is None
+    assert sign_of_search(rows({"problem": "P"}), [], ("pools.jsonl", "adventures")) is None

@@ -15,6 +15,7 @@ import click
 @click.option("--reference-field", required=True, help="Field with the reference answer.")
 @click.option("--response-field", required=True, help="Field with the answer or whole solution.")
 @click.option("--finish-reason-field", help="Field that says whether it was cut off.")
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only such rows (repeatable).")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0.1, max=86400),
@@ -29,6 +30,7 @@ def grade(
     reference_field: str,
     response_field: str,
     finish_reason_field: str | None,
+    where: tuple[str, ...],
     timeout: float,
     as_json: bool,
     debug: bool,
@@ -43,7 +45,7 @@ def grade(
 
     references = References()
     responses = read_responses(
-        file, reference_field, response_field, references, finish_reason_field
+        file, reference_field, response_field, references, finish_reason_field, where
     )
     for note in references.notes:
         click.echo(f"note: {note}", err=True)

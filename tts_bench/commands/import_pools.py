@@ -30,6 +30,13 @@ and where the two disagree stands in disagreements.jsonl."""
 )
 @click.argument("source")
 @click.option("--map", "maps", multiple=True, metavar="ROLE=COLUMN", help="Which column is what.")
+@click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only such rows (repeatable).")
+@click.option(
+    "--not-independent",
+    "searched",
+    is_flag=True,
+    help="The texts come of a search: report all of each problem's together, and no smaller n.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave unusable rows out, and count them.")
 @click.option("--aggregate", type=click.Choice(["last", "min", "prod", "mean"]), default="last")
 @click.option("--n", "sizes", metavar="1,4,16", help="Pool sizes to report; default powers of 4.")
@@ -43,6 +50,7 @@ def import_pools(
     source: str,
     *,
     sizes: str | None,
+    searched: bool,
     name: str | None,
     output_path: Path,
     debug: bool,
@@ -56,7 +64,9 @@ def import_pools(
     from tts_bench.report.build import build_report, write_report
     from tts_bench.report.tables.render import terminal_table
 
-    read = _read(source, **reading)
+    if searched and sizes is not None:
+        raise UsageError("--n and --not-independent exclude each other: no smaller n can be told")
+    read = _read(source, searched=searched, **reading)
     plain = re.sub(r"[^\w.-]", "_", name or Path(source).stem).strip(".")[:_LONGEST_NAME]
     done = asyncio.run(
         make_run(
@@ -65,6 +75,7 @@ def import_pools(
             output_path,
             None if sizes is None else [_number(part) for part in sizes.split(",")],
             argv=["tts-bench", *sys.argv[1:]],
+            independent=not searched,
         )
     )
     report = build_report(done.run)
@@ -94,6 +105,8 @@ def _read(
     source: str,
     *,
     maps: tuple[str, ...],
+    where: tuple[str, ...],
+    searched: bool,
     skip_bad: bool,
     aggregate: Aggregate,
     config: str | None,
@@ -103,8 +116,9 @@ def _read(
     from tts_bench.dataset.columns import parse_columns
     from tts_bench.dataset.download import download
     from tts_bench.dataset.references import References
-    from tts_bench.dataset.rows import BadRows, is_local, read_rows, refuse
+    from tts_bench.dataset.rows import BadRows, is_local, only_where, read_rows, refuse
     from tts_bench.importing.pools import read_pools
+    from tts_bench.importing.searched import sign_of_search
 
     columns, references, bad = parse_columns(maps, "--map"), References(), BadRows()
     on_bad = bad if skip_bad else refuse
@@ -113,7 +127,14 @@ def _read(
     else:
         rows, commit = download(source, config, split, revision, on_bad)
     total = len(rows) + len(bad)
+    rows = only_where(rows, where, source)
     pools = read_pools(rows, columns, aggregate, source, references, on_bad)
+    sign = None if searched else sign_of_search(rows, pools, (Path(source).name, config or ""))
+    if sign is not None:
+        raise UsageError(
+            f"{sign}: texts of a search are no independent draws, so nothing can be said of fewer "
+            "than all of them; --not-independent imports all of a problem's as one"
+        )
     notes = [*references.notes]
     if bad:
         notes.append(f"{len(bad)} of {total} rows were left out: {bad}")

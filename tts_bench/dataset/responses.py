@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tts_bench.answers.responses import Response
 from tts_bench.dataset.columns import Columns
 from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.items import ToReference
-from tts_bench.dataset.rows import Row, column_names, read_rows
+from tts_bench.dataset.rows import Row, column_names, only_where, read_rows
 from tts_bench.errors import BadRow, DatasetError
 
 
@@ -20,8 +21,9 @@ def read_responses(
     response_field: str,
     to_reference: ToReference,
     finish_reason_field: str | None = None,
+    conditions: Sequence[str] = (),
 ) -> list[Response]:
-    """The response of every row, in order; it may be null or missing.
+    """The response of every row that meets the conditions, in order; it may be null or missing.
 
     A file is read by its suffix, as JSON lines if that says nothing. Raises DatasetError, with the
     place, for a file that cannot be read or is empty, a field that no row has, a cell that is
@@ -31,6 +33,7 @@ def read_responses(
     rows = read_rows(str(path), default=".jsonl")
     if not rows:
         raise DatasetError(f"{path}: no lines to grade")
+    rows = only_where(rows, conditions, str(path))
     given = {"reference": reference_field, "response": response_field}
     if finish_reason_field is not None:
         given["finish_reason"] = finish_reason_field

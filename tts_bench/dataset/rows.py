@@ -7,7 +7,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from tts_bench.errors import QUOTED, BadRow, DatasetError, did_you_mean, quoted
 
 _ENCODING = "utf-8-sig"
 """Of every text file of a user's: Windows' editors put a byte order mark before it."""
+_SHOWN = 8
+"""Values that a message lists."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -76,6 +78,43 @@ def read_rows(path: str, default: str = "", on_bad: OnBad = refuse) -> list[Row]
             kinds = ", ".join(READERS)
             raise DatasetError(f"{shown}: cannot read {file.suffix or 'no suffix'!r}, only {kinds}")
         return list(_whole(reader(file, on_bad), on_bad))
+
+
+def only_where(rows: list[Row], conditions: Sequence[str], source: str) -> list[Row]:
+    """The rows whose cells are as conditions say, each `COLUMN=VALUE`.
+
+    Of several conditions on one column one must hold, of each column. Raises DatasetError for a
+    malformed condition, a column that no row has, and if no row is left.
+    """
+    wanted: dict[str, set[str]] = {}
+    for condition in conditions:
+        column, equals, value = condition.partition("=")
+        if not equals or not column:
+            raise DatasetError(f"--where {quoted(condition)}: must be COLUMN=VALUE")
+        wanted.setdefault(column, set()).add(value)
+    names = column_names(rows)
+    for column, values in wanted.items():
+        if column not in names:
+            there = ", ".join(map(quoted, names)) or "none"
+            near = did_you_mean(column, names)
+            raise DatasetError(f"{source}: no column {quoted(column)}; there are {there}{near}")
+        left = [row for row in rows if _written(row.cells.get(column)) in values]
+        if not left:
+            found = sorted({_written(row.cells.get(column)) for row in rows})
+            shown = ", ".join(map(quoted, found[:_SHOWN])) + (", ..." if found[_SHOWN:] else "")
+            asked = " or ".join(map(quoted, sorted(values)))
+            raise DatasetError(f"{source}: no row whose {quoted(column)} is {asked}, only {shown}")
+        rows = left
+    return rows
+
+
+def _written(cell: object) -> str:
+    """A cell as a user writes it in a condition."""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return "" if cell is None else str(cell)
 
 
 def read_text(path: str) -> str:

@@ -78,20 +78,23 @@ async def import_pools(
     output_path: Path,
     sizes: Sequence[int] | None = None,
     argv: Sequence[str] = (),
+    *,
+    independent: bool = True,
 ) -> Imported:
-    """Grade the pools and write them as a run: one pooled cell for every selector that can be.
+    """Grade the pools and write them as a run: a cell for every selector that can be.
 
-    All pools are cut to the size of the smallest, so that every n means the same for every
-    problem. Raises UsageError for a size that the pools do not have.
+    Pools of independent draws are cut to the size of the smallest, so that every n means the same
+    for every problem. Other pools stay whole, and each is one point. Raises UsageError for a size
+    that the pools do not have.
     """
-    n = min(len(pool.text) for pool in pools)
-    left_out = sum(len(pool.text) - n for pool in pools)
-    at = _sizes(sizes, n)
+    n = (min if independent else max)(len(pool.text) for pool in pools)
+    left_out = sum(max(0, len(pool.text) - n) for pool in pools)
+    at = _sizes(sizes, n) if independent else ()
     cut = [pool.first(n) for pool in pools]
     digest = _digest(cut, source, at)
     folder = output_path / source.name
     store_path = output_path / "generations.sqlite"
-    cells = _cells(cut, at)
+    cells = _cells(cut, n, at)
     async with Grader() as grader, GenerationStore(store_path) as store:
         graded = [await _grade(pool, grader, store, digest) for pool in cut]
     differing = [
@@ -144,18 +147,20 @@ def _digest(pools: Sequence[RecordedPool], source: PoolSource, at: Sequence[int]
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _cells(pools: Sequence[RecordedPool], at: tuple[int, ...]) -> list[CellEntry]:
+def _cells(pools: Sequence[RecordedPool], n: int, at: tuple[int, ...]) -> list[CellEntry]:
+    """A cell for each selector: a pooled one, or without sizes one that stands for all of n."""
     scored = all(pool.score for pool in pools)
     kinds = [*_ALWAYS, *(_SCORED if scored else ())]
     return [
         CellEntry(
-            id=f"{name}?n={at[-1]}",
+            id=f"{name}?n={n}",
             strategy=name,
-            params={"n": at[-1]},
+            params={"n": n},
             sampling={},
-            pooled=True,
+            pooled=bool(at),
             selector=selector,
             at=at,
+            n=n,
         )
         for name, selector in kinds
     ]
