@@ -9,6 +9,7 @@ the user's, 3 a gate that failed, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import re
 import shlex
 import sys
 import traceback
@@ -19,13 +20,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tts_bench import __version__
-from tts_bench.errors import ModelLost, SuiteError, TtsBenchError, UsageError, one_line, quoted
+from tts_bench.errors import (
+    QUOTED,
+    ModelLost,
+    SuiteError,
+    TtsBenchError,
+    UsageError,
+    one_line,
+    quoted,
+)
 
 if TYPE_CHECKING:
     from tts_bench.run.plan import Plan, RunOptions
     from tts_bench.run.rerun import Recorded
     from tts_bench.suite.load import Suite
 
+_LONGEST_LINE = 2000
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 _SETTINGS: dict[str, Any] = {
@@ -43,6 +53,7 @@ def main() -> None:
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
+        error.message = _bearable(error.message)
         error.show()
         code = EXIT_USAGE
     except click.Abort:
@@ -308,6 +319,12 @@ def _resume_command() -> str:
     return shlex.join(["tts-bench", *words])
 
 
+def _bearable(line: str) -> str:
+    """The line without the rest of any word, as of a path, that is too long to be read."""
+    kept = re.sub(rf"(\S{{{QUOTED}}})\S{{50,}}", r"\1...", line)
+    return kept if len(kept) <= _LONGEST_LINE else f"{kept[:_LONGEST_LINE]}..."
+
+
 def _print_error(error: BaseException) -> int:
     """Say in lines what went wrong, and return the exit code for it."""
     hint = "" if "--debug" in sys.argv else "; --debug shows where"
@@ -315,13 +332,16 @@ def _print_error(error: BaseException) -> int:
         left = f"sys.exit({quoted(error.code)})"
         click.echo(f"error: a plug-in or a library called {left}{hint}", err=True)
         return EXIT_USAGE
+    if isinstance(error, OSError) and error.filename is not None:
+        # A path that no file can have, a disk that is full: the system's word for it is the reason.
+        error = UsageError(f"{one_line(error.filename)}: {error.strerror or error}")
     if not isinstance(error, TtsBenchError):
         what = one_line(f"{type(error).__name__}: {error}")
         click.echo(f"error: unforeseen {what}{hint}", err=True)
         return EXIT_FAILED
     lines = str(error).splitlines() or [type(error).__name__]
     for line in lines:
-        click.echo(f"error: {line}", err=True)
+        click.echo(f"error: {_bearable(line)}", err=True)
     if isinstance(error, SuiteError) and len(lines) > 1:
         click.echo(f"{len(lines)} errors; nothing was run.", err=True)
     return EXIT_FAILED if isinstance(error, ModelLost) else EXIT_USAGE

@@ -50,7 +50,7 @@ class UnknownName(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str], where: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
         hint = did_you_mean(name, self.known) or "."
-        super().__init__(f"unknown {kind} {name!r}{hint}{where}")
+        super().__init__(f"unknown {kind} {quoted(name)}{hint}{where}")
 
 
 class MissingExtra(UsageError):

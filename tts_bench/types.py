@@ -10,7 +10,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, MinLen
+
+Count = Annotated[int, Ge(1), Le(10**9)]
+"""A setting that counts: tokens, requests, GPUs."""
+Tries = Annotated[int, Ge(1), Le(10_000)]
+"""Model calls for one thing."""
+NoneOrMore = Annotated[int, Ge(0), Le(10**9)]
+Word = Annotated[str, MinLen(1)]
+Threads = Annotated[int, Ge(1), Le(4096)]
+Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
+"""As engines and stores hold it: a signed integer of 64 bits."""
+Share = Annotated[float, Gt(0), Le(1)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
 
 FinishReason = Literal["stop", "length"]
 """`stop`: the model ended its turn or wrote a stop string; `length`: it was cut off."""

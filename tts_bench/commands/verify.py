@@ -131,8 +131,10 @@ def _check_folder(path: Path) -> None:
 
 def _refuse_idle(data: str, is_run: bool, options: dict[str, Any]) -> None:
     """Refuse options that say how rows are read where they would say nothing."""
+    from tts_bench.dataset.rows import is_local
+
     names = ("split", "config", "revision", *(("columns", "neutral") if is_run else ()))
-    if not is_run and not Path(data).expanduser().is_file():
+    if not is_run and not is_local(data):
         return
     for name in names:
         if options[name]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from tts_bench.dataset.base import Dataset, Item, LoadedDataset
 from tts_bench.errors import DatasetError
-from tts_bench.types import Problem
+from tts_bench.types import Problem, Seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ class Arithmetic(Dataset):
     first k of a longer set are those of the set with `problems=k`.
     """
 
-    problems: int = 100
-    seed: int = 0
+    problems: Annotated[int, Ge(1), Le(1_000_000)] = 100
+    seed: Seed = 0
     levels: tuple[int, ...] = tuple(LEVELS)
 
     def __post_init__(self) -> None:

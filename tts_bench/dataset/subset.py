@@ -23,6 +23,8 @@ class SubsetDataset(Dataset):
     skip_per_level: int = 0
 
     def __post_init__(self) -> None:
+        if self.levels is not None and not self.levels:
+            raise ValueError("levels: is empty; leave it out to keep every level")
         if self.per_level is not None and self.per_level < 1:
             raise ValueError(f"per_level: must be at least 1, not {self.per_level}")
         if self.skip_per_level < 0:

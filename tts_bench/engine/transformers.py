@@ -22,6 +22,7 @@ from tts_bench.engine.weights import (
     model_shape,
 )
 from tts_bench.errors import EngineError, ModelError
+from tts_bench.types import Count, Threads, Word
 
 if TYPE_CHECKING:
     from tts_bench.engine.batch import Batch
@@ -47,18 +48,18 @@ class TransformersEngine(Engine):
 
     speed_only: ClassVar[frozenset[str]] = frozenset({"max_batch_size", "threads"})
 
-    model: str
+    model: Word
     """Hub id or folder."""
     revision: str | None = None
     dtype: str = "auto"
     """`auto` is float32 on the CPU, and what the weights are stored in elsewhere."""
     device: str = "auto"
     """`auto` takes cuda, else mps, else cpu."""
-    max_batch_size: int = 64
+    max_batch_size: Count = 64
     """Rows that are decoded together; the rest waits."""
-    max_model_len: int | None = None
+    max_model_len: Count | None = None
     """Longest prompt plus completion, in tokens; by default what the model was made for."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Threads of torch; by default torch's own choice."""
     trust_remote_code: bool = False
 

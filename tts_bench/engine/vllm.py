@@ -32,6 +32,7 @@ from tts_bench.engine.weights import (
     model_shape,
 )
 from tts_bench.errors import EngineError, MissingExtra, ModelError, did_you_mean
+from tts_bench.types import Count, Positive, Seed, Share, Word
 
 if TYPE_CHECKING:
     from vllm import EngineArgs
@@ -68,26 +69,26 @@ class VLLMEngine(Engine):
         }
     )
 
-    model: str
+    model: Word
     """Hub id, or a folder with config.json, weights and tokenizer."""
     revision: str | None = None
     dtype: str = "auto"
     """`auto` is the weights' own type on a GPU and float32 on a CPU."""
-    max_model_len: int | None = None
+    max_model_len: Count | None = None
     """Longest prompt plus completion in tokens; None takes the model's own."""
-    tensor_parallel_size: int = 1
-    gpu_memory_utilization: float = 0.9
+    tensor_parallel_size: Count = 1
+    gpu_memory_utilization: Share = 0.9
     """Share of each GPU's memory for weights and KV cache."""
-    max_num_seqs: int = 256
+    max_num_seqs: Count = 256
     """Most requests that share one step."""
-    max_num_batched_tokens: int | None = None
+    max_num_batched_tokens: Count | None = None
     """Most tokens in one step. On a CPU it must be at least `max_model_len`."""
     enforce_eager: bool | None = None
     """None: eager on a CPU, compiled and with CUDA graphs on a GPU."""
-    kv_cache_gb: float | None = None
+    kv_cache_gb: Positive | None = None
     """KV cache in GiB. None: what `gpu_memory_utilization` leaves on a GPU; on a CPU 2 GiB, or
     half of the free memory if that is less."""
-    seed: int = 0
+    seed: Seed = 0
     """Seeds what no request seeds; completions do not depend on it."""
     quantization: str | None = None
     trust_remote_code: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from tts_bench.suite.fields import combinations, field_types, instantiate, sweep
 from tts_bench.suite.registry import draws_one_pool
 from tts_bench.suite.yaml_document import Address, YamlDocument
 from tts_bench.types import Sampling
+
+MOST = 1_000_000
+"""Of whatever a strategy counts: candidates, steps, rounds. Tokens may be more."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ def _sweeps(
     cls: type[Any], entry: Mapping[str, Any], address: Address, document: YamlDocument
 ) -> dict[str, list[Any]]:
     known = {**field_types(Sampling), **field_types(cls)}
+    counts = {name for name in field_types(cls) if not re.search("tokens|budget|seed", name)}
     sweeps = {}
     for key, value in entry.items():
         if key == "strategy":
@@ -102,10 +107,19 @@ def _sweeps(
             unknown_key(document, (*address, key), list(known))
             continue
         sweeps[key] = sweep(known[key], value, (*address, key), document)
+        if key in counts:
+            _check_counts(sweeps[key], (*address, key), document)
     for key in field_types(cls):
         if key not in entry and _default(cls, key) is dataclasses.MISSING:
             document.fault(address, f"missing key {key!r}")
     return sweeps
+
+
+def _check_counts(values: list[Any], address: Address, document: YamlDocument) -> None:
+    """Refuse numbers of candidates, steps or rounds that no attempt could ever make."""
+    for value in values:
+        if type(value) is int and value > MOST:
+            document.fault(address, f"must be at most {MOST}, not {value}")
 
 
 def _default(cls: type[Any], name: str) -> Any:

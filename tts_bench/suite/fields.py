@@ -6,20 +6,36 @@ import dataclasses
 import inspect
 import itertools
 import json
+import math
+import re
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from tts_bench.errors import DatasetError, UsageError, did_you_mean
+from tts_bench import types as nouns
+from tts_bench.errors import QUOTED, DatasetError, UsageError, did_you_mean, quoted
 from tts_bench.suite.yaml_document import Address, YamlDocument
 
 T = TypeVar("T")
+
+MOST = 10**9
+"""Largest whole number of a field whose type says no limits of its own."""
+_INTEGER = 2**63
+
+
+_ALIASES = {
+    name: typing.get_args(kind)[0].__name__
+    for name, kind in vars(nouns).items()
+    if typing.get_origin(kind) is typing.Annotated
+}
+"""Names of limited numbers, as they stand in annotations, and the plain types they limit."""
+_ALIAS = re.compile(rf"\b(?:{'|'.join(_ALIASES)})\b")
 
 
 @dataclass(frozen=True)
@@ -41,7 +57,8 @@ def parameters(cls: type[Any]) -> list[Parameter]:
         )
         default = "" if field.default is dataclasses.MISSING else repr(field.default)
         kind = field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
-        found.append(Parameter(field.name, str(kind), default, required))
+        plain = _ALIAS.sub(lambda alias: _ALIASES[alias[0]], str(kind))
+        found.append(Parameter(field.name, plain, default, required))
     return found
 
 
@@ -109,8 +126,16 @@ def check(kind: Any, value: Any, address: Address, document: YamlDocument) -> An
         return build(block, value, address, document)
     if isinstance(value, list) and (element := _element(kind)) and _block(element):
         return tuple(check(element, one, (*address, i), document) for i, one in enumerate(value))
+    if senseless := _senseless(value):
+        place, wanted = senseless
+        document.fault((*address, *place), wanted)
+        return None
     try:
-        return _validate(kind, value)
+        found = _validate(kind, value)
+        if type(found) is int and int in _members(kind) and abs(found) > MOST:
+            document.fault(address, f"must be from -{MOST} to {MOST}, not {found}")
+            return None
+        return found
     except ValidationError as error:
         place = _place(value, error.errors()[0]["loc"])
         alike = [one for one in error.errors() if _place(value, one["loc"]) == place]
@@ -119,6 +144,26 @@ def check(kind: Any, value: Any, address: Address, document: YamlDocument) -> An
         document.fault((*address, *place), f"must be {' or '.join(wanted)}, not {given}")
     except PydanticUserError:
         document.fault(address, f"no suite can give a {inspect.formatannotation(kind)}")
+    return None
+
+
+def _senseless(value: Any) -> tuple[Address, str] | None:
+    """Where a value holds what no setting can mean, and what is wrong with it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return (), f"must be a finite number, not {value}"
+    if isinstance(value, int) and not -_INTEGER <= value < _INTEGER:
+        return (), f"must be from -2**63 to 2**63 - 1, not {quoted(value)}"
+    if isinstance(value, str) and (bad := re.search("[\0\ud800-\udfff]", value)):
+        what = "a NUL character" if bad[0] == "\0" else "half of a surrogate pair"
+        return (), f"must not hold {what}: {quoted(value)}"
+    inside: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, Mapping):
+        inside = value.items()
+    elif isinstance(value, list):
+        inside = enumerate(value)
+    for key, one in inside:
+        if found := _senseless(one):
+            return (key, *found[0]), found[1]
     return None
 
 
@@ -141,7 +186,7 @@ def unknown_key(document: YamlDocument, address: Address, known: Sequence[str]) 
     """Note a key that nobody reads, with the nearest one that somebody does."""
     name = str(address[-1])
     hint = did_you_mean(name, known) or f"; known: {', '.join(sorted(known)) or 'none'}"
-    document.fault(address, f"unknown key {name!r}{hint}")
+    document.fault(address, f"unknown key {quoted(name)}{hint}")
 
 
 def _settable(cls: type[Any]) -> list[dataclasses.Field[Any]]:
@@ -192,6 +237,7 @@ _WANTED = {
     "missing": "complete",
     "none_required": "null",
     "set_type": "a list",
+    "string_too_short": "a string that is not empty",
     "string_type": "a string",
     "tuple_type": "a list",
 }
@@ -242,4 +288,7 @@ def _field_type(cls: type[Any], name: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value, default=str)
+    if value is None:
+        return "nothing"
+    text = json.dumps(value, default=str)
+    return text if len(text) <= QUOTED else f"{text[:QUOTED]}..."

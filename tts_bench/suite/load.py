@@ -20,6 +20,7 @@ from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import SuiteError, UsageError, did_you_mean
 from tts_bench.prompt import Prompt
+from tts_bench.store.folders import folder_fault
 from tts_bench.suite.cells import Cell, expand
 from tts_bench.suite.fields import build, check, unknown_key
 from tts_bench.suite.overrides import Overrides, set_values
@@ -39,6 +40,7 @@ from tts_bench.types import Sampling
 from tts_bench.verifier.base import Verifier
 
 DEFAULT_CONCURRENCY = 512
+MOST_CONCURRENCY = 100_000
 SEED_LIMIT = 2**63
 """Seeds must fit what engines and stores hold: a signed integer of 64 bits."""
 _KEYS = (
@@ -246,11 +248,14 @@ class _Resolver:
     def _name(self, path: Path) -> str:
         """The run's folder under the output path: as given, or made of the file's stem."""
         if "name" not in self._data:
-            return re.sub(r"^\.|[^\w.-]", "_", path.stem)
+            name = re.sub(r"^\.|[^\w.-]|\.$", "_", path.stem)
+            if fault := folder_fault(name):
+                why = f"the runs' folder, named as the file is, {fault}; set the key name"
+                self._document.fault((), why)
+            return name
         name = check(str, self._data["name"], ("name",), self._document)
-        if name is not None and not re.fullmatch(r"[\w-][\w.-]*", name):
-            plain = "must be letters, digits, '.', '_' and '-', and not begin with '.'"
-            self._document.fault(("name",), f"{plain}, not {json.dumps(name)}")
+        if name is not None and (fault := folder_fault(name)):
+            self._document.fault(("name",), fault)
         return str(name)
 
     def _seeds(self) -> tuple[int, ...]:
@@ -267,8 +272,9 @@ class _Resolver:
     def _concurrency(self) -> int:
         given = self._data.get("concurrency", DEFAULT_CONCURRENCY)
         concurrency: int | None = check(int, given, ("concurrency",), self._document)
-        if concurrency is not None and concurrency < 1:
-            self._document.fault(("concurrency",), f"must be at least 1, not {concurrency}")
+        if concurrency is not None and not 1 <= concurrency <= MOST_CONCURRENCY:
+            wanted = f"must be from 1 to {MOST_CONCURRENCY}"
+            self._document.fault(("concurrency",), f"{wanted}, not {concurrency}")
         return concurrency or DEFAULT_CONCURRENCY
 
     def _required(self, cls: type[Any], key: str) -> Any:

@@ -15,15 +15,16 @@ from typing import Any
 
 import yaml
 
-from tts_bench.errors import SuiteError
+from tts_bench.errors import QUOTED, SuiteError
 
 Address = tuple[str | int, ...]
 """Keys and list indices from the document's root to a value."""
 
-QUOTED = 200
-"""Most characters of a value that a message quotes."""
 MAX_VALUES = 100_000
 """A few nested aliases can stand for billions of values; no suite has this many."""
+
+_BITS = 1024
+"""Of a whole number; with many more, Python refuses to write it."""
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -53,6 +54,7 @@ class YamlDocument:
     def fault(self, address: Address, message: str) -> None:
         """Note a fault; `message` follows `file:line: a.b[0]: `."""
         name = format_address(address)
+        name = name if len(name) <= QUOTED else f"{name[:QUOTED]}..."
         self.faults.append(f"{self.where(address)}: {name + ': ' if name else ''}{message}")
 
     def report(self) -> list[str]:
@@ -185,7 +187,10 @@ _Loader.add_implicit_resolver(
 def _integer(_: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     """A whole number: decimal, leading zeros or not, or with a prefix that says its base."""
     digits = node.value.replace("_", "")
-    return int(digits, 0) if digits[1:2] in ("x", "o", "b") else int(digits)
+    number = int(digits, 0) if digits[1:2] in ("x", "o", "b") else int(digits)
+    if number.bit_length() > _BITS:
+        raise ValueError("too large")
+    return number
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)

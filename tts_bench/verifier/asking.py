@@ -13,7 +13,7 @@ from typing import Any
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
 from tts_bench.errors import EngineError, VerifierError
-from tts_bench.types import Candidate, Problem
+from tts_bench.types import Candidate, NoneOrMore, NotNegative, Problem, Seed, Share
 from tts_bench.verifier.base import Verifier, VerifierInfo
 
 
@@ -64,11 +64,11 @@ class ChatVerifier(AskingVerifier):
     """Apply the model's chat template; False sends the text as it is."""
     template_kwargs: dict[str, Any] = field(default_factory=dict)
     """Passed to the chat template, for example `enable_thinking: false`."""
-    max_tokens: int = 1024
+    max_tokens: NoneOrMore = 1024
     """Longest text that the model writes at a time."""
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
+    temperature: NotNegative = 0.0
+    top_p: Share = 1.0
+    seed: Seed = 0
     """Another one draws other texts."""
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.errors import ModelError
 from tts_bench.steps import split_steps
-from tts_bench.types import Candidate, Problem, Sampling, Score
+from tts_bench.types import Candidate, NotNegative, Positive, Problem, Sampling, Score, Tries
 from tts_bench.verifier.asking import ChatVerifier, charge, draw_seed, fill
 from tts_bench.verifier.backend import probability
 from tts_bench.verifier.base import Scoring, VerifierInfo
@@ -55,10 +55,10 @@ class GenerativeVerifier(ChatVerifier):
 
     prompt: str = PROMPT
     """May hold `{problem}`, `{solution}` (as it was written) and `{steps}` (numbered)."""
-    temperature: float = 0.6
-    n: int = 1
+    temperature: NotNegative = 0.6
+    n: Tries = 1
     """Rationales, side by side."""
-    rounds: int = 1
+    rounds: Tries = 1
     """Rationales, one after the other."""
     again: str = AGAIN
     """What makes the model check once more."""
@@ -66,7 +66,7 @@ class GenerativeVerifier(ChatVerifier):
     """What follows the rationale; yes or no comes next."""
     yes: str = " Yes"
     no: str = " No"
-    decision_temperature: float = 1.0
+    decision_temperature: Positive = 1.0
     """Divides the difference of the two log-probabilities."""
     delimiter: str = "\n\n"
     """What ends a step of a solution."""

@@ -10,7 +10,7 @@ from tts_bench.answers.thinking import after_thinking
 from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.base import Request
 from tts_bench.errors import VerifierError
-from tts_bench.types import Candidate, FinishReason, Problem, Sampling, Score
+from tts_bench.types import Candidate, FinishReason, NoneOrMore, Problem, Sampling, Score
 from tts_bench.verifier.asking import ChatVerifier, charge, draw_seed, fill
 from tts_bench.verifier.base import Scoring
 
@@ -55,7 +55,7 @@ class JudgeVerifier(ChatVerifier):
     line like "Grade: 7": the last "grade", "score" or "rating" of the text counts."""
     scale: str = "1-10"
     """Lowest and highest grade."""
-    retries: int = 2
+    retries: NoneOrMore = 2
     unreadable: float | None = None
     """Score of a solution whose grade cannot be read."""
 

@@ -12,6 +12,7 @@ from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.weights import check_model_exists, load_error, local_path
 from tts_bench.errors import ModelError, VerifierError
+from tts_bench.types import Count, NoneOrMore, Positive, Share, Threads, Word
 from tts_bench.verifier.backend import Backend, Loading, Outputs, Reading
 from tts_bench.verifier.base import Verifier, VerifierInfo
 from tts_bench.verifier.formats import Format, OutcomeFormat
@@ -51,7 +52,7 @@ class RewardModel(Verifier):
         }
     )
 
-    model: str
+    model: Word
     """Hub id or folder."""
     revision: str | None = None
     backend: Literal["transformers", "vllm"] = "transformers"
@@ -59,21 +60,21 @@ class RewardModel(Verifier):
     """`auto` is float32 on the CPU, and what the weights are stored in elsewhere."""
     device: str = "auto"
     """For backend transformers; `auto` takes cuda, else mps, else cpu."""
-    max_model_len: int | None = None
+    max_model_len: Count | None = None
     """Longest text in tokens; by default what the model was made for."""
     trust_remote_code: bool = False
-    batch_tokens: int = 16384
+    batch_tokens: Count = 16384
     """Tokens, padding and cached ones included, of one forward pass."""
-    cache_tokens: int | None = None
+    cache_tokens: NoneOrMore | None = None
     """Tokens whose keys and values are kept for later texts that begin alike; 0 keeps none. For
     backend transformers; by default what fits in a quarter of the memory that is free."""
-    threads: int | None = None
+    threads: Threads | None = None
     """Threads of torch, for backend transformers; by default torch's own choice."""
-    gpu_memory_utilization: float = 0.4
+    gpu_memory_utilization: Share = 0.4
     """For backend vllm: share of each GPU's memory for weights and KV cache."""
-    kv_cache_gb: float | None = None
+    kv_cache_gb: Positive | None = None
     """For backend vllm: as for the engine."""
-    tensor_parallel_size: int = 1
+    tensor_parallel_size: Count = 1
     """For backend vllm: GPUs that share the model."""
     options: dict[str, Any] = field(default_factory=dict)
     """For backend vllm: further fields of vLLM's EngineArgs."""
