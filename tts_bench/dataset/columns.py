@@ -147,7 +147,7 @@ class Columns:
                 near = did_you_mean(role, self.names)
                 known = ", ".join(self.names)
                 raise DatasetError(
-                    f"{self.spelt(role, column)}: no role {role!r}, only {known}{near}"
+                    f"{self.spelt(role, column)}: no role {quoted(role)}, only {known}{near}"
                 )
 
     def find(self, names: Sequence[str], where: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.dataset.rows import OnBad, Row, checked, refuse
-from tts_bench.errors import DatasetError, did_you_mean
+from tts_bench.errors import DatasetError, did_you_mean, quoted
 
 _PROBE_SECONDS = 5.0
 """How long the hub may take to answer before only the cache is read."""
@@ -96,7 +96,7 @@ def _check_split(hub_id: str, split: str, splits: list[str]) -> None:
     name = split.partition("[")[0]
     if splits and "+" not in split and name not in splits:
         near = did_you_mean(name, splits)
-        raise DatasetError(f"{hub_id}: no split {name!r}, only {', '.join(splits)}{near}")
+        raise DatasetError(f"{hub_id}: no split {quoted(name)}, only {', '.join(splits)}{near}")
 
 
 def _explain(hub_id: str, revision: str | None, error: Exception) -> str:
@@ -115,7 +115,7 @@ def _explain(hub_id: str, revision: str | None, error: Exception) -> str:
             "then log in with `hf auth login`"
         )
     if isinstance(error, DatasetNotFoundError) and text.startswith("Revision"):
-        return f"{hub_id}: no revision {revision!r}"
+        return f"{hub_id}: no revision {quoted(revision)}"
     if isinstance(error, DatasetNotFoundError):
-        return f"no data set {hub_id!r} on the Hugging Face Hub, or it is private"
+        return f"no data set {quoted(hub_id)} on the Hugging Face Hub, or it is private"
     return f"{hub_id}: {text or type(error).__name__}"

@@ -49,7 +49,9 @@ def items_of(
     for row, item in zip(rows, items, strict=True):
         other = first.setdefault(item.problem.id, row)
         if other is not row:
-            raise DatasetError(f"{row.where}: id {item.problem.id!r} is that of {other.where} too")
+            raise DatasetError(
+                f"{row.where}: id {quoted(item.problem.id)} is that of {other.where} too"
+            )
     return items
 
 
@@ -78,11 +80,11 @@ def _item(row: Row, found: Mapping[str, str], to_reference: ToReference) -> Item
     text = {role: cell_text(row, role, column) for role, column in found.items()}
     for role in found:
         if role in ("problem", "reference", "id") and not text[role]:
-            raise BadRow(row.where, f"no {role}", f" (column {found[role]!r} is empty)")
+            raise BadRow(row.where, f"no {role}", f" (column {quoted(found[role])} is empty)")
     try:
         reference = to_reference(text["reference"])
     except ValueError as error:
-        raise BadRow(row.where, f"column {found['reference']!r} {error}") from error
+        raise BadRow(row.where, f"column {quoted(found['reference'])} {error}") from error
     level = text.get("level", "")
     if not is_level(level):
         raise BadRow(row.where, f"level {quoted(level)}", " is neither a number nor like 'Level 3'")
@@ -102,8 +104,10 @@ def cell_text(row: Row, role: str, column: str) -> str:
         return ""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         kind = type(cell).__name__
-        detail = f" (column {column!r}) is a {kind}, not text or a number"
+        detail = f" (column {quoted(column)}) is a {kind}, not text or a number"
         raise BadRow(row.where, f"the {role}", detail)
+    if isinstance(cell, float) and math.isinf(cell):
+        raise BadRow(row.where, f"the {role}", f" (column {quoted(column)}) is not finite")
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     return str(cell).strip()

@@ -12,7 +12,7 @@ from tts_bench.dataset.columns import Columns
 from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.items import ToReference
 from tts_bench.dataset.rows import Row, column_names, only_where, read_rows
-from tts_bench.errors import BadRow, DatasetError
+from tts_bench.errors import BadRow, DatasetError, quoted
 
 
 def read_responses(
@@ -42,11 +42,13 @@ def read_responses(
     for row in rows:
         text = _text(row, reference_field)
         if not text:
-            raise DatasetError(f"{row.where}: field {reference_field!r} holds no reference answer")
+            raise DatasetError(
+                f"{row.where}: field {quoted(reference_field)} holds no reference answer"
+            )
         try:
             reference = to_reference(text)
         except ValueError as error:
-            raise BadRow(row.where, f"field {reference_field!r} {error}") from error
+            raise BadRow(row.where, f"field {quoted(reference_field)} {error}") from error
         try:
             ended = finish_reason(row.cells.get(finish_reason_field or ""))
         except ValueError as error:
@@ -57,9 +59,10 @@ def read_responses(
 
 def _text(row: Row, name: str) -> str | None:
     value: Any = row.cells.get(name)
-    if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+    is_endless = isinstance(value, float) and math.isinf(value)
+    if isinstance(value, bool) or is_endless or not isinstance(value, str | int | float | None):
         raise DatasetError(
-            f"{row.where}: field {name!r} must be text or a number, not {value!r:.60}"
+            f"{row.where}: field {quoted(name)} must be text or a number, not {quoted(value)}"
         )
     is_empty = value is None or (isinstance(value, float) and math.isnan(value))
     return None if is_empty else str(value).strip()

@@ -76,7 +76,9 @@ def read_rows(path: str, default: str = "", on_bad: OnBad = refuse) -> list[Row]
             raise DatasetError(f"no such file: {shown}{did_you_mean(file.name, siblings)}")
         if reader is None:
             kinds = ", ".join(READERS)
-            raise DatasetError(f"{shown}: cannot read {file.suffix or 'no suffix'!r}, only {kinds}")
+            raise DatasetError(
+                f"{shown}: cannot read {quoted(file.suffix or 'no suffix')}, only {kinds}"
+            )
         return list(_whole(reader(file, on_bad), on_bad))
 
 
@@ -124,7 +126,7 @@ def read_text(path: str) -> str:
 
 
 def _shown(path: str) -> str:
-    return path if len(path) <= QUOTED else f"{path[:QUOTED]}..."
+    return (path or "''") if len(path) <= QUOTED else f"{path[:QUOTED]}..."
 
 
 @contextlib.contextmanager
@@ -142,7 +144,8 @@ def _told(shown: str) -> Iterator[None]:
 def is_local(source: str) -> bool:
     """Whether a source is a file to be read here, and not the name of a data set elsewhere."""
     try:
-        return Path(source).suffix.lower() in READERS or Path(source).expanduser().is_file()
+        path = Path(source)
+        return not source or path.suffix.lower() in READERS or path.expanduser().is_file()
     except (OSError, ValueError, RuntimeError):  # too long, with a NUL, or no such user's home
         return True
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Literal
 
+from tts_bench.errors import quoted
 from tts_bench.steps import NO_ERROR
 
 Cells = Mapping[str, Any]
@@ -124,7 +125,7 @@ def prm800k_steps(cells: Mapping[str, Any]) -> tuple[str, list[RatedStep]]:
         problem = text_of(cells["question"]["problem"], "problem")
         return problem, [_rated_step(step) for step in cells["label"]["steps"]]
     except (KeyError, TypeError, IndexError) as error:
-        raise ValueError(f"not as PRM800K has it: {error!r}") from error
+        raise ValueError(f"not as PRM800K has it: {quoted(error)}") from error
 
 
 def _rated_step(step: Mapping[str, Any]) -> RatedStep:
@@ -161,14 +162,14 @@ def rating_truth(rating: Any, neutral: Neutral) -> bool | None:
     if rating is None:
         return None
     if isinstance(rating, bool) or rating not in (1, 0, -1):
-        raise ValueError(f"a rating must be 1, 0 or -1, not {rating!r:.60}")
+        raise ValueError(f"a rating must be 1, 0 or -1, not {quoted(rating)}")
     return _NEUTRAL[neutral] if rating == 0 else rating == 1
 
 
 def up_to_error(first_error: Any, steps: int) -> list[bool | None]:
     """Labels by ProcessBench's index: right up to the first wrong step, unknown after it."""
     if isinstance(first_error, bool) or not isinstance(first_error, int):
-        raise ValueError(f"the first wrong step must be an index, not {first_error!r}")
+        raise ValueError(f"the first wrong step must be an index, not {quoted(first_error)}")
     if not NO_ERROR <= first_error < steps:
         raise ValueError(f"step {first_error} is the first wrong one of {steps} steps")
     if first_error == NO_ERROR:
@@ -195,7 +196,7 @@ def math_shepherd(text: str, marked: str, tag: str) -> tuple[str, list[str], lis
         place = end + 1
     problem, first, rest = (pieces or [""])[0].partition("Step 1:")
     if not first:
-        raise ValueError(f"no {tag!r} behind a 'Step 1:' in input")
+        raise ValueError(f"no {quoted(tag)} behind a 'Step 1:' in input")
     steps = [first + rest, *pieces[1:]]
     plain = [re.sub(r"\s*\n\s*", "\n", step.strip()) for step in steps]
     return problem.strip(), plain, labels
@@ -204,7 +205,7 @@ def math_shepherd(text: str, marked: str, tag: str) -> tuple[str, list[str], lis
 def text_of(value: Any, what: str) -> str:
     """The value, if it is a text that is not empty."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"a {what} must be a text that is not empty, not {value!r:.60}")
+        raise ValueError(f"a {what} must be a text that is not empty, not {quoted(value)}")
     return value
 
 
@@ -214,7 +215,7 @@ def truth_of(value: Any, what: str) -> bool | None:
         return value
     if value in (0, 1):
         return bool(value)
-    raise ValueError(f"a {what} must be true or false, not {value!r:.60}")
+    raise ValueError(f"a {what} must be true or false, not {quoted(value)}")
 
 
 def _step_label(value: Any, soft: bool) -> Label:
@@ -229,7 +230,7 @@ def _step_label(value: Any, soft: bool) -> Label:
 
 def _listing(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"{what} must be a list, not {value!r:.60}")
+        raise ValueError(f"{what} must be a list, not {quoted(value)}")
     return value
 
 
@@ -237,5 +238,5 @@ def _texts(steps: Any) -> list[str]:
     listed = _listing(steps, "steps")
     for step in listed:
         if not isinstance(step, str):
-            raise ValueError(f"a step must be a text, not {step!r:.60}")
+            raise ValueError(f"a step must be a text, not {quoted(step)}")
     return listed

@@ -108,7 +108,7 @@ def _entry(row: Row, found: Mapping[str, str], to_reference: ToReference) -> _En
     cells = {role: _listed(row, role, found) for role in _CHECKS if role in found}
     sizes = {role: len(values) for role, values in cells.items()}
     if len(set(sizes.values())) > 1:
-        shown = ", ".join(f"{size} in {found[role]!r}" for role, size in sizes.items())
+        shown = ", ".join(f"{size} in {quoted(found[role])}" for role, size in sizes.items())
         raise BadRow(row.where, "columns of different lengths", f": {shown}")
     if not sizes["text"]:
         raise BadRow(row.where, "no completion", f" of {quoted(item.problem.id)}")
@@ -118,7 +118,7 @@ def _entry(row: Row, found: Mapping[str, str], to_reference: ToReference) -> _En
             columns[role] = [_CHECKS[role](_written(value, role)) for value in values]
         except _Unusable as error:
             kind, value = error.args
-            detail = f" (column {found[role]!r}): {quoted(value)}"
+            detail = f" (column {quoted(found[role])}): {quoted(value)}"
             raise BadRow(row.where, kind, detail) from None
     return _Entry(item, columns)
 
@@ -152,11 +152,11 @@ def _item(row: Row, found: Mapping[str, str], to_reference: ToReference) -> Item
     name = "id" if "id" in found else "problem"
     for role in (name, "reference"):
         if not text[role]:
-            raise BadRow(row.where, f"no {role}", f" (column {found[role]!r} is empty)")
+            raise BadRow(row.where, f"no {role}", f" (column {quoted(found[role])} is empty)")
     try:
         reference = to_reference(text["reference"])
     except ValueError as error:
-        raise BadRow(row.where, f"column {found['reference']!r} {error}") from error
+        raise BadRow(row.where, f"column {quoted(found['reference'])} {error}") from error
     problem = Problem(
         id=text["id"] if name == "id" else text_id(text["problem"]),
         text=text.get("problem", ""),

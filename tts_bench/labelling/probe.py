@@ -10,7 +10,7 @@ from tts_bench.answers.grader import Grading
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.tokenizer import Tokenizer
-from tts_bench.errors import TtsBenchError
+from tts_bench.errors import TtsBenchError, quoted
 from tts_bench.labelling.trace import Trace
 from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.strategy.session import Session
@@ -91,7 +91,7 @@ class Probe:
         found = extract(self.trace.prefix(len(self.trace.steps)))
         [verdict] = await self._desk.grader.grade(self._reference, [found])
         if verdict is None:
-            raise TtsBenchError(f"grading its own answer {found!r:.60} timed out")
+            raise TtsBenchError(f"grading its own answer {quoted(found)} timed out")
         return verdict
 
     async def ask(self, question: str) -> Candidate:

@@ -13,7 +13,7 @@ from tts_bench.dataset.columns import SOLUTIONS, Columns
 from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.references import References
 from tts_bench.dataset.rows import Row, column_names, read_rows
-from tts_bench.errors import UsageError
+from tts_bench.errors import UsageError, quoted
 from tts_bench.labelling.trace import Trace, complete_steps, is_cut_off
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.store.texts import RunTexts
@@ -91,9 +91,10 @@ class Solutions:
         item = known.find(name, text)
         if item is None:
             lacking = "reference answer" if text else "problem text"
+            shown = quoted(name or text)
             raise UsageError(
-                f"{row.where}: problem {name or text[:60]!r} has no {lacking}: neither a column "
-                "of the file has it (--column ROLE=NAME) nor the suite's data set"
+                f"{row.where}: problem {shown} has no {lacking}: neither a column of the file has it "
+                "(--column ROLE=NAME) nor the suite's data set"
             )
         problem = Problem(name or item.problem.id, text or item.problem.text)
         return Item(problem, reference or item.reference)
@@ -114,7 +115,7 @@ class Solutions:
             cut_off = is_cut_off(text, end, reason)
             return complete_steps(text, end, cut_off), cut_off
         if not isinstance(listed, list) or not all(isinstance(step, str) for step in listed):
-            raise UsageError(f"{row.where}: steps must be a list of texts, not {listed!r:.60}")
+            raise UsageError(f"{row.where}: steps must be a list of texts, not {quoted(listed)}")
         if blank := [i for i, step in enumerate(listed) if not step.strip()]:
             raise UsageError(f"{row.where}: step {blank[0]} is empty")
         steps = (*(step.removesuffix(end) + end for step in listed[:-1]), *listed[-1:])
@@ -129,8 +130,8 @@ class Solutions:
                 item = known.find(attempt.problem, "")
                 if item is None:
                     raise UsageError(
-                        f"{run.folder}: problem {attempt.problem!r} is not in the suite's data "
-                        "set; give the suite (and --set) with which the run was made"
+                        f"{run.folder}: problem {quoted(attempt.problem)} is not in the suite's "
+                        "data set; give the suite (and --set) with which the run was made"
                     )
                 yield from self._of_attempt(run, attempt, item, texts.of(attempt))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tts_bench.dataset.columns import OUTCOMES, Columns
 from tts_bench.dataset.rows import Row
-from tts_bench.errors import DatasetError, ModelError
+from tts_bench.errors import DatasetError, ModelError, quoted
 from tts_bench.training import batches
 from tts_bench.training.config import OrmConfig
 from tts_bench.training.data import Example, text_cell
@@ -87,7 +87,9 @@ def encode(rows: Sequence[Row], columns: Columns, renderer: OutcomeRenderer) -> 
 def _label(row: Row, value: object) -> float:
     if isinstance(value, bool | int | float) and 0 <= value <= 1:
         return float(value)
-    raise DatasetError(f"{row.where}: label must be true, false or from 0 to 1, not {value!r}")
+    raise DatasetError(
+        f"{row.where}: label must be true, false or from 0 to 1, not {quoted(value)}"
+    )
 
 
 def collate(batch: Sequence[Example], pad: int) -> Batch:
