@@ -226,7 +226,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     if result.failed:
         click.echo(
             f"{result.failed} of {result.attempts} attempts failed and count as wrong; the first: "
-            f"{result.first_error}\nrepeat them with: {_resume_command()}",
+            f"{result.first_error}\nrepeat them with: {_resume_command('--replay')}",
             err=True,
         )
     click.echo(f"next      tts-bench report {result.run.folder}")
@@ -314,8 +314,8 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
         raise UsageError(f"{option} {text}: must be numbers with commas, as in 0,1,2") from None
 
 
-def _resume_command() -> str:
-    words = [word for word in sys.argv[1:] if word != "--fresh"]
+def _resume_command(*without: str) -> str:
+    words = [word for word in sys.argv[1:] if word not in ("--fresh", *without)]
     return shlex.join(["tts-bench", *words])
 
 

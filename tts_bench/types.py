@@ -269,7 +269,8 @@ class SearchTree:
 class Attempt:
     """One strategy's graded attempt at one problem: a row of `attempts.jsonl`.
 
-    A function of suite, model and seeds alone: it holds nothing that varies from run to run.
+    A function of suite, model and seeds alone, as far as the engine repeats its bits: it holds
+    nothing that varies from run to run.
     """
 
     cell: str

@@ -14,7 +14,7 @@ from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
-from tts_bench.errors import ReplayMiss, StoreError
+from tts_bench.errors import EngineError, ReplayMiss, StoreError
 from tts_bench.store.generations import GenerationStore, TextReader
 from tts_bench.types import Sampling, Score
 from tts_bench.verifier.base import Scoring
@@ -244,7 +244,7 @@ def test_replay_answers_without_the_engine_and_a_miss_is_an_error(tmp_path: Path
         cached(counted, tmp_path / "empty.sqlite", work, replay=True)
 
 
-def test_a_failure_is_raised_not_stored_and_tried_again(tmp_path: Path):
+def test_a_failure_is_raised_and_the_request_is_tried_again(tmp_path: Path):
     fail = [True]
 
     def script(prompt, request):
@@ -256,7 +256,7 @@ def test_a_failure_is_raised_not_stored_and_tried_again(tmp_path: Path):
         async with GenerationStore(tmp_path / "g.sqlite") as store:
             engine = CachedEngine(ScriptedEngine(script), store)
             await engine.start()
-            with pytest.raises(RuntimeError):
+            with pytest.raises(EngineError, match="RuntimeError: no"):
                 await engine.generate_all([request(1), request(2)])
             fail[0] = False
             return await engine.generate(request(1))

@@ -114,6 +114,10 @@ class KeptModel(Generic[Info]):
                     if death is None:
                         raise
                     self._die(_said(death))
+            except asyncio.CancelledError:
+                if _being_cancelled():
+                    raise
+                raise RuntimeError(f"{self._what} cancelled its own call") from None
 
     async def _ask(self, ask: Callable[[], Awaitable[R]]) -> R:
         loop = asyncio.get_running_loop()
@@ -175,6 +179,11 @@ class KeptModel(Generic[Info]):
         with contextlib.suppress(Exception, SystemExit):
             async with asyncio.timeout(_CLOSING):
                 await self._close()
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

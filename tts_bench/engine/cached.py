@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from tts_bench.concurrency.memo import Memo
 from tts_bench.concurrency.upkeep import KeptModel
 from tts_bench.cost.flops import ModelShape
+from tts_bench.engine import failures
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request, brief
 from tts_bench.engine.remembered_tokenizer import RememberedTokenizer, ids_bytes
 from tts_bench.engine.soundness import sound
@@ -120,12 +121,20 @@ class CachedEngine(Engine):
             await self._store.put_facts(self._encodings, new)
 
     async def _make(self, requests: Mapping[str, Request]) -> dict[str, Completion]:
-        if self._replay:
-            raise ReplayMiss("a completion was never recorded")
         [(key, request)] = requests.items()
-        completion = sound(
-            await self._kept.call(lambda: self._engine.generate(request)), request, key
-        )
+        if self._replay:
+            if said := await failures.recall(self._store, [key]):
+                raise EngineError(said)
+            raise ReplayMiss("a completion was never recorded")
+        try:
+            made = await self._kept.call(lambda: self._engine.generate(request))
+            completion = sound(made, request, key)
+        except Exception as error:
+            told = failures.told(error, EngineError)
+            await failures.keep(self._store, [key], told)
+            if told is error:
+                raise
+            raise told from error
         self.generated_tokens += len(completion.token_ids)
         return {key: await self._store.put(key, completion)}
 

@@ -92,7 +92,7 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     run = _to_continue(folder, suite_hash, options)
     if run is not None:
         salt = run.read_manifest().salt
-        return Plan(suite, dataset, items, suite_hash, run, salt, finished(run))
+        return Plan(suite, dataset, items, suite_hash, run, salt, _done(run, options))
     return Plan(suite, dataset, items, suite_hash, RunStore(folder / _NEW), "", frozenset())
 
 
@@ -109,7 +109,7 @@ def claim(plan: Plan, options: RunOptions) -> Plan:
         if run is not None:
             run.open(plan.suite_hash)
             salt = run.read_manifest().salt
-            return replace(plan, run=run, salt=salt, done=finished(run))
+            return replace(plan, run=run, salt=salt, done=_done(run, options))
         if not options.fresh:
             refuse_twin(folder, plan.suite_hash)
         run = new_run(folder, plan.suite_hash)
@@ -129,9 +129,13 @@ def _to_continue(folder: Path, suite_hash: str, options: RunOptions) -> RunStore
     return run
 
 
-def finished(run: RunStore) -> frozenset[AttemptKey]:
-    """Attempts that need not be repeated: all but those that failed."""
-    return frozenset(attempt.key for attempt in run.attempts() if attempt.status != "error")
+def _done(run: RunStore, options: RunOptions) -> frozenset[AttemptKey]:
+    """Attempts that are not repeated: all but those that failed.
+
+    In a replay these stay failed, too: there is no model that might do better.
+    """
+    found = run.attempts()
+    return frozenset(one.key for one in found if one.status != "error" or options.replay)
 
 
 def _limited(items: tuple[Item, ...], limit: str | None) -> tuple[Item, ...]:

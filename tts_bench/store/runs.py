@@ -1,8 +1,8 @@
 """RunStore: the files of one run, and the folder in which runs are found again.
 
 `attempts.jsonl` is the truth: one line per attempt, appended and flushed when it is finished,
-a function of suite, model and seeds alone. What varies from run to run (seconds, cache hits)
-stands beside it in `measurements.jsonl`.
+a function of suite, model and seeds alone, as far as the engine repeats its bits. What varies from
+run to run (seconds, cache hits) stands beside it in `measurements.jsonl`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,9 @@
 
 Three verbs, list in and list out. The session seeds every draw before its first await, charges
 every token to the ledger and stops at the budget, so a strategy can neither miscount nor cheat,
-and neither concurrency nor completion order changes a result.
+and neither concurrency nor completion order changes which draws are asked for. Whether equal draws
+are equal to the bit is up to the engine: on `transformers` log-probabilities differ by up to 6e-5
+with the batch, and scores and facts that are made of them follow (docs/engines.md).
 """
 
 from __future__ import annotations

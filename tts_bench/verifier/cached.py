@@ -14,8 +14,9 @@ from tts_bench.concurrency.memo import Memo
 from tts_bench.concurrency.upkeep import KeptModel
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call, common_prefix
+from tts_bench.engine import failures
 from tts_bench.engine.base import Engine, EngineInfo, brief
-from tts_bench.errors import ReplayMiss
+from tts_bench.errors import ReplayMiss, VerifierError
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 from tts_bench.verifier.soundness import sound
@@ -96,10 +97,19 @@ class CachedVerifier(Verifier):
 
     async def _make(self, asked: Mapping[str, _Asked]) -> dict[str, Scoring]:
         if self._replay:
+            if said := await failures.recall(self._store, list(asked)):
+                raise VerifierError(said)
             many = f"{len(asked)} scores were" if len(asked) > 1 else "a score was"
             raise ReplayMiss(f"{many} never recorded")
         [problem] = {problem for problem, _ in asked.values()}
-        made = await self._ask(problem, [candidate for _, candidate in asked.values()])
+        try:
+            made = await self._ask(problem, [candidate for _, candidate in asked.values()])
+        except Exception as error:
+            told = failures.told(error, VerifierError)
+            await failures.keep(self._store, list(asked), told)
+            if told is error:
+                raise
+            raise told from error
         return await self._store.put_scores(dict(zip(asked, made, strict=True)))
 
     async def _ask(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
