@@ -93,8 +93,8 @@ class Solutions:
             lacking = "reference answer" if text else "problem text"
             shown = quoted(name or text)
             raise UsageError(
-                f"{row.where}: problem {shown} has no {lacking}: neither a column of the file has it "
-                "(--column ROLE=NAME) nor the suite's data set"
+                f"{row.where}: problem {shown} has no {lacking}: neither a column of the file "
+                "has it (--column ROLE=NAME) nor the suite's data set"
             )
         problem = Problem(name or item.problem.id, text or item.problem.text)
         return Item(problem, reference or item.reference)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tts_bench.report.points.content import build_report
-from tts_bench.report.tables.render import csv_table, markdown_table, terminal_table
+from tts_bench.report.tables.render import as_csv, csv_table, markdown_table, terminal_table
 from tts_bench.report.tables.summary import summarize
 
 
@@ -111,3 +112,14 @@ def test_unknown_flops_are_a_dash(make):
     assert pd.isna(frame.policy_flops_ideal[0])
     row = next(line for line in terminal_table(report).splitlines() if line.startswith("greedy"))
     assert row.split()[-5] == "-"
+
+
+def test_no_text_in_a_csv_file_is_a_formula():
+    texts = ["=1+1", "+x", "-x", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "a=1", "", "'=1"]
+    rows = [{"name": text, "value": -0.5, "count": -1} for text in texts]
+    read = list(csv.DictReader(io.StringIO(as_csv(rows), newline="")))
+    assert [row["name"] for row in read] == [
+        *("'" + text.replace("\r", "\n") for text in texts[:7]),
+        *texts[7:],
+    ]
+    assert {(row["value"], row["count"]) for row in read} == {("-0.5", "-1")}

@@ -18,6 +18,8 @@ from tts_bench.report.tables.rows import TableRow, make_rows
 
 WIDTH = 120
 """Columns of a terminal that the text form fits."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+"""What a text begins with that spreadsheets compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +102,23 @@ def csv_table(report: Report) -> str:
 
 
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """Records of the same fields as CSV, with a header."""
+    """Records of the same fields as CSV, with a header.
+
+    A text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({name: _inert(cell) for name, cell in row.items()} for row in records)
     return text.getvalue()
+
+
+def _inert(cell: Any) -> Any:
+    """A cell as no program computes it; numbers are not text."""
+    if not isinstance(cell, str):
+        return cell
+    text = cell.replace("\r", "\n")  # `csv` leaves it unquoted, and readers end the line there
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def heading(report: Report) -> str:
