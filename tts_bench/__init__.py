@@ -10,11 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tts_bench.cost.ledger import Call
     from tts_bench.dataset.base import Dataset, Item, LoadedDataset
     from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
     from tts_bench.engine.scripted import ScriptedEngine
     from tts_bench.engine.tokenizer import Tokenizer
-    from tts_bench.errors import EngineDied, EngineError, ModelError, TtsBenchError, UsageError
+    from tts_bench.errors import (
+        DatasetError,
+        EngineDied,
+        EngineError,
+        ModelError,
+        TtsBenchError,
+        UsageError,
+        VerifierDied,
+        VerifierError,
+    )
     from tts_bench.strategy.base import (
         AllocatingStrategy,
         SampleAndSelect,
@@ -29,16 +39,18 @@ if TYPE_CHECKING:
     from tts_bench.strategy.tree import distinct, top
     from tts_bench.suite.policy_file import load_policy
     from tts_bench.types import Attempt, Candidate, Node, Problem, Sampling, Score, Solution
-    from tts_bench.verifier.base import Scoring, Verifier
+    from tts_bench.verifier.base import Scoring, Verifier, VerifierInfo
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Attempt": "types",
     "BeamStepSearch": "strategy.beams",
+    "Call": "cost.ledger",
     "Candidate": "types",
     "Completion": "engine.base",
     "Dataset": "dataset.base",
+    "DatasetError": "errors",
     "Engine": "engine.base",
     "EngineDied": "errors",
     "EngineError": "errors",
@@ -64,6 +76,9 @@ _HOME = {
     "TtsBenchError": "errors",
     "UsageError": "errors",
     "Verifier": "verifier.base",
+    "VerifierDied": "errors",
+    "VerifierError": "errors",
+    "VerifierInfo": "verifier.base",
     "answer_classes": "strategy.base",
     "best": "strategy.select",
     "distinct": "strategy.tree",
@@ -81,9 +96,11 @@ __all__ = [
     "AllocatingStrategy",
     "Attempt",
     "BeamStepSearch",
+    "Call",
     "Candidate",
     "Completion",
     "Dataset",
+    "DatasetError",
     "Engine",
     "EngineDied",
     "EngineError",
@@ -108,6 +125,9 @@ __all__ = [
     "TtsBenchError",
     "UsageError",
     "Verifier",
+    "VerifierDied",
+    "VerifierError",
+    "VerifierInfo",
     "answer_classes",
     "best",
     "distinct",

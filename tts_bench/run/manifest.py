@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+from pathlib import Path
 
 from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import StoreError
@@ -22,6 +24,8 @@ from tts_bench.store.manifest import (
     now,
 )
 from tts_bench.store.runs import next_number
+from tts_bench.suite.load import Suite
+from tts_bench.suite.registry import own_strategies
 from tts_bench.verifier.base import VerifierInfo
 
 _SAME = ("engine", "model", "revision", "dtype", "max_model_len")
@@ -60,7 +64,7 @@ def begin(
         dataset=DatasetEntry.of(suite.dataset_name, plan.dataset),
         problems=tuple(map(ProblemEntry.of, plan.items)),
         generations=os.path.relpath(options.generations, run.folder),
-        include_path=tuple(map(str, options.include_path)),
+        include_path=tuple(map(str, (*options.include_path, *_own_folders(suite)))),
         verifier=verifier,
         engine=engine,
         salt=plan.salt,
@@ -75,6 +79,13 @@ def begin(
         return record
     differs = tuple(differences(options.again.manifest, record))
     return record.changed(repeats=RepeatsEntry(run=options.again.run, differs=differs))
+
+
+def _own_folders(suite: Suite) -> list[Path]:
+    """The working folder's strategies, if any of them is run: a repetition may be elsewhere."""
+    homes = {sys.modules[type(cell.strategy).__module__].__file__ for cell in suite.cells}
+    used = {Path(home).resolve().parent for home in homes if home}
+    return [own.resolve() for own in own_strategies() if own.resolve() in used]
 
 
 def _session(earlier: RunManifest) -> SessionEntry:

@@ -85,10 +85,14 @@ KINDS = {kind.plural: kind for kind in (STRATEGIES, ENGINES, VERIFIERS, DATASETS
 
 
 class Registry:
-    """Finds classes by name; `include` are further folders with strategies."""
+    """Finds classes by name.
+
+    Strategies are those of the package, of the working folder's `strategies`, and of the folders
+    of `include`.
+    """
 
     def __init__(self, include: Sequence[Path] = ()) -> None:
-        self._folders = [shipped("strategies"), *include]
+        self._folders = [shipped("strategies"), *own_strategies(), *include]
         for folder in include:
             if not folder.is_dir():
                 raise UsageError(f"--include-path {folder}: no such folder")
@@ -148,6 +152,12 @@ def shipped(folder: str) -> Path:
     """The package's `strategies` or `suites`: beside the package in a checkout, else inside."""
     inside = _PACKAGE / folder
     return inside if inside.is_dir() else _PACKAGE.parent / folder
+
+
+def own_strategies() -> list[Path]:
+    """The folder `strategies` of the working folder, if there is one beside the package's."""
+    own = Path("strategies")
+    return [own] if own.is_dir() and not own.samefile(shipped("strategies")) else []
 
 
 def source_hash(cls: type[Any]) -> str | None:
