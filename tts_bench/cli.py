@@ -9,6 +9,7 @@ the user's, 3 a gate that failed, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import io
 import re
 import shlex
 import sys
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tts_bench import __version__
+from tts_bench.commands.echo import echo
 from tts_bench.errors import (
     QUOTED,
     ModelLost,
@@ -54,13 +56,15 @@ def main() -> None:
         code = error.exit_code
     except click.ClickException as error:
         error.message = _bearable(error.message)
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        echo(shown.getvalue().rstrip("\n"), err=True)
         code = EXIT_USAGE
     except click.Abort:
         code = EXIT_INTERRUPTED
     except (Exception, SystemExit) as error:
         if "--debug" in sys.argv:
-            traceback.print_exception(error)
+            echo("".join(traceback.format_exception(error)).rstrip("\n"), err=True)
         code = _print_error(error)
     sys.exit(code)
 
@@ -209,7 +213,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     if dry_run:
         from tts_bench.run.forecast import forecast
 
-        click.echo(forecast(plan))
+        echo(forecast(plan))
         return 0
     plan = claim(plan, choices)
     _announce(plan)
@@ -224,12 +228,12 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
         raise
     report_run(result.run)
     if result.failed:
-        click.echo(
+        echo(
             f"{result.failed} of {result.attempts} attempts failed and count as wrong; the first: "
-            f"{result.first_error}\nrepeat them with: {_resume_command('--replay')}",
+            f"{_head_and_tail(result.first_error or '')}\nrepeat them with: {_resume_command('--replay')}",
             err=True,
         )
-    click.echo(f"next      tts-bench report {result.run.folder}")
+    echo(f"next      tts-bench report {result.run.folder}")
     return EXIT_FAILED if result.failed else 0
 
 
@@ -243,7 +247,7 @@ def validate(suite: str, **options: Any) -> int:
     loaded = _load(suite, options)
     check_models_exist(loaded)
     plan = _plan(loaded, RunOptions(options["output_path"], options["limit"]))
-    click.echo(f"{loaded.path}: ok ({len(plan.items)} problems, {len(loaded.cells)} cells)")
+    echo(f"{loaded.path}: ok ({len(plan.items)} problems, {len(loaded.cells)} cells)")
     return 0
 
 
@@ -253,15 +257,15 @@ def _plan(suite: Suite, options: RunOptions) -> Plan:
 
     plan = make_plan(suite, options)
     for note in plan.dataset.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     return plan
 
 
 def _announce(plan: Plan) -> None:
     """What is going to be run, and where."""
     suite = plan.suite
-    click.echo(f"run       {plan.run.folder}")
-    click.echo(
+    echo(f"run       {plan.run.folder}")
+    echo(
         f"{suite.name:<9} {len(plan.items)} problems x {len(suite.cells)} cells x "
         f"{len(suite.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)"
     )
@@ -271,11 +275,11 @@ def _say_what_is_there(how: str, plan: Plan) -> None:
     """After a run that did not end: what it has left, and how to go on."""
     done = sum(1 for _ in plan.run.attempts()) if plan.run.folder.is_dir() else 0
     if not done:
-        click.echo(f"{how}: no attempt was finished", err=True)
+        echo(f"{how}: no attempt was finished", err=True)
     else:
-        click.echo(f"{how}: {done} of {plan.total} attempts are in {plan.run.folder}", err=True)
+        echo(f"{how}: {done} of {plan.total} attempts are in {plan.run.folder}", err=True)
     if plan.run.manifest_path.exists():  # completions are stored before attempts are finished
-        click.echo(f"continue with: {_resume_command()}", err=True)
+        echo(f"continue with: {_resume_command()}", err=True)
 
 
 def _load(suite: str, options: dict[str, Any], again: Recorded | None = None) -> Suite:
@@ -319,6 +323,12 @@ def _resume_command(*without: str) -> str:
     return shlex.join(["tts-bench", *words])
 
 
+def _head_and_tail(error: str) -> str:
+    """An attempt's error without the middle of a long message; its place stands at the end."""
+    text = " ".join(error.split())
+    return text if len(text) <= QUOTED + 80 else f"{text[:QUOTED]} ... {text[-80:]}"
+
+
 def _bearable(line: str) -> str:
     """The line without the rest of any word, as of a path, that is too long to be read."""
     kept = re.sub(rf"(\S{{{QUOTED}}})\S{{50,}}", r"\1...", line)
@@ -330,18 +340,18 @@ def _print_error(error: BaseException) -> int:
     hint = "" if "--debug" in sys.argv else "; --debug shows where"
     if isinstance(error, SystemExit):  # a plug-in's or a library's: its number is none of ours
         left = f"sys.exit({quoted(error.code)})"
-        click.echo(f"error: a plug-in or a library called {left}{hint}", err=True)
+        echo(f"error: a plug-in or a library called {left}{hint}", err=True)
         return EXIT_USAGE
     if isinstance(error, OSError) and error.filename is not None:
         # A path that no file can have, a disk that is full: the system's word for it is the reason.
         error = UsageError(f"{one_line(error.filename)}: {error.strerror or error}")
     if not isinstance(error, TtsBenchError):
         what = one_line(f"{type(error).__name__}: {error}")
-        click.echo(f"error: unforeseen {what}{hint}", err=True)
+        echo(f"error: unforeseen {what}{hint}", err=True)
         return EXIT_FAILED
     lines = str(error).splitlines() or [type(error).__name__]
     for line in lines:
-        click.echo(f"error: {_bearable(line)}", err=True)
+        echo(f"error: {_bearable(line)}", err=True)
     if isinstance(error, SuiteError) and len(lines) > 1:
-        click.echo(f"{len(lines)} errors; nothing was run.", err=True)
+        echo(f"{len(lines)} errors; nothing was run.", err=True)
     return EXIT_FAILED if isinstance(error, ModelLost) else EXIT_USAGE

@@ -21,6 +21,7 @@ TtsBenchError                 show the message, no traceback
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -154,6 +155,24 @@ def one_line(value: object, limit: int = 200) -> str:
     """
     text = " ".join(str(value)[: 10 * limit].split())
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What a terminal obeys and does not show, but for tab and newline: control characters, marks that
+turn the direction of text, and halves of characters, which cannot be written at all."""
+
+
+def printable(text: str) -> str:
+    r"""The text with everything that a terminal would obey written out as `\uXXXX`.
+
+    Within JSON these are JSON's own escapes, so that it stays what it was.
+
+    >>> printable("\x1b[31mred")
+    '\\u001b[31mred'
+    """
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -11,6 +11,8 @@ from typing import Any, Literal, TextIO
 
 from tqdm import tqdm
 
+from tts_bench.errors import printable
+
 Display = Literal["auto", "bar", "plain", "none"]
 _LINE_EVERY = 10.0
 _HEARTBEAT_EVERY = 10.0
@@ -39,10 +41,12 @@ class Progress:
         """Print a line, above the bar if there is one."""
         if self._display == "none":
             return
-        if self._bar is not None:
-            self._bar.write(text, file=self._stream)
-        else:
-            print(text, file=self._stream, flush=True)
+        text = printable(text)
+        with contextlib.suppress(OSError):  # a terminal that is gone ends no run
+            if self._bar is not None:
+                self._bar.write(text, file=self._stream)
+            else:
+                print(text, file=self._stream, flush=True)
 
     def start(self, total: int, done: int) -> None:
         """Begin counting: `done` of `total` attempts are there from an earlier run."""

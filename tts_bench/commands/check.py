@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tts_bench.commands.echo import echo
+
 EXIT_DAMAGED = 1
 
 
@@ -24,8 +26,8 @@ def check(run_folder: Path, *, debug: bool) -> int:
     run = resolve_run(run_folder)
     found = 0
     for finding in check_run(run):
-        click.echo(f"damaged   {finding.what}\nremedy    {finding.remedy}")
+        echo(f"damaged   {finding.what}\nremedy    {finding.remedy}")
         found += 1
     if not found:
-        click.echo(f"ok        {run.folder}")
+        echo(f"ok        {run.folder}")
     return EXIT_DAMAGED if found else 0

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from tts_bench.commands.echo import echo
+
 
 @click.command(
     epilog="""\b
@@ -45,14 +47,14 @@ def compare(
     a, b = (read_points(resolve_run(path)) for path in (run_a, run_b))
     comparison = compare_runs(a, b, a_point=a_point, b_point=b_point, force=force)
     if as_json:
-        click.echo(json.dumps(text.as_json(comparison), indent=2))
+        echo(json.dumps(text.as_json(comparison), indent=2))
     else:
-        click.echo(f"A         {a.run.folder}\nB         {b.run.folder}")
-        click.echo(text.terminal(comparison))
+        echo(f"A         {a.run.folder}\nB         {b.run.folder}")
+        echo(text.terminal(comparison))
     if flips and not as_json:
         for pair in comparison.pairs:
-            click.echo(f"\n{pair.a.full_name}\n{text.flips(pair)}")
+            echo(f"\n{pair.a.full_name}\n{text.flips(pair)}")
     if texts is not None:
         write_flips(texts, a, b, comparison)
-        click.echo(f"wrote     {texts}", err=as_json)
+        echo(f"wrote     {texts}", err=as_json)
     return 0

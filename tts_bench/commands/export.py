@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from tts_bench.commands.echo import echo
+
 
 @click.command(
     epilog="""\b
@@ -29,5 +31,5 @@ def export(run_folder: Path, *, to_format: str, to: Path | None, debug: bool) ->
     from tts_bench.store.runs import resolve_run
 
     for path in write_samples(resolve_run(run_folder), to):
-        click.echo(f"wrote     {path}")
+        echo(f"wrote     {path}")
     return 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError
 
 EXIT_GATE = 3
@@ -59,8 +60,8 @@ def gate(
     if write_baseline is not None:
         write(write_baseline, make_baseline(run))
         if run.scope.limited:
-            click.echo(f"warning: a baseline of a part: {run.scope.extent}", err=True)
-        click.echo(f"wrote     {write_baseline}")
+            echo(f"warning: a baseline of a part: {run.scope.extent}", err=True)
+        echo(f"wrote     {write_baseline}")
         return 0
     if baseline is None:
         raise UsageError("give --baseline FILE to check against, or --write-baseline FILE")
@@ -75,9 +76,9 @@ def gate(
         except ValueError as error:
             raise UsageError(str(error)) from None
         verdict = gate_statistically(run, held, limits, points)
-    click.echo(gate_text.terminal(verdict))
+    echo(gate_text.terminal(verdict))
     for path, text in ((junit, gate_text.junit), (markdown, gate_text.markdown)):
         if path is not None:
             write_atomically(path, text(verdict))
-            click.echo(f"wrote     {path}")
+            echo(f"wrote     {path}")
     return 0 if verdict.passed else EXIT_GATE

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from tts_bench.commands.echo import echo
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -48,7 +50,7 @@ def grade(
         file, reference_field, response_field, references, finish_reason_field, where
     )
     for note in references.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
 
     async def go() -> list[Any]:
         async with Grader(limits=GradingLimits(cpu_seconds=timeout)) as grader:
@@ -58,11 +60,11 @@ def grade(
     total = summary(verdicts)
     if as_json:
         for verdict in verdicts:
-            click.echo(json.dumps(asdict(verdict), ensure_ascii=False))
-        click.echo(json.dumps({"summary": total}))
+            echo(json.dumps(asdict(verdict), ensure_ascii=False))
+        echo(json.dumps({"summary": total}))
         return 0
     for number, verdict in enumerate(verdicts, 1):
         word = "timeout" if verdict.timed_out else "correct" if verdict.correct else "wrong"
-        click.echo(f"{number}\t{word}\t{verdict.extracted}")
-    click.echo(" ".join(f"{key}={value}" for key, value in total.items()))
+        echo(f"{number}\t{word}\t{verdict.extracted}")
+    echo(" ".join(f"{key}={value}" for key, value in total.items()))
     return 0

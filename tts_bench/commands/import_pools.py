@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError, quoted
 
 if TYPE_CHECKING:
@@ -79,16 +80,16 @@ def import_pools(
         )
     )
     report = build_report(done.run)
-    click.echo(f"run       {done.run.folder}")
-    click.echo(terminal_table(report))
+    echo(f"run       {done.run.folder}")
+    echo(terminal_table(report))
     for path in write_report(done.run, report, say=click.echo):
-        click.echo(f"wrote     {path}")
+        echo(f"wrote     {path}")
     for note in read.notes:
-        click.echo(f"note: {note}")
+        echo(f"note: {note}")
     if done.left_out:
-        click.echo(f"note: pools were cut to {done.n} completions; {done.left_out} were left out")
+        echo(f"note: pools were cut to {done.n} completions; {done.left_out} were left out")
     if done.judged:
-        click.echo(f"verdicts  {done.disagreements} of {done.judged} recorded ones are not ours")
+        echo(f"verdicts  {done.disagreements} of {done.judged} recorded ones are not ours")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -141,9 +142,9 @@ def consensus(first: Path, second: Path, output: Path, debug: bool) -> int:
     a, b = read_labels(first), read_labels(second)
     kept = agreement.consensus(a, b)
     for line in summary.agreement_lines(agreement.compare(a, b)):
-        click.echo(line)
+        echo(line)
     write_labels(output, kept)
-    click.echo(f"wrote     {output} ({len(kept):,} of {len(a):,} kept)")
+    echo(f"wrote     {output} ({len(kept):,} of {len(a):,} kept)")
     return 0
 
 
@@ -157,7 +158,7 @@ def compare(first: Path, second: Path, debug: bool) -> int:
     from tts_bench.labelling.label_file import read_labels
 
     for line in summary.agreement_lines(agreement.compare(read_labels(first), read_labels(second))):
-        click.echo(line)
+        echo(line)
     return 0
 
 
@@ -178,7 +179,7 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
     )
     found = distinct(solutions.read(options["limit"]))
     for note in solutions.references.notes:
-        click.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     job = LabellingJob(
         suite=suite,
         labeller=labeller,
@@ -190,9 +191,9 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
         argv=["tts-bench", *sys.argv[1:]],
     )
     for line in summary.announcement(job, found):
-        click.echo(line)
+        echo(line)
     if options["dry_run"]:
-        click.echo("nothing was run.")
+        echo("nothing was run.")
         return 0
     return _execute(job, options["display"])
 
@@ -207,17 +208,17 @@ def _execute(job: LabellingJob, display: Any) -> int:
     try:
         result = run_until_told(lambda: execute(job, Progress(display, unit="solution")))
     except KeyboardInterrupt:
-        click.echo("cancelled: the same command again continues", err=True)
+        echo("cancelled: the same command again continues", err=True)
         return _EXIT_INTERRUPTED
     sums = totals(result.rows)
     for line in summary.outcome(sums, result.generated_tokens):
-        click.echo(line)
+        echo(line)
     for line in summary.warnings(sums):
-        click.echo(f"warning: {line}", err=True)
+        echo(f"warning: {line}", err=True)
     if result.rows:
-        click.echo(f"wrote     {job.output}")
+        echo(f"wrote     {job.output}")
     if result.failed:
-        click.echo(
+        echo(
             f"{result.failed} of {len(job.traces)} solutions failed and have no labels; "
             f"{job.output.stem}.errors.jsonl says why, and the same command tries them again",
             err=True,

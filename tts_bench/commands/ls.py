@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Row = dict[str, Any]
 def ls(kind: str, as_json: bool, include_path: tuple[Path, ...], output_path: Path) -> int:
     """List what a suite can name, with parameters and defaults; or suites, or runs."""
     rows = find_rows(kind, include_path, output_path)
-    click.echo(json.dumps(rows, indent=2) if as_json else as_text(rows))
+    echo(json.dumps(rows, indent=2) if as_json else as_text(rows))
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -83,10 +84,10 @@ def policy(
     files = {path: _content(found, run.scope, path.suffix) for path in outputs}
     if write is not None:
         files[write] = _suite_policy(found, run.scope, write)
-    click.echo(_content(found, run.scope, ".json") if as_json else text.terminal(found))
+    echo(_content(found, run.scope, ".json") if as_json else text.terminal(found))
     for path, content in files.items():
         write_atomically(path, content)
-        click.echo(f"wrote     {path}", err=as_json)
+        echo(f"wrote     {path}", err=as_json)
     return 0
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tts_bench.commands.echo import echo
+
 if TYPE_CHECKING:
     from tts_bench.report.joint.crossing import Crossing
     from tts_bench.report.joint.lines import Joint
@@ -107,9 +109,9 @@ def report_run(run: RunStore, *, style: str = "default", output: Path | None = N
 
     check_look(style)
     built = build_report(run)
-    click.echo(terminal_table(built))
+    echo(terminal_table(built))
     for path in write_report(run, built, style=style, folder=output, say=click.echo):
-        click.echo(f"wrote     {path}")
+        echo(f"wrote     {path}")
 
 
 def _cross_within(run: RunStore, pairs: Sequence[tuple[str, str]], cost: str) -> Sequence[Crossing]:
@@ -128,9 +130,9 @@ def _write_crossings(crossings: Sequence[Crossing], cost: str, folder: Path) -> 
     from tts_bench.report.joint.write import write_crossings
 
     axis = COSTS[cost]
-    click.echo(crossings_terminal(crossings, axis.name))
+    echo(crossings_terminal(crossings, axis.name))
     for path in write_crossings(crossings, folder, axis):
-        click.echo(f"wrote     {path}")
+        echo(f"wrote     {path}")
 
 
 def _report_together(
@@ -145,9 +147,9 @@ def _report_together(
     axis = COSTS[cost]
     crossings = find_crossings(joint, axis, pairs)
     for note in joint.notes:
-        click.echo(note)
-    click.echo(f"Pareto frontier, by {axis.name}: {', '.join(frontier_names(joint, axis))}")
+        echo(note)
+    echo(f"Pareto frontier, by {axis.name}: {', '.join(frontier_names(joint, axis))}")
     if crossings:
-        click.echo(crossings_terminal(crossings, axis.name))
+        echo(crossings_terminal(crossings, axis.name))
     for path in write_joint(joint, crossings, folder, cost=cost, style=style):
-        click.echo(f"wrote     {path}")
+        echo(f"wrote     {path}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError
 
 EXIT_INTERRUPTED = 130
@@ -97,12 +98,12 @@ def data(run: Path, output: Path, per_problem: int | None, seed: int, debug: boo
     from tts_bench.training.collect import collect
 
     done = collect(resolve_run(run), output, per_problem, seed)
-    click.echo(
+    echo(
         f"{output}: {done.rows} solutions of {done.problems} problems, {done.right} right; "
         f"{done.mixed} problems have both kinds"
     )
     if done.copies or done.ungraded:
-        click.echo(f"left out: {done.copies} copies, {done.ungraded} not graded in time")
+        echo(f"left out: {done.copies} copies, {done.ungraded} not graded in time")
     return 0
 
 
@@ -110,8 +111,8 @@ def _report(outcome: Any, output: str) -> int:
     loss = "" if outcome.loss is None else f", loss {outcome.loss:.4f}"
     if not outcome.finished:
         again = [one for one in sys.argv[1:] if one not in ("--resume", "--overwrite")]
-        click.echo(f"stopped at step {outcome.step} of {outcome.steps}{loss}", err=True)
-        click.echo(f"go on with: tts-bench {shlex.join(again)} --resume", err=True)
+        echo(f"stopped at step {outcome.step} of {outcome.steps}{loss}", err=True)
+        echo(f"go on with: tts-bench {shlex.join(again)} --resume", err=True)
         return EXIT_INTERRUPTED
-    click.echo(f"{output}: {outcome.step} steps{loss}")
+    echo(f"{output}: {outcome.step} steps{loss}")
     return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ def verify(verifier: str, data: str, **options: Any) -> int:
         work = verify_labels(job, source)
     result = run_until_told(lambda: work)
     written = write(result, folder)
-    click.echo(as_json(result) if options["as_json"] else table(result))
+    echo(as_json(result) if options["as_json"] else table(result))
     for file in written:
-        click.echo(f"wrote {file}", err=options["as_json"])
+        echo(f"wrote {file}", err=options["as_json"])
     return EXIT_FAILED if result.failures else 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.dataset.rows import Row
+from tts_bench.errors import printable
 from tts_bench.training.config import DataConfig
 from tts_bench.training.data import Example, plan_batches, read_source, stages_of, within
 from tts_bench.training.folder import OutputFolder
@@ -76,4 +77,4 @@ def train_on_rows(
 
 def say(text: str) -> None:
     """A line for the user, beside the progress."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)

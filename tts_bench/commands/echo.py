@@ -1,0 +1,16 @@
+"""Prints for the user: the one place through which commands write to the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from tts_bench.errors import printable
+
+
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print a line, or several, without anything that a terminal would obey."""
+    # Where the terminal is gone nobody reads of an error, but the exit code is to tell of it.
+    with contextlib.suppress(*([OSError] if err else [])):
+        click.echo(printable(str(text)), err=err)
