@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tts_bench.errors import SuiteError
-from tts_bench.store.folders import folder_fault
+from tts_bench.suite.folder_name import folder_fault
 from tts_bench.suite.load import load_suite
 from tts_bench.suite.overrides import Overrides
 from tts_bench.suite.registry import Registry

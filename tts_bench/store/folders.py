@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from tts_bench.errors import QUOTED, StoreError
+from tts_bench.errors import StoreError
 from tts_bench.store.files import STAGED
 from tts_bench.store.runs import RunStore
 
@@ -21,23 +20,6 @@ _RUN = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ_[0-9a-f]{4}")
 _BEFORE_MANIFEST = {".lock", ".owner", "attempts.jsonl", "measurements.jsonl", "suite.yaml"}
 """Files that a run has before its model has loaded; the lines have nothing yet."""
 _PATIENCE = 60.0
-_TAKEN = {"latest", "joint"}
-_LONGEST = 128
-"""Bytes of a suite's name: file systems end at 255, and files of a run hold it with more."""
-
-
-def folder_fault(name: str) -> str | None:
-    """What is wrong with this name for a suite's folder beside the store; None if nothing is."""
-    if not re.fullmatch(r"[\w-]|[\w-][\w.-]*[\w-]", name):
-        return (
-            "must be letters, digits, '.', '_' and '-', and not begin or end with '.', "
-            f"not {json.dumps(name[:QUOTED])}"
-        )
-    if name.lower() in _TAKEN or name.lower().startswith("generations.sqlite"):
-        return f"must not be {json.dumps(name)}, for another file or folder is called so"
-    if len(name.encode()) > _LONGEST:
-        return f"must be of at most {_LONGEST} bytes, not {len(name.encode())}"
-    return None
 
 
 @contextlib.contextmanager

@@ -20,9 +20,9 @@ from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import SuiteError, UsageError, did_you_mean
 from tts_bench.prompt import Prompt
-from tts_bench.store.folders import folder_fault
 from tts_bench.suite.cells import Cell, expand
 from tts_bench.suite.fields import build, check, unknown_key
+from tts_bench.suite.folder_name import folder_fault
 from tts_bench.suite.overrides import Overrides, set_values
 from tts_bench.suite.plugins import build_plugin, load_class, upkeep_keys
 from tts_bench.suite.registry import (
