@@ -47,12 +47,8 @@ def bench(undrawn, tmp_path: Path, cli):
     """Runs a command on data whose every id and text is loud; some attempts fail."""
     (tmp_path / "loud.py").write_text(ENGINE)
     rows = [
-        {
-            "id": f"{n}{ESCAPES}",
-            "problem": f"{'fail' if n == 1 else 'add'} {ESCAPES}",
-            "answer": "4",
-        }
-        for n in range(3)
+        {"id": f"{n}{ESCAPES}", "problem": f"{what} {ESCAPES}", "answer": "4"}
+        for n, what in enumerate(["add", "fail", "add"])
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     suite = {
@@ -71,9 +67,8 @@ def bench(undrawn, tmp_path: Path, cli):
 
 
 def check(done: Done) -> None:
-    text = done.stdout + done.stderr
+    text = (done.stdout + done.stderr).replace("\r", "")  # with which a bar draws itself anew
     assert not OBEYED & set(text), [one for one in text.splitlines() if OBEYED & set(one)]
-    assert text.isprintable() or "\n" in text
 
 
 def test_run_compare_and_ls_show_control_characters_and_do_not_obey(bench, tmp_path: Path):

@@ -228,9 +228,10 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
         raise
     report_run(result.run)
     if result.failed:
+        first = _head_and_tail(result.first_error or "")
         echo(
             f"{result.failed} of {result.attempts} attempts failed and count as wrong; the first: "
-            f"{_head_and_tail(result.first_error or '')}\nrepeat them with: {_resume_command('--replay')}",
+            f"{first}\nrepeat them with: {_resume_command('--replay')}",
             err=True,
         )
     echo(f"next      tts-bench report {result.run.folder}")
