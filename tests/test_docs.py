@@ -106,3 +106,16 @@ def test_every_link_leads_somewhere(page):
         assert target.exists(), link
         if anchor and target.suffix == ".md":
             assert anchor in slugs(target.read_text()), link
+
+
+STRATEGIES = sorted(ROOT.glob("strategies/*.py"))
+
+
+@pytest.mark.parametrize("path", STRATEGIES, ids=lambda path: path.stem)
+def test_every_strategy_says_how_it_differs_from_its_paper(path):
+    text = (ROOT / "docs" / "strategies.md").read_text()
+    table = text[text.index("## Where they differ from their papers") :]
+    [row] = re.findall(rf"^\| `{path.stem}` \| (.*?) \| (.*?)\|$", table, re.M)
+    papers = set(re.findall(r"\b\d{4}\.\d{5}\b", path.read_text()))
+    assert papers <= set(re.findall(r"\b\d{4}\.\d{5}\b", " ".join(row)))
+    assert bool(row[1].strip()) == (row[0] != "none")
