@@ -24,17 +24,15 @@ def split_steps(text: str, delimiter: str = "\n\n") -> list[str]:
     if not delimiter:
         raise ValueError("the delimiter of steps must not be empty")
     *ended, rest = text.split(delimiter)
-    steps: list[str] = []
-    before = ""
+    steps: list[list[str]] = []
+    before: list[str] = []
     for piece, end in [*((piece, delimiter) for piece in ended), (rest, "")]:
         if piece.strip():
-            steps.append(before + piece + end)
-            before = ""
-        elif steps:
-            steps[-1] += piece + end
+            steps.append([*before, piece, end])
+            before = []
         else:
-            before += piece + end
-    return steps
+            (steps[-1] if steps else before).extend((piece, end))
+    return ["".join(pieces) for pieces in steps]
 
 
 def aggregate(scores: Sequence[float], how: Aggregate) -> float:

@@ -25,13 +25,15 @@ _FORCED = re.compile(r"^[ \t]*(?:\*\*|#+ )?Final Answer(?:\*\*)?:", re.MULTILINE
 """What asks for the answer after a thinking that has no marks (budget forcing)."""
 _BETWEEN = re.compile(
     r"(?:[\s$,;~&]|\\[()\[\],;:! ]|\\q?quad(?![a-z])|\\text\s*\{[^{}\n]{0,40}\}|(?:and|or)\b"
-    r"|[a-z]{3,12} (?=and\b)|[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=)*"
+    r"|[a-z]{3,12} (?=and\b)|[A-Za-z](?:_\{?\w{1,3}\}?)?\s*=)*+"
 )
 _MOST_BETWEEN = 80
 _END_MARKS = (
     "</s>", "<eos>", "<end_of_turn>", "<|im_end|>", "<|eot_id|>", "<|endoftext|>", "<|end|>",
     "<|return|>", "<|end_of_text|>",
 )  # fmt: skip
+_END = re.compile(r"(?:\s|" + "|".join(re.escape(mark[::-1]) for mark in _END_MARKS) + ")*+")
+"""The end of a turn, read backwards from the end of the text: no mark is tried twice."""
 
 
 class _Box(NamedTuple):
@@ -51,7 +53,7 @@ def extract(text: str, *, thinking: bool = False) -> str | None:
     formula or number of the last line. A text whose only box was never closed was cut off, and
     has no answer.
     """
-    said = _said(text, thinking)
+    said = what_is_said(text, thinking)
     boxes = _boxes(said)
     if not any(box.end for box in boxes) and boxes:
         return None
@@ -60,22 +62,20 @@ def extract(text: str, *, thinking: bool = False) -> str | None:
 
 def boxed(text: str, *, thinking: bool = False) -> str | None:
     """The content of the last complete box: all that a text which was cut off can vouch for."""
-    said = _said(text, thinking)
+    said = what_is_said(text, thinking)
     return _content(said, _boxes(said))
 
 
 def stated(text: str, *, thinking: bool = False) -> str | None:
     """The answer that a phrase or a mark announces, without falling back to a number."""
-    said = _said(text, thinking)
+    said = what_is_said(text, thinking)
     return _stated(said, _boxes(said))
 
 
-def _said(text: str, thinking: bool) -> str:
+def what_is_said(text: str, thinking: bool = False) -> str:
     """What a text says after its thinking, without the marks that end a turn."""
-    said = (after_thinking(text, opened=thinking) or "").rstrip()
-    while said.endswith(_END_MARKS):
-        said = said[: said.rindex("<")].rstrip()
-    return said
+    said = after_thinking(text, opened=thinking) or ""
+    return _END.sub("", said[::-1], count=1)[::-1]
 
 
 def _stated(said: str, boxes: list[_Box]) -> str | None:

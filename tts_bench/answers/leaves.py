@@ -136,8 +136,8 @@ _READERS: Sequence[tuple[re.Pattern[str], Reader]] = (
     ),
     (
         re.compile(
-            r"^([+-]?)(\d*)\.(\d*?)(?:\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))|\((\d+)\)"
-            r"|(\d{1,6}?)\7{2,}\s*(?:\.\.\.|\\[lc]?dots))$"
+            r"^([+-]?)(\d*)\.(\d{0,40}?)(?:\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))|\((\d+)\)"
+            r"|(\d{1,6}?)\7{2,60}\s*(?:\.\.\.|\\[lc]?dots))$"
         ),
         _repeating,
     ),
@@ -146,7 +146,7 @@ _READERS: Sequence[tuple[re.Pattern[str], Reader]] = (
         re.compile(
             r"^(?:(-?[0-9A-Za-z]+(?:\.[0-9A-Za-z]+)?)|\((-?[0-9A-Za-z]+)\))\s*"
             rf"(?:_\s*(?:\{{\s*{_TEXT_OPENS}\(?\s*(?:base\s*\}}?\s*)?(\w+)\s*\)?\s*\}}?\s*\}}|(\d))"
-            rf"|{_TEXT_OPENS}\(?\s*(?:in )?base[ -](\w+)\s*\)?\s*\}}?)$"
+            rf"|{_TEXT_OPENS}\(?\s*(?:in )?base(?:\s*\}}\s*|[ -])(\w+)\s*\)?\s*\}}?)$"
         ),
         _based,
     ),

@@ -27,6 +27,7 @@ _TYPES = (
     r"|boldsymbol|bm|pmb|operatorname\*?|emph|underline|mathop)"
 )
 _LENGTH = r"\[\s*-?[\d.]+\s*(?:pt|em|ex|mm|cm|in)\s*\]"
+_NESTED = r"(?:[^{}]|\{[^{}]*\})*"
 
 _REWRITES: Sequence[tuple[str, str]] = (
     # A JSON text that was escaped twice: two backslashes before a command are one.
@@ -47,8 +48,10 @@ _REWRITES: Sequence[tuple[str, str]] = (
     (r"\\(?:hline|nonumber|noindent|phantom\{[^{}]*\})(?![a-zA-Z])\s*", ""),
     (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
     (r"\\[dt]binom(?![a-zA-Z])", r"\\binom"),
-    (r"\{([^{}]*)\\over(?![a-z])([^{}]*)\}", r"\\frac{\1}{\2}"),
-    (r"\{([^{}]*)\\choose(?![a-z])([^{}]*)\}", r"\\binom{\1}{\2}"),
+    (rf"\{{({_NESTED})\\over(?![a-z])({_NESTED})\}}", r"\\frac{\1}{\2}"),
+    (rf"\{{({_NESTED})\\choose(?![a-z])({_NESTED})\}}", r"\\binom{\1}{\2}"),
+    (rf"^({_NESTED})\\over(?![a-z])({_NESTED})$", r"\\frac{\1}{\2}"),
+    (rf"^({_NESTED})\\choose(?![a-z])({_NESTED})$", r"\\binom{\1}{\2}"),
     # Upright type: a function's name, a letter that is mathematics, or else words.
     (rf"\\{_TYPES}\s*\{{\s*({FUNCTIONS})\s*\}}", r"\\\1 "),
     (

@@ -16,11 +16,15 @@ _PHRASES = (
     r"(?:最[终後后])?答案(?:\*\*)?\s*(?:应该|應該|就)?(?:是|为|為|：|:|等于)\s*[:：]?|(?<!\w)答\s*[:：]",
     r"答えは",
 )
-_PHRASE = re.compile(r"(?:" + "|".join(_PHRASES) + r")[ \t]*(?:\*\*)?[ \t]*", re.IGNORECASE)
 """Announcements of an answer, one entry a language."""
-_HEADING = re.compile(r"^[ \t]*#+[ \t]*(?:Final\s+)?Answer[ \t]*:?[ \t]*$", re.I | re.M)
+# Two runs of spaces side by side would be parted in every way, in quadratic time.
+_SHORT = "|".join(_PHRASES).replace(r"\s*", r"\s{0,4}").replace(r"\s+", r"\s{1,4}")
+_PHRASE = re.compile(rf"(?:{_SHORT})[ \t]*(?:\*\*)?[ \t]*", re.IGNORECASE)
+_HEADING = re.compile(r"^[ \t]*#+[ \t]*(?:Final[ \t]+)?Answer[ \t]*+:?[ \t]*$", re.I | re.M)
 _SAID = 600
 """Characters after an announcement that are looked at."""
+_ANNOUNCEMENTS = 50
+"""Announcements, counted from the end, that are looked at."""
 _FILLER = re.compile(
     r",?\s*(?:(?:therefore|thus|hence|simply|approximately|about|roughly|exactly|precisely|then|indeed"
     r"|just|clearly|obviously|actually|now|also|in fact|equal to|given by|found to be|only"
@@ -35,10 +39,10 @@ _BLOCK = re.compile(
     r"(?P<rows>.{1,400}?)\\end\{(?P=kind)\})",
     re.DOTALL,
 )
-_INLINE = r"\$(?:[^$\\\n]|\\.)+\$|\\\((?:[^\\\n]|\\[^()\n]){1,400}\\\)"
+_INLINE = r"\$(?:[^$\\\n]|\\.){1,400}+\$|\\\((?:[^\\\n]|\\[^()\n]){1,400}\\\)"
 _FORMULA = re.compile(rf"\$\$[^$]{{1,400}}\$\$|\\\[(?:(?!\\\]).){{1,400}}\\\]|{_INLINE}", re.DOTALL)
 _FORMULAS = re.compile(
-    rf"(?:{_INLINE})(?:\s*(?:,|;|,?\s+(?:and|or|et|ou|und|oder)\b|和|或|与|、)\s*(?:{_INLINE}))*"
+    rf"(?:{_INLINE})(?:\s{{0,4}}(?:,|;|,?\s{{1,4}}(?:and|or|et|ou|und|oder)\b|和|或|与|、)\s{{0,4}}(?:{_INLINE}))*"
 )
 _SENTENCE_END = re.compile(
     r"\.?\s*I hope\b|,?\s(?:because|since|which|where|so)\b|，因为|。|；|です|である"
@@ -70,7 +74,7 @@ _RUN = re.compile(
 def announced(text: str) -> str | None:
     """The answer that the last announcement with an answer in it announces."""
     places = sorted({found.end() for found in (*_PHRASE.finditer(text), *_HEADING.finditer(text))})
-    for place in reversed(places):
+    for place in reversed(places[-_ANNOUNCEMENTS:]):
         if said := _announced_at(text, place):
             return said
     return None
@@ -112,7 +116,7 @@ def _of_block(block: re.Match[str]) -> str | None:
     """What a display, or a fence, holds; of an alignment, the last row."""
     if block["rows"] is not None:
         rows = [row for row in block["rows"].split(r"\\") if row.strip()]
-        return rows[-1].replace("&", "").strip() if rows else None
+        return rows[-1].replace("&", "").strip().removeprefix("=").strip() if rows else None
     content = block["dollars"] or block["brackets"] or block["fence"] or ""
     return content.strip().rstrip(".,;").strip() or None
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tts_bench.answers.extract import boxed, extract, stated
+from tts_bench.answers.extract import boxed, extract, stated, what_is_said
 from tts_bench.answers.grader import Grader
 from tts_bench.answers.prose import is_prose
-from tts_bench.answers.thinking import after_thinking
 from tts_bench.stats.quantiles import wilson
 
 _BARE_LENGTH = 200
@@ -59,17 +58,17 @@ def find_answer(response: str) -> str | None:
     at most 200 characters and three words outside LaTeX is an answer itself, such as
     `18 eggs` or `Evelyn`. Anything else is a solution, and searched as `extract` does.
     """
-    said = after_thinking(response)
-    text = "" if said is None else said.strip()
+    text = what_is_said(response).strip()
     if not text:
         return None
     if found := stated(text):
         return found
-    words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\text\{[^{}]*\}|\\[A-Za-z]+", " ", text))
     is_line = "\n" not in text and len(text) <= _BARE_LENGTH
-    cut_off = "\\boxed" in text
-    bare = is_line and len(words) <= _BARE_WORDS and not cut_off
-    if not bare:
+    # A box that is no answer was cut off.
+    if not is_line or "\\boxed" in text:
+        return extract(text)
+    words = re.findall(r"[A-Za-z]{2,}", re.sub(r"\\text\{[^{}]*\}|\\[A-Za-z]+", " ", text))
+    if len(words) > _BARE_WORDS:
         return extract(text)
     return (extract(text) or text) if is_prose(text) else text
 

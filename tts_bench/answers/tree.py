@@ -74,6 +74,7 @@ _MATRIX = re.compile(
     re.DOTALL,
 )
 _TEXT = re.compile(r"^\\text\s*\{([^{}\\]*)\}$")
+_LETTERS = re.compile(r"^[( ]*\w[ )]*(?:,?(?: *and)?[( ]+[A-Z][ )]*)*$")
 _WORDY = re.compile(r"\\text\s*\{|(?<![\\A-Za-z])[A-Za-z]{2,} [A-Za-z]{2,}|[\u4e00-\u9fff]")
 _BELOW, _ABOVE = r"(<|\\leq(?![a-z])|\\lt(?![a-z]))", r"(>|\\geq(?![a-z])|\\gt(?![a-z]))"
 _LONE = r"[A-Za-z](?:\([a-z]\))?"
@@ -128,7 +129,7 @@ def _read(text: str, depth: int) -> Node:
     if (node := leaf(text)) is not None:
         return node
     if words := _TEXT.match(text):
-        is_value = any(c.isdigit() for c in words[1]) or len(words[1].strip("( )")) == 1
+        is_value = any(c.isdigit() for c in words[1]) or _LETTERS.match(words[1])
         return _read(words[1], depth + 1) if is_value else word(words[1])
     if is_reals(text):
         return Group("(", ")", (Word("-∞"), Word("∞")))

@@ -24,7 +24,7 @@ _MAGNITUDES = {
     "trillion": 10**12, "万": 10**4, "亿": 10**8,
 }  # fmt: skip
 _MAGNITUDE = re.compile(
-    r"^(-?[\d,]+(?:\.\d+)?)\s*(?:\\text\{\s*)?(" + "|".join(_MAGNITUDES) + r")\b\s*\}?", re.I
+    r"^(-?\d[\d,]*(?:\.\d+)?)\s*(?:\\text\{\s*)?(" + "|".join(_MAGNITUDES) + r")\b\s*\}?", re.I
 )
 _SHORT = (
     r"(?:[kcm]m|k?g|mg|ft|lbs?|yds?|mi|hrs?|oz|m[lL]|mph|in\.|sec|mins?|k[mg]/hr?|m/s|ft/s|cm/s)"
@@ -94,5 +94,5 @@ def _multiplied(text: str) -> str:
     """`2.5 million` as 2500000."""
     if not (found := _MAGNITUDE.match(text)):
         return text
-    value = Fraction(found[1].replace(",", "") or "1") * _MAGNITUDES[found[2].lower()]
+    value = Fraction(found[1].replace(",", "")) * _MAGNITUDES[found[2].lower()]
     return f"{value}{text[found.end() :]}" if value.denominator == 1 else text

@@ -55,13 +55,16 @@ def items_of(
     return items
 
 
+_INTEGER = re.compile(r"-?\d{1,1000}(\.0+)?")
+
+
 def integer(text: str) -> str:
     """Plain spelling of an integer written as 27.0 or 025; any other text unchanged.
 
     >>> [integer(t) for t in ("27.0", "025", "-1", "1/2")]
     ['27', '25', '-1', '1/2']
     """
-    return str(int(text.partition(".")[0])) if re.fullmatch(r"-?\d+(\.0+)?", text) else text
+    return str(int(text.partition(".")[0])) if _INTEGER.fullmatch(text) else text
 
 
 def after_hashes(text: str) -> str:

@@ -8,7 +8,6 @@ comes of a cell of another type) for what is not of the format; the caller adds 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -198,7 +197,7 @@ def math_shepherd(text: str, marked: str, tag: str) -> tuple[str, list[str], lis
     if not first:
         raise ValueError(f"no {quoted(tag)} behind a 'Step 1:' in input")
     steps = [first + rest, *pieces[1:]]
-    plain = [re.sub(r"\s*\n\s*", "\n", step.strip()) for step in steps]
+    plain = ["\n".join(filter(None, map(str.strip, step.split("\n")))) for step in steps]
     return problem.strip(), plain, labels
 
 

@@ -41,7 +41,7 @@ of that step, or "First wrong step: none".
 """
 
 _VERDICT = re.compile(
-    r"first wrong step[ *_`\"]*(?::|is\b)[ *_`\"]*(?:step )?(none|\d+)\b", re.IGNORECASE
+    r"first wrong step[ *_`\"]*(?::|is\b)[ *_`\"]*(?:step )?(none|\d{1,9})\b", re.IGNORECASE
 )
 
 

@@ -23,8 +23,9 @@ DELIMITER = "\n\n"
 OPEN, CLOSE = "<think>", "</think>"
 RECHECK = "Wait, check: "
 _TERM = re.compile(r"([+-]) (\d+)(?: \* (\d+))?")
-_STEP = re.compile(r"(-?\d+) ([-+*]) (-?\d+) = (-?\d+)\n\n")
-_ANSWER = re.compile(rf"{CLOSE}\\boxed{{(-?\d+)}}")
+_INTEGER = r"(-?\d{1,1000})"
+_STEP = re.compile(rf"{_INTEGER} ([-+*]) {_INTEGER} = {_INTEGER}\n\n")
+_ANSWER = re.compile(rf"{CLOSE}\\boxed{{{_INTEGER}}}")
 
 
 @dataclass(frozen=True, slots=True)
