@@ -284,3 +284,50 @@ def test_an_unknown_sampling_field_is_an_error_at_once():
     session, _ = make(by_seed)
     with pytest.raises(TypeError, match="temprature"):
         asyncio.run(session.sample(1, temprature=1.0))
+
+
+class ThinkingTokenizer(CharacterTokenizer):
+    """Its template opens the model's thinking, as templates of reasoning models do."""
+
+    def encode_chat(self, messages, template_kwargs):
+        opening = "<think>\n" if template_kwargs.get("enable_thinking", True) else ""
+        return (*super().encode_chat(messages, template_kwargs), *map(ord, opening))
+
+
+class ThinkingEngine(ScriptedEngine):
+    tokenizer = ThinkingTokenizer()
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        (r"so \boxed{7}, or", None),
+        ("the answer is 7", None),
+        (r"so \boxed{7}</think>I do not know", None),
+        (r"so \boxed{7}</think>\boxed{12}", "12"),
+        ("7?</think>The answer is 12.", "12"),
+        (r"a</think>b<think>\boxed{7}", None),
+    ],
+)
+def test_a_template_that_opens_the_thinking_leaves_no_answer_within_it(text, answer):
+    async def answers(**template_kwargs):
+        engine = ThinkingEngine(lambda prompt, request: text)
+        session = Session(
+            Prompt(template_kwargs=template_kwargs).dialogue(PROBLEM, engine.tokenizer),
+            engine=engine,
+            verifier=ConfidenceVerifier(),
+            ledger=Ledger(Meter(None), Meter(None, has_model=False), Budget(None)),
+            sampling=Sampling(50),
+            seed=0,
+            canonicalize=same,
+        )
+        [drawn] = await session.sample(1)
+        [longer] = await session.extend([drawn], inject="\n")
+        assert drawn.prompt_ids[-8:] == tuple(map(ord, "<think>\n")) or template_kwargs
+        return drawn.answer, drawn.answer_class, longer.answer
+
+    found, form, _ = asyncio.run(answers())
+    assert (found, form) == (answer, answer)
+    if "</think>" not in text:
+        assert asyncio.run(answers()) == (None, None, None)
+        assert asyncio.run(answers(enable_thinking=False))[0] == "7"
