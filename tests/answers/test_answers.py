@@ -176,6 +176,25 @@ def test_math500_references_differ_from_the_next_different_one(shared_data: Path
     assert forms == []
 
 
+def test_math500_references_share_a_form_only_where_they_are_equal(shared_data: Path) -> None:
+    references = {row["answer"] for row in _rows(shared_data, "math500.jsonl")}
+    forms: dict[str, list[str]] = {}
+    for reference in sorted(references):
+        forms.setdefault(canonical(reference), []).append(reference)
+    assert sorted(filter(lambda same: len(same) > 1, forms.values())) == [
+        ["-2,1", "1,-2"],
+        ["10,\\!080", "10080"],
+        ["120", "120^\\circ"],
+        ["15", "15\\mbox{ cm}^2"],
+        ["2 \\sqrt{5}", "2\\sqrt{5}"],
+        ["30", "30^\\circ"],
+        ["36", "36^\\circ", "\\$36"],
+        ["5", "x=5"],
+        ["90", "90^\\circ"],
+        ["\\frac14", "\\frac{1}{4}"],
+    ]
+
+
 def test_math500_solutions_hold_their_answers(shared_data: Path) -> None:
     rows = _rows(shared_data, "math500.jsonl")
     found = [(row["answer"], extract(row["solution"])) for row in rows]

@@ -17,7 +17,9 @@ from tts_bench.answers.leaves import Based, Number, Word
 from tts_bench.answers.notation import MAX_LENGTH, is_percent, plain, tidy
 from tts_bench.answers.tree import Formula, Group, Matrix, Node, is_equation, read
 
-_CHOICE = re.compile(r"^(?:\\text\s*\{\s*)?\(([A-F])\)[\s:}]+(?![\s}])([^,]+)$")
+_CHOICE = re.compile(
+    r"^(?:\\text\s*\{\s*)?(?:\(([A-F])\)|([A-F])[.):](?=\s))[\s:}]+(?![\s}])([^,]+)$"
+)
 """The letter of a choice before its value: `\\textbf{(B) } 12`."""
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 _CLEAR_COMMA = re.compile(r"-?(?:0,\d+|\d+,\d{2,})")
@@ -79,7 +81,7 @@ def _chosen(reference: str, answer: str) -> str:
     choice = _CHOICE.match(tidy(answer))
     if choice is None or _CHOICE.match(tidy(reference)):
         return answer
-    letter, value = choice.groups()
+    letter, value = choice[1] or choice[2], choice[3]
     return letter if read(reference) == Word(letter.lower()) else value
 
 

@@ -81,6 +81,7 @@ def warm_up() -> None:
     form(r"\frac{\sqrt{3}}{2}")
 
 
+@lru_cache(maxsize=1024)
 def _parse_all(latex: str) -> list[Any]:
     """What math-verify reads, the whole formula enclosed so that nothing is picked from it.
 

@@ -113,7 +113,7 @@ _WRAPPERS = tuple(
 )
 _ELLIPSIS = re.compile(r"(?<=\d)(?:\.{3,}|…)")
 _PREFIX = re.compile(
-    r"^(?:(?:option|choice)\s+(?=\(?[A-J]\)?$)|(?:USD|EUR|GBP|US|Rs\.?)\s*(?=\\?\$?\s*\d))"
+    r"^(?:=\s*|(?:option|choice)\s+(?=\(?[A-J]\)?$)|(?:USD|EUR|GBP|US|Rs\.?)\s*(?=\\?\$?\s*\d))"
 )
 _ARGUMENTS = {"frac": 2, "binom": 2, "sqrt": 1}
 _TAKES = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])\s*(?:\[[^\[\]]*\])?")

@@ -28,7 +28,7 @@ _ANNOUNCEMENTS = 50
 _FILLER = re.compile(
     r",?\s*(?:(?:therefore|thus|hence|simply|approximately|about|roughly|exactly|precisely|then|indeed"
     r"|just|clearly|obviously|actually|now|also|in fact|equal to|given by|found to be|only"
-    r"|donc|bien|alors|égale? à|also|somit)\b"
+    r"|donc|bien|alors|égale? à|also|somit)\b|(?:总共|一共|共|大约|约)有?(?=\d)"
     r"|(?:the )?(?:correct )?(?:options?|choices?|letter)\b(?!\s+is)|the number\b)[,:]?\s*",
     re.IGNORECASE,
 )
@@ -53,11 +53,14 @@ _WORD = re.compile(r"(?<!\\)(?<![A-Za-z])[A-Za-zÀ-ÿ]{2,}")
 _LABEL = re.compile(r"^[^\W\d_]{3,}(?: [^\W\d_]+){0,3}\s*:\s*(?=-?[\d$])")
 _STATEMENT = re.compile(
     r"(?:so|thus|therefore|hence|then|we (?:get|have|find)|this gives)\b.*\d|[^\d]*[A-Za-z]\s"
-    r"(?:is|are|equals|est|ist)\s-?[\d$]|[^\dA-Za-z]*[\u4e00-\u9fff][^\dA-Za-z]*\d",
+    r"(?:is|are|equals|est|ist|sont|y a)\s-?[\d$]|[^\dA-Za-z]*[\u4e00-\u9fff][^\dA-Za-z]*\d",
     re.IGNORECASE,
 )
 """Sentences about a value: "so we get 5", "x is 5", 共有5个."""
 _MOST_WORDS = 6
+_DENIED = re.compile(r"\b(?:not|cannot|never|\w+n[o'’]t)(?: be| equal(?: to)?)?[ $(\\]*$")
+"""What is said before a value that is not the answer."""
+_MOST_DENIED = 40
 _CALCULATOR = re.compile(r"<<[^<>\n]{0,200}>>")
 _NUMBER = r"(?:(?:\d{1,3}(?:,\d{3})+|\d+(?:,\d+(?!\d))*)(?:\.\d+)?|\.\d+)"
 _ATOM = (
@@ -90,7 +93,7 @@ def concluded(text: str) -> str | None:
     for found in _FORMULAS.finditer(last):
         formula = found
     if formula and not _last_run(last[formula.end() :]):
-        return formula[0].strip()
+        return None if _is_denied(last, formula.start()) else formula[0].strip()
     return _last_run(_CALCULATOR.sub("", last))
 
 
@@ -169,12 +172,18 @@ def _last_block(text: str) -> str | None:
 
 
 def _last_run(line: str) -> str | None:
-    runs = [run for run in _RUN.findall(line) if _has_value(run)]
-    if not runs:
+    last = None
+    for run in _RUN.finditer(line):
+        last = run if _has_value(run[0]) else last
+    if last is None or _is_denied(line, last.start()):
         return None
-    last: str = runs[-1]
-    calculation = not re.search(r"[A-Za-z<>≤≥≠]", last)
-    return (last.rpartition("=")[2] if calculation else last).strip()
+    calculation = not re.search(r"[A-Za-z<>≤≥≠]", last[0])
+    return (last[0].rpartition("=")[2] if calculation else last[0]).strip()
+
+
+def _is_denied(line: str, place: int) -> bool:
+    """Whether the value at this place is said not to be the answer."""
+    return bool(_DENIED.search(line[max(0, place - _MOST_DENIED) : place]))
 
 
 def _has_value(run: str) -> bool:

@@ -169,9 +169,19 @@ def _union(text: str, depth: int) -> Node | None:
     parts = split(text, r"\cup")
     if len(parts) == 1:
         parts = [part.strip(" ,") for part in _OR.split(text)]
-        if len(parts) == 1 or not all(is_equation(part) and "=" not in part for part in parts):
+        if len(parts) == 1 or not (_are_inequalities(parts) or _are_intervals(parts)):
             return None
     return Group("∪", "", tuple(_read(part, depth + 1) for part in parts))
+
+
+def _are_inequalities(parts: Sequence[str]) -> bool:
+    return all(is_equation(part) and "=" not in part for part in parts)
+
+
+def _are_intervals(parts: Sequence[str]) -> bool:
+    """Whether these are intervals and not points: without end on one side at least."""
+    enclosed = all(part[:1] in ("(", "[") and part[-1:] in (")", "]") for part in parts)
+    return enclosed and any(r"\infty" in part for part in parts)
 
 
 def _range(text: str, depth: int) -> Node | None:
