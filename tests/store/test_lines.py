@@ -107,7 +107,7 @@ def test_a_measurement_comes_back_with_and_without_a_checksum():
         (json.dumps(without(old(), "pool", "answer_class")).encode(), "no key pool.answer_class"),
         (json.dumps(without(old(), "policy", "requests")).encode(), "no key policy.requests"),
         (json.dumps({"cell": "c", "problem": "p", "seed": 0, "status": "ok"}).encode(), "no key"),
-        (json.dumps(old(chosen=2)).encode(), "chosen: 2 is no index of 2 candidates"),
+        (json.dumps(old(chosen=2)).encode(), "chosen: 2 is no index of 2"),
         (json.dumps(old(chosen=-1)).encode(), "chosen"),
         (json.dumps(old(pool={**old()["pool"], "tokens": [1]})).encode(), "pool.tokens: 1 entries"),
     ],

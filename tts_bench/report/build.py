@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tts_bench.errors import StoreError
 from tts_bench.report.export.candidates import write_candidates
 from tts_bench.report.export.kept import PAGE, TABLE, KnownTexts
 from tts_bench.report.figures import curve_plots, group_plots
@@ -18,7 +17,7 @@ from tts_bench.report.page.write import write_page
 from tts_bench.report.points.content import Report, build_report
 from tts_bench.report.tables.render import csv_table, markdown_table
 from tts_bench.report.tables.summary import summary_text
-from tts_bench.store.files import write_atomically
+from tts_bench.store.files import new_folder, write_atomically
 from tts_bench.store.runs import RunStore
 
 if TYPE_CHECKING:
@@ -84,12 +83,3 @@ def draw_figures(report: Report, folder: Path, style: str = "default") -> Galler
     for name, draw in _FIGURES.items():
         gallery.hang(name, partial(draw, report))
     return gallery
-
-
-def new_folder(folder: Path) -> Path:
-    """The folder, made if it is absent. Raises StoreError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: {error.strerror}") from error
-    return folder

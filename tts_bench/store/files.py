@@ -42,6 +42,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         beside.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def new_folder(folder: Path) -> Path:
+    """The folder, made if it is absent. Raises StoreError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror or error}") from error
+    return folder
+
+
 def open_for_append(path: Path) -> BinaryIO:
     """Open a file of lines at the end of its last whole line; a torn one after it is cut off."""
     file = path.open("a+b", buffering=0)

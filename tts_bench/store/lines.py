@@ -123,10 +123,14 @@ def read_attempt(line: bytes, written: Mapping[Key, Collection[str]] | None = No
     else:
         _check_keys("", pydantic_core.from_json(line), Attempt)
     _check_columns("pool", attempt.pool)
-    if attempt.tree is not None:
-        _check_columns("tree", attempt.tree)
-    if attempt.chosen is not None and not 0 <= attempt.chosen < len(attempt.pool):
-        raise BadLine(f"chosen: {attempt.chosen} is no index of {len(attempt.pool)} candidates")
+    tree = attempt.tree or SearchTree()
+    _check_columns("tree", tree)
+    for place, parent in enumerate(tree.parent):
+        _check_index("tree.parent", parent, place)
+    for name, size in (("node", len(tree)), ("parent", len(attempt.pool))):
+        for index in getattr(attempt.pool, name):
+            _check_index(f"pool.{name}", index, size)
+    _check_index("chosen", attempt.chosen, len(attempt.pool))
     return attempt
 
 
@@ -186,6 +190,12 @@ def _check_keys(where: str, row: Mapping[str, Any], kind: type) -> None:
         for name, part in parts.items():
             if row.get(name) is not None:
                 _check_keys(f"{name}.", row[name], part)
+
+
+def _check_index(name: str, index: int | None, size: int) -> None:
+    """Raise BadLine unless an index is that of one of so many before."""
+    if index is not None and not 0 <= index < size:
+        raise BadLine(f"{name}: {index} is no index of {size}")
 
 
 def _check_columns(name: str, table: Pool | SearchTree) -> None:

@@ -180,6 +180,14 @@ class CellEntry(Entry):
             raise ValueError("at: a pooled cell needs its sizes, ascending from 1 or more")
         return self
 
+    @field_validator("sampling")
+    @classmethod
+    def _check_sampling(cls, sampling: dict[str, Any]) -> dict[str, Any]:
+        for name, value in sampling.items():
+            if not isinstance(value, list | tuple if name == "stop" else float | int):
+                raise ValueError(f"{name}: {str(value)[:20]} is no setting of a sampling")
+        return sampling
+
 
 class ThroughputEntry(Entry):
     """What a session took."""
@@ -221,6 +229,8 @@ class Manifest(Entry):
         """Read a manifest. Raises StoreError if it is torn, of another format, or lacks a part."""
         try:
             data = json.loads(path.read_text("utf-8"))
+            # Halves of characters, which JSON can name and no file can hold, become question marks.
+            data = json.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from error
         except (ValueError, RecursionError) as error:

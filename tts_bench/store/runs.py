@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from tts_bench.errors import StoreError
+from tts_bench.errors import StoreError, one_line
 from tts_bench.store.files import (
     append_line,
     open_for_append,
@@ -190,8 +190,6 @@ class RunStore:
             manifest = self.read_manifest()
         except StoreError:
             return Extent()
-        if not manifest.cells:
-            return Extent()
         return Extent(
             frozenset(cell.id for cell in manifest.cells),
             frozenset(row.id for row in manifest.problems),
@@ -236,13 +234,19 @@ def _runs_of(suite_folder: Path, suite_hash: str) -> list[tuple[int, str, RunSto
 
 def resolve_run(path: Path) -> RunStore:
     """The run that a user means by a run folder, a suite's folder or its `latest` link."""
-    if path.is_file() and path.name == "latest":  # where links are not possible
-        path = path.parent / path.read_text("utf-8").strip()
-    if not (path / "manifest.json").is_file() and (path / "latest").exists():
-        return resolve_run(path / "latest")
-    if not path.is_dir():
-        raise StoreError(f"{path}: no such run folder")
-    return RunStore(path.resolve())
+    try:
+        for _ in range(3):  # a suite's folder, its link, and the run; links may lead in a circle
+            if path.is_file() and path.name == "latest":  # where links are not possible
+                path = path.parent / path.read_text("utf-8").strip()
+            elif (path / "manifest.json").is_file() or not (path / "latest").exists():
+                break
+            else:
+                path = path / "latest"
+        if path.is_dir():
+            return RunStore(path.resolve())
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{one_line(path)}: no such run folder") from error
+    raise StoreError(f"{one_line(path)}: no such run folder")
 
 
 def point_latest(folder: Path) -> None:

@@ -14,9 +14,18 @@ from tts_bench.types import Attempt, Pool
 
 
 def generations_of(run: RunStore) -> Path | None:
-    """The run's generation store, by its manifest."""
+    """The run's generation store, by its manifest. Raises StoreError for a senseless path."""
     relative = run.read_manifest().generations
-    return (run.folder / relative).resolve() if relative else None
+    if not relative:
+        return None
+    try:
+        path = (run.folder / relative).resolve()
+        path.is_file()
+        return path
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{run.manifest_path}: generations: {str(relative)[:80]} can be no file"
+        ) from error
 
 
 def texts_of(attempt: Attempt) -> list[str | None]:

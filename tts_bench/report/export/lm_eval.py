@@ -12,7 +12,7 @@ from typing import Any
 
 from tts_bench.errors import StoreError
 from tts_bench.prompt import PLACEHOLDER
-from tts_bench.store.files import write_atomically
+from tts_bench.store.files import new_folder, write_atomically
 from tts_bench.store.manifest import CellEntry, ProblemEntry, RunManifest
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import RunTexts
@@ -34,8 +34,7 @@ def write_samples(run: RunStore, folder: Path | None = None) -> list[Path]:
         groups[attempt.cell, attempt.seed].append(attempt)
     if not groups:
         raise StoreError(f"{run.folder}: no attempts to export")
-    folder = folder or run.folder / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = new_folder(folder or run.folder / FOLDER)
     # The harness' own names: what stands between the underscores is the task, then the time.
     started = manifest.started.rstrip("Z").replace(":", "-")
     places = {row.id: place for place, row in enumerate(manifest.problems)}

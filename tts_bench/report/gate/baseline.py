@@ -12,7 +12,7 @@ from typing import Any
 from tts_bench.errors import StoreError
 from tts_bench.report.points.point import Point, RunPoints, read_points
 from tts_bench.report.points.scope import CellRecord
-from tts_bench.store.files import write_atomically
+from tts_bench.store.files import new_folder, write_atomically
 from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.types import Attempt
 
@@ -99,7 +99,7 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
         f"  {json.dumps(key, ensure_ascii=False)}: {json.dumps(record, allow_nan=False)}"
         for key, record in sorted(baseline.attempts.items())
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    new_folder(path.parent)
     write_atomically(path, f'{head},\n "attempts": {{\n' + ",\n".join(lines) + "\n }\n}\n")
 
 
@@ -124,8 +124,9 @@ def read_baseline(path: Path) -> Baseline:
         raise StoreError(
             f"{path}: no such baseline; make one with: tts-bench gate RUN --write-baseline {path}"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: no baseline file: {type(error).__name__}: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise StoreError(f"{path}: no baseline file: {reason}") from error
 
 
 def _read_point(point: Mapping[str, Any]) -> Point:

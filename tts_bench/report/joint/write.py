@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from tts_bench.report.build import new_folder
 from tts_bench.report.figures.save import Gallery
 from tts_bench.report.figures.style import check_look
 from tts_bench.report.joint.crossing import Crossing
@@ -14,7 +13,7 @@ from tts_bench.report.joint.crossing_text import crossings_csv, crossings_markdo
 from tts_bench.report.joint.figure import plot_runs
 from tts_bench.report.joint.lines import COSTS, CostAxis, Joint
 from tts_bench.report.joint.table import joint_csv, joint_markdown
-from tts_bench.store.files import write_atomically
+from tts_bench.store.files import new_folder, write_atomically
 
 
 def write_joint(

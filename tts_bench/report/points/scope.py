@@ -130,6 +130,8 @@ def read_scope(run: RunStore) -> Scope:
 
 
 def _cell(row: CellEntry) -> CellRecord:
+    # A default that the suite does not name; runs of older versions did not note it.
+    n = row.params.get("n", row.n)
     return CellRecord(
         id=row.id,
         strategy=row.strategy,
@@ -138,8 +140,7 @@ def _cell(row: CellEntry) -> CellRecord:
         pooled=row.pooled,
         selector=row.selector,
         at=row.at,
-        # A default that the suite does not name; runs of older versions did not note it.
-        n=row.params.get("n", row.n),
+        n=n if isinstance(n, int) else None,
     )
 
 
