@@ -416,3 +416,25 @@ def test_rows_without_a_checksum_are_read_if_they_can_be(tmp_path: Path):
             return await store.get_many(["a", "b", "c"])
 
     assert set(asyncio.run(go())) == {"a", "c"}
+
+
+def test_a_store_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch):
+    path = tmp_path / "g.sqlite"
+
+    async def go():
+        async with GenerationStore(path) as store:
+            await store.put("k", DONE)
+
+    asyncio.run(go())
+    real = sqlite3.connect
+
+    def refusing(uri: str, **options):
+        if "immutable" not in uri:  # what SQLite says where it may not make its log
+            raise sqlite3.OperationalError("unable to open database file")
+        return real(uri, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", refusing)
+    assert TextReader(path).read(["k"]) == {"k": DONE.text}
+    path.with_name("g.sqlite-wal").touch()  # another process writes
+    with pytest.raises(StoreError, match="unable to open"):
+        TextReader(path)

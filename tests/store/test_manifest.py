@@ -151,3 +151,61 @@ def test_entries_say_what_their_sources_say():
 def test_the_clock_is_utc_to_the_second():
     said = datetime.strptime(now(), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     assert abs((datetime.now(UTC) - said).total_seconds()) < 5
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "damaged, no JSON"),
+        (b'{"format_version": 1, "status": "comp', "damaged, no JSON"),
+        (b"\xff\xfe\x00", "damaged, no JSON"),
+        (b"[" * 100_000, "damaged, no JSON"),
+        (b'{"a":' * 100_000, "damaged, no JSON"),
+        (b"[1]", "damaged, no manifest"),
+        (b"{}", "damaged, no manifest"),
+        (b'{"format_version": "%s"}' % (b"9" * 5000), "manifest of format 9999"),
+    ],
+)
+def test_a_damaged_manifest_is_one_short_line_with_a_remedy(data: bytes, said: str, tmp_path: Path):
+    path = tmp_path / "manifest.json"
+    path.write_bytes(data)
+    with pytest.raises(StoreError, match=said) as caught:
+        RunManifest.read(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500 + len(str(path))
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"cells": [{"id": "c"}]}, "cells.0"),
+        ({"problems": "all"}, "problems"),
+        ({"seeds": ["x"]}, "seeds.0"),
+        ({"engine": None}, "engine"),
+        ({"resolved": {"prompt": 3}}, "resolved"),
+    ],
+)
+def test_a_part_of_another_kind_is_named(parts: dict, named: str, tmp_path: Path):
+    path = tmp_path / "manifest.json"
+    a_manifest().write(path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **parts}))
+    with pytest.raises(StoreError, match=f"missing or malformed part: {named}"):
+        RunManifest.read(path)
+
+
+def test_a_pooled_cell_needs_sizes_and_a_sampling_numbers(tmp_path: Path):
+    cell = {"id": "c", "strategy": "c", "params": {}, "sampling": {}, "pooled": True}
+    path = tmp_path / "manifest.json"
+    a_manifest().write(path)
+    whole = json.loads(path.read_text())
+    for parts in ({"at": []}, {"at": [4, 1]}, {"at": [1], "sampling": {"temperature": None}}):
+        path.write_text(json.dumps({**whole, "cells": [{**cell, **parts}]}))
+        with pytest.raises(StoreError, match=r"malformed part: cells\.0"):
+            RunManifest.read(path)
+
+
+def test_half_a_character_in_a_manifest_stops_nothing(tmp_path: Path):
+    path = tmp_path / "manifest.json"
+    a_manifest().write(path)
+    path.write_text(path.read_text().replace('"suite": "s"', '"suite": "s\\ud800"'))
+    assert RunManifest.read(path).suite == "s?"

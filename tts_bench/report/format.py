@@ -6,6 +6,7 @@ from tts_bench.stats.estimators import Estimate
 
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 _NOTHING = "-"
+_UNKNOWN = "\N{EN DASH}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -51,12 +52,12 @@ def si(number: float | None, digits: int = 3) -> str:
 
 
 def count(number: float | None) -> str:
-    """A count, rounded, in groups of three digits.
+    """A count, rounded, in groups of three digits; an en dash if it is unknown.
 
     >>> count(612.4), count(159040.0)
     ('612', '159 040')
     """
-    return _NOTHING if number is None else f"{number:,.0f}".replace(",", " ")
+    return _UNKNOWN if number is None else f"{number:,.0f}".replace(",", " ")
 
 
 def clip(text: str, width: int) -> str:

@@ -216,11 +216,16 @@ class TextReader:
         if not path.is_file():
             raise StoreError(f"{path}: no generation store there")
         uri = f"{path.absolute().as_uri()}?mode=ro"
+        # In a folder that cannot be written, SQLite reads a store in WAL mode only if it is told
+        # that nobody else writes to it, which holds unless there is a log beside it.
+        frozen = f"{uri}&immutable=1" if not path.with_name(f"{path.name}-wal").exists() else uri
         try:
-            self._connection = sqlite3.connect(uri, uri=True, timeout=60)
-            self._connection.text_factory = as_text
+            try:
+                self._connection = _opened(uri)
+            except sqlite3.OperationalError:
+                self._connection = _opened(frozen)
         except sqlite3.Error as error:
-            raise StoreError(f"{path}: {error}") from error
+            raise StoreError(_unreadable(path, error)) from error
 
     def __enter__(self) -> TextReader:
         return self
@@ -278,6 +283,18 @@ class TextReader:
         except sqlite3.Error as error:
             return str(error)
         return None if found == "ok" else str(found)
+
+
+def _opened(uri: str) -> sqlite3.Connection:
+    """A connection that has read something: SQLite opens a file at the first question only."""
+    connection = sqlite3.connect(uri, uri=True, timeout=60)
+    connection.text_factory = as_text
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _unreadable(path: Path, error: sqlite3.Error) -> str:

@@ -180,8 +180,11 @@ class RunStore:
             if file is not None:
                 file.close()
         self._journal.take_out(faults, again)
-        self._attempts = open_for_append(self.attempts_path)
-        self._measurements = open_for_append(self.measurements_path)
+        try:
+            self._attempts = open_for_append(self.attempts_path)
+            self._measurements = open_for_append(self.measurements_path)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: {error.strerror or error}") from error
         return faults
 
     def _extent(self) -> Extent:

@@ -437,4 +437,6 @@ def test_a_run_without_flops_and_tokens_has_its_curve_against_n(make, visit, tmp
     page = visit(kinds_of_runs(make, "answers alone", tmp_path))
     assert select(page, "against").input_value() == "n"
     drawn = page.evaluate("Chart.getChart('chart').data.datasets.map((one) => one.data.length)")
+    reason = page.locator("#curves-reason").inner_text()
+    assert reason.startswith("Neither FLOPs nor tokens of this run are known")
     assert drawn == [2, 3]  # the vote at n = 1 and 4, and what bounds it at 1, 2 and 4

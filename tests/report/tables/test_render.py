@@ -10,6 +10,7 @@ import pytest
 from tts_bench.report.points.content import build_report
 from tts_bench.report.tables.render import as_csv, csv_table, markdown_table, terminal_table
 from tts_bench.report.tables.summary import summarize
+from tts_bench.types import Usage
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,21 @@ def test_unknown_flops_are_a_dash(make):
     assert pd.isna(frame.policy_flops_ideal[0])
     row = next(line for line in terminal_table(report).splitlines() if line.startswith("greedy"))
     assert row.split()[-5] == "-"
+
+
+def test_unknown_tokens_and_seconds_are_a_dash_and_empty_in_csv(make):
+    cell = make.cell("greedy")
+    unknown = Usage(1, None, None, None, None, None)
+    pool = make.pool(["1"], tokens=(), logprob=())
+    attempt = make.attempt(cell["id"], "p", pool, policy=unknown, verifier=unknown)
+    report = build_report(make.run([cell], [attempt], seconds=None))
+    frame = pd.read_csv(io.StringIO(csv_table(report)))
+    for column in ("tokens", "prompt_tokens_ideal", "seconds", "verifier_tokens_ideal"):
+        assert frame[column].isna().all(), column
+    row = next(line for line in terminal_table(report).splitlines() if line.startswith("greedy"))
+    assert row.split()[-6] == "\N{EN DASH}"
+    line = next(one for one in markdown_table(report).splitlines() if one.startswith("| greedy"))
+    assert line.split(" | ")[6] == "\N{EN DASH}"
 
 
 def test_no_text_in_a_csv_file_is_a_formula():

@@ -36,7 +36,7 @@ def joint_markdown(joint: Joint, cost: CostAxis) -> str:
             interval(point.accuracy),
             count(point.policy.completion_tokens),
             si(point.flops),
-            "-" if point.seconds is None else f"{point.seconds:.2f}",
+            "\N{EN DASH}" if point.seconds is None else f"{point.seconds:.2f}",
         ]
         for line, point, mine, overall in _entries(joint, cost)
     ]

@@ -6,6 +6,11 @@ const AXES = {
   seconds: { title: "seconds per attempt (at the largest n only)", show: si },
   n: { title: "candidates n", show: (n) => plain(n) },
 };
+// Why a chart is not drawn against what it would be, by what it is drawn against.
+const REASONS = {
+  tokens: "The FLOPs of this run are not known: it is drawn against tokens.",
+  n: "Neither FLOPs nor tokens of this run are known: it is drawn against the number of candidates n.",
+};
 const PREFERRED = ["flops", "tokens", "n", "seconds"];
 const MARKERS = {
   o: { sign: "●", hollow: "○", pointStyle: "circle" },
@@ -110,6 +115,7 @@ function startCurves() {
   }
 
   drawCurveControls(usable, state, draw);
+  if (REASONS[axis]) byId("curves-controls").append(make("span", { class: "muted", id: "curves-reason", text: REASONS[axis] }));
   themeChanged.push(draw);
   draw();
   readByKeyboard(chart, lines);
