@@ -97,8 +97,11 @@ def test_a_whole_run_has_no_finding(run: RunStore):
     ("damage", "named"),
     [
         (remove("manifest.json"), "no manifest.json"),
-        (cut("manifest.json"), "manifest.json: damaged, no JSON"),
-        (swap("manifest.json", b'"pooled": true', b'"pooled": "so"'), "manifest.json: missing or"),
+        (cut("manifest.json"), "no JSON: "),
+        (
+            swap("manifest.json", b'"pooled": true', b'"pooled": "so"'),
+            "missing or malformed part: cells.0",
+        ),
         (swap("attempts.jsonl", b'"1"', b'"3"'), "attempts.jsonl:1: its checksum is another"),
         (swap("attempts.jsonl", b"\n", b"\n\n"), "attempts.jsonl:2: a blank line"),
         (cut("attempts.jsonl"), "attempts.jsonl: the last line is torn"),

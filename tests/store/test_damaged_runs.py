@@ -12,13 +12,13 @@ import pytest
 from command_line import Done
 
 ROOT = Path(__file__).parents[2]
-RECORDED = ROOT / "tests" / "data" / "version_0_1" / "results"
+RECORDED = ROOT / "tests" / "data" / "version_0_1"
 
 
 @pytest.fixture
 def results(tmp_path: Path, monkeypatch) -> Path:
     """A copy of recorded results: a run with its store."""
-    shutil.copytree(RECORDED, tmp_path / "results")
+    shutil.copytree(RECORDED, tmp_path, dirs_exist_ok=True)
     monkeypatch.setattr("tts_bench.report.build._FIGURES", {})
     monkeypatch.chdir(tmp_path)
     return tmp_path / "results"
@@ -62,7 +62,7 @@ def test_a_damaged_manifest_is_a_row_of_the_list_of_runs(results: Path, cli):
     (run_of(results) / "manifest.json").write_bytes(b"[" * 100_000)
     done = cli("ls", "runs", "-o", results)
     assert done.returncode == 0
-    assert "damaged, no JSON" in done.stdout
+    assert "no JSON: " in done.stdout
 
 
 @pytest.mark.parametrize("command", ["report", "export", "run"])

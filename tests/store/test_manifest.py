@@ -156,13 +156,13 @@ def test_the_clock_is_utc_to_the_second():
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"", "damaged, no JSON"),
-        (b'{"format_version": 1, "status": "comp', "damaged, no JSON"),
-        (b"\xff\xfe\x00", "damaged, no JSON"),
-        (b"[" * 100_000, "damaged, no JSON"),
-        (b'{"a":' * 100_000, "damaged, no JSON"),
-        (b"[1]", "damaged, no manifest"),
-        (b"{}", "damaged, no manifest"),
+        (b"", "no JSON: "),
+        (b'{"format_version": 1, "status": "comp', "no JSON: "),
+        (b"\xff\xfe\x00", "no JSON: "),
+        (b"[" * 100_000, "no JSON: "),
+        (b'{"a":' * 100_000, "no JSON: "),
+        (b"[1]", "manifest of format None"),
+        (b"{}", "manifest of format None"),
         (b'{"format_version": "%s"}' % (b"9" * 5000), "manifest of format 9999"),
     ],
 )

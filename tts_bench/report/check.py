@@ -40,8 +40,11 @@ def check_run(run: RunStore) -> Iterator[Finding]:
     try:
         manifest = run.read_manifest()
     except StoreError as error:
-        what, _, remedy = str(error).partition("; ")
-        yield Finding(what, remedy or "move the folder elsewhere and give the run's command anew")
+        yield Finding(
+            str(error),
+            "move the folder elsewhere and give the command that made it anew: completions come "
+            "from the store",
+        )
         return
     again = shlex.join(manifest.argv) or "the command that made the run"
     yield from _suite(run, manifest, again)

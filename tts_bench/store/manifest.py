@@ -28,9 +28,9 @@ from tts_bench.store.files import first_fault, write_atomically
 from tts_bench.verifier.base import VerifierInfo
 
 FORMAT_VERSION = 1
-_REMEDY = (
-    "; move the folder elsewhere and give the command that made it anew: completions come from the "
-    "store"
+_DAMAGED = (
+    "damaged (move the folder elsewhere and give the command that made it anew: completions come "
+    "from the store)"
 )
 
 
@@ -234,10 +234,9 @@ class Manifest(Entry):
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror or error}") from error
         except (ValueError, RecursionError) as error:
-            raise StoreError(f"{path}: damaged, no JSON: {str(error)[:200]}{_REMEDY}") from error
-        if not isinstance(data, dict) or "format_version" not in data:
-            raise StoreError(f"{path}: damaged, no manifest{_REMEDY}")
-        if (found := data["format_version"]) != FORMAT_VERSION:
+            raise StoreError(f"{path}: {_DAMAGED}: no JSON: {str(error)[:200]}") from error
+        found = data.get("format_version") if isinstance(data, dict) else None
+        if found != FORMAT_VERSION:
             raise StoreError(
                 f"{path}: manifest of format {str(found)[:20]}, and this version reads format "
                 f"{FORMAT_VERSION} only{_made_by(data)}"
@@ -246,7 +245,7 @@ class Manifest(Entry):
             return cls.model_validate(data)
         except ValidationError as error:
             part = f"missing or malformed part: {first_fault(error)[:200]}"
-            raise StoreError(f"{path}: {part}{_REMEDY}") from error
+            raise StoreError(f"{path}: {part}") from error
 
     def write(self, path: Path) -> None:
         """Write it in one step, so that it is never seen half-written. Raises StoreError."""

@@ -8,6 +8,7 @@ import re
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,9 +69,10 @@ class KnownTexts:
         wanted = dict.fromkeys(filter(None, keys))
         found = self._stored.stored(wanted) if self.is_stored else {}
         if missing := [key for key in wanted if key not in found]:
-            earlier = self._earlier(missing)
-            rows = [(key, key in earlier) for key in missing]
-            self._beside.executemany("INSERT OR IGNORE INTO missing VALUES (?, ?)", rows)
+            with _no_room_for_temporary_files():
+                earlier = self._earlier(missing)
+                rows = [(key, key in earlier) for key in missing]
+                self._beside.executemany("INSERT OR IGNORE INTO missing VALUES (?, ?)", rows)
             found |= earlier
         return found
 
@@ -93,7 +95,8 @@ class KnownTexts:
         return count
 
     def _has_earlier(self) -> bool:
-        self._read_once()
+        with _no_room_for_temporary_files():
+            self._read_once()
         return self._count("texts") > 0
 
     def _earlier(self, keys: Iterable[str]) -> dict[str, str]:
@@ -167,6 +170,17 @@ class KnownTexts:
                 for key, text in zip(keys, pool["text"], strict=True):
                     if key and text is not None:
                         yield key, texts[text]
+
+
+@contextmanager
+def _no_room_for_temporary_files() -> Iterator[None]:
+    """Raise StoreError if the temporary file cannot hold more."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"temporary files: {error}; SQLITE_TMPDIR names another folder for them"
+        ) from error
 
 
 def _texts_of_table(path: Path) -> Iterator[tuple[str, str]]:
