@@ -464,6 +464,8 @@ SEARCHED = {
     "method": {"method": "beam_search"},
     "approach": {"approach": "DVTS"},
     "beams": {"beam_width": 4},
+    "number": {"beam_idx": "2"},
+    "settings": {"column": {"approach": "beam_search"}},
 }
 
 
@@ -474,7 +476,7 @@ def test_texts_of_a_search_are_no_independent_draws(run_lines, tmp_path, sign):
     code, _, err = run_lines(json.dumps(cells))
     assert code == 2
     assert "no independent draws" in err
-    assert "p.jsonl:1: column " in err
+    assert "p.jsonl:1: column '" in err
     assert len(err.splitlines()) == 1
     code, _, err = run_lines(json.dumps(cells), options=("--not-independent",))
     assert code == 0, err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, takewhile
 
 from tts_bench.dataset.rows import Row
@@ -18,7 +18,8 @@ _SEARCH = re.compile(
     re.IGNORECASE,
 )
 _SEARCH_NAME = re.compile(r"beam[ _-]?search|\bdvts\b", re.IGNORECASE)
-_WIDTHS = ("beam_width", "beams", "num_beams", "n_beams", "beam_size")
+_BEAM = re.compile(r"(?:n_|num_)?beams?(?:_width|_size|_id|_idx|_index)?", re.IGNORECASE)
+_ONE = ("", "0", "1", "1.0", "0.0", "None", "False")
 _SHARED = 0.3
 """Share of two neighbours' shorter text that is the same in both; draws part after a few words."""
 
@@ -29,19 +30,27 @@ def sign_of_search(
     """What shows that the texts were searched for: a name, or beams that share beginnings."""
     is_named = False
     for row in rows:
-        for column, cell in row.cells.items():
+        for column, cell in _cells(row):
             if isinstance(cell, str) and _NAMING.fullmatch(column):
                 is_named = True
                 if _SEARCH.search(cell):
                     return f"{row.where}: column {quoted(column)} says {quoted(cell)}"
-            wide = column in _WIDTHS and isinstance(cell, int) and cell > 1
-            if wide and _share_beginnings(pools):
-                place = f"{row.where}: column {quoted(column)} says {cell}"
+            is_beam = _BEAM.fullmatch(column) and str(cell).strip() not in _ONE
+            if is_beam and _share_beginnings(pools):
+                place = f"{row.where}: column {quoted(column)} says {quoted(cell)}"
                 return f"{place}, and texts share their beginnings"
     for name in () if is_named else source:
         if _SEARCH_NAME.search(name):
             return f"its name, {quoted(name)}, says so"
     return None
+
+
+def _cells(row: Row) -> Iterator[tuple[str, object]]:
+    """A row's cells, and those of the settings that stand in one."""
+    for column, cell in row.cells.items():
+        yield column, cell
+        if isinstance(cell, dict):
+            yield from cell.items()
 
 
 def _share_beginnings(pools: Sequence[RecordedPool]) -> bool:
