@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tts_bench.dataset.jsonl import JsonlDataset
-from tts_bench.errors import DatasetError
+from tts_bench.errors import DatasetError, UsageError
 from tts_bench.labelling.solutions import Solutions
 from tts_bench.store.runs import resolve_run
 
@@ -82,3 +82,15 @@ def test_labelling_takes_the_final_answer_and_says_so(write) -> None:
     solutions = Solutions(write(SOLVED), unused, columns)
     assert [trace.reference for trace in solutions.read()] == ["12"]
     assert SAID in solutions.references.notes[0]
+
+
+def test_only_the_rows_of_a_condition_are_labelled(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    rows = [{**SOLVED, "problem": f"P{i}", "model": "ab"[i]} for i in (0, 1)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = {"reference": "solution", "solution": "completion"}
+    unused = JsonlDataset("absent.jsonl")
+    solutions = Solutions(path, unused, columns, where=("model=b",))
+    assert [trace.problem.text for trace in solutions.read()] == ["P1"]
+    with pytest.raises(UsageError, match="not of a run"):
+        Solutions(tmp_path, unused, columns, where=("model=b",)).read()

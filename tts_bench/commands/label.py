@@ -56,6 +56,9 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="ROLE=NAME",
             help="The file's column for id, problem, reference, solution, steps or finish_reason.",
         ),
+        click.option(
+            "--where", multiple=True, metavar="COLUMN=VALUE", help="Only such rows (repeatable)."
+        ),
         click.option("--limit", "-L", type=int, help="Only the first N solutions."),
         click.option("--set", "sets", multiple=True, metavar="A.B=YAML", help="Set any suite key."),
         click.option("--model", help="Set engine.model: a hub id or a folder."),
@@ -176,6 +179,7 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
         columns=parse_columns(options["columns"], "--column"),
         delimiter=options["delimiter"].replace("\\n", "\n").replace("\\t", "\t"),
         needs_reference=labeller.needs_reference,
+        where=options["where"],
     )
     found = distinct(solutions.read(options["limit"]))
     for note in solutions.references.notes:

@@ -12,7 +12,7 @@ from tts_bench.dataset.base import Dataset, Item, text_id
 from tts_bench.dataset.columns import SOLUTIONS, Columns
 from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.references import References
-from tts_bench.dataset.rows import Row, column_names, read_rows
+from tts_bench.dataset.rows import Row, column_names, only_where, read_rows
 from tts_bench.errors import UsageError, quoted
 from tts_bench.labelling.trace import Trace, complete_steps, is_cut_off
 from tts_bench.store.runs import RunStore, resolve_run
@@ -34,6 +34,8 @@ class Solutions:
     columns: Mapping[str, str]
     delimiter: str = "\n\n"
     needs_reference: bool = True
+    where: Sequence[str] = ()
+    """Conditions that a file's rows must meet, each `COLUMN=VALUE`."""
     references: References = field(default_factory=References, repr=False)
     """Reads the references, and knows what is to be said of them."""
 
@@ -50,12 +52,15 @@ class Solutions:
         if limit is not None and limit < 1:
             raise UsageError(f"--limit {limit}: must be at least 1")
         is_run = self.path.is_dir() or self.path.name == "latest"
+        if is_run and self.where:
+            raise UsageError(f"--where {self.where[0]}: chooses rows of a file, not of a run")
         return islice(self._of_run(resolve_run(self.path)) if is_run else self._of_file(), limit)
 
     def _of_file(self) -> Iterator[Trace]:
         rows = read_rows(str(self.path))
         if not rows:
             raise UsageError(f"{self.path}: holds no solutions")
+        rows = only_where(rows, self.where, str(self.path))
         found = self._find(column_names(rows))
         known = _Known(self.dataset)
         for row in rows:
