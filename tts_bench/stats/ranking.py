@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tts_bench.stats.estimators import Estimate, mean_interval
+from tts_bench.stats.quantiles import normal, student
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -22,6 +23,7 @@ Statistic = Callable[[Floats], float]
 """Weights of the problems -> the figure."""
 
 DEFAULT_BINS = 10
+_CONFIDENCE = 0.95
 
 
 def auc(scores: ArrayLike, positive: ArrayLike) -> float:
@@ -205,12 +207,14 @@ class Passing:
 def estimate(
     statistic: Statistic, problems: int, resamples: int = 1000, seed: int = 0
 ) -> Estimate | None:
-    """A figure with its 95 % interval: percentile bootstrap over problems.
+    """A figure in [0, 1] with its 95 % interval: percentile bootstrap over problems, widened.
 
     Solutions of one problem are drawn together, for they are not independent. Resamples in which
-    the figure is not defined are left out. Where all others agree on 0 or 1 the interval is
-    Wilson's for as many problems. One problem tells nothing of how problems differ: another
-    figure of it has NaN for error and interval. None if the figure itself is not defined.
+    the figure is not defined are left out. As for differences of means, percentiles are stretched
+    by what few problems need; and as for means, each end leaves room for a share z²/(n + z²) of
+    problems of a kind that the sample happens not to hold, so no interval is shorter than
+    Wilson's of n ones. One problem tells nothing of how problems differ: a figure of it other
+    than 0 or 1 has NaN for error and interval. None if the figure itself is not defined.
     """
     value = statistic(np.ones(problems))
     if math.isnan(value):
@@ -223,5 +227,11 @@ def estimate(
         return mean_interval([value] * problems)
     if problems < 2:
         return Estimate(value, math.nan, math.nan, math.nan, problems)
-    low, high = (float(end) for end in np.quantile(values, [0.025, 0.975]))
-    return Estimate(value, float(values.std()), min(low, value), max(high, value), problems)
+    few = math.sqrt(problems / (problems - 1))
+    widen = few * student(_CONFIDENCE, problems - 1) / normal(_CONFIDENCE)
+    tail = (1 - _CONFIDENCE) / 2
+    ends = np.quantile(values, [tail, 1 - tail])
+    low, high = (value + widen * (float(end) - value) for end in ends)
+    room = 1 + normal(_CONFIDENCE) ** 2 / problems
+    low, high = min(low, value / room), max(high, 1 - (1 - value) / room)
+    return Estimate(value, few * float(values.std()), max(0.0, low), min(1.0, high), problems)
