@@ -39,10 +39,11 @@ COMMANDS: dict[str, Callable[[Path], list[object]]] = {
 
 
 def one_line(done: Done) -> str:
-    """What a command said that was refused: one line."""
+    """What a command said that was refused: one line; a run says before it what it has."""
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    [line] = done.stderr.splitlines()
+    *before, line = done.stderr.splitlines()
+    assert before in ([], ["stopped: no attempt was finished"])
     assert line.startswith("error: ")
     assert len(line) < 700
     return line
