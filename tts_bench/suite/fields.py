@@ -127,8 +127,8 @@ def check(kind: Any, value: Any, address: Address, document: YamlDocument) -> An
     if isinstance(value, list) and (element := _element(kind)) and _block(element):
         return tuple(check(element, one, (*address, i), document) for i, one in enumerate(value))
     if senseless := _senseless(value):
-        place, wanted = senseless
-        document.fault((*address, *place), wanted)
+        place, why = senseless
+        document.fault((*address, *place), why)
         return None
     try:
         found = _validate(kind, value)

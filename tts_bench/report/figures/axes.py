@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tts_bench.report.figures.line_styles import BASELINE_COLOUR
 from tts_bench.report.figures.style import is_dark, some_look
@@ -75,10 +75,10 @@ def new_axes(title: str, subtitle: str, xlabel: str, ylabel: str) -> tuple[Figur
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         above = 1 - (1.98 if title else 1.0) * em / height
-        big = {"fontsize": 1.2 * 72 * em, "fontweight": "bold"}
+        big: dict[str, Any] = {"fontsize": 1.2 * 72 * em, "fontweight": "bold"}
         fit(figure.text(left, above, shown(title, 2 * MOST), **big))
         below = 1 - (3.6 if title else 1.0) * em / height
-        small = {"fontsize": _LABEL * 72 * em, "alpha": 0.75}
+        small: dict[str, Any] = {"fontsize": _LABEL * 72 * em, "alpha": 0.75}
         fit(figure.text(left, below, shown(subtitle, 3 * MOST), **small))
     return figure, axes
 
