@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import Done, tts_bench
 from shared_vllm import SharedVLLM
+from vllm_servers import VLLMServer, serving
 
 from tts_bench.engine.vllm import VLLMEngine
 
@@ -50,6 +51,14 @@ def vllm_engine(shared_vllm: SharedVLLM) -> VLLMEngine:
 def no_vllm_open(shared_vllm: SharedVLLM) -> None:
     """For tests of what the last engine of a process leaves: the shared one is not there."""
     shared_vllm.close()
+
+
+@pytest.fixture(scope="session")
+def vllm_servers() -> Iterator[tuple[VLLMServer, VLLMServer]]:
+    """Two real vLLM servers of the tiny policy, for every test that kills none of them."""
+    pair = VLLMServer(), VLLMServer()
+    with serving(*pair):
+        yield pair
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ import pytest
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.engine.scripted import ScriptedEngine
+from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
@@ -34,6 +35,7 @@ NAMES = [
     "scripted",
     "transformers",
     pytest.param("vllm", marks=pytest.mark.vllm),
+    pytest.param("server-vllm", marks=pytest.mark.vllm),
     *(["own"] if OWN else []),
 ]
 WARM = Sampling(24, temperature=1.5)
@@ -54,13 +56,15 @@ def wander(prompt: str, request: Request) -> str:
     return text
 
 
-def settings(name: str) -> Engine:
+def settings(name: str, urls: tuple[str, ...] = ()) -> Engine:
     """A new engine of that name."""
     if name == "own":
         assert OWN is not None
         blocks = load_blocks(read_yaml(Path(OWN), OWN), Registry(), [ENGINES])
         own: Engine = blocks["engine"][1]
         return own
+    if name == "server-vllm":
+        return ServerEngine(base_url=urls, model="tts_bench/tiny/policy")
     if name == "scripted":
         return ScriptedEngine(wander, max_model_len=512)
     if name == "transformers":
@@ -112,7 +116,10 @@ class Running:
 
 @pytest.fixture(scope="module", params=NAMES)
 def running(request: pytest.FixtureRequest) -> Iterator[Running]:
-    engine = settings(request.param)
+    urls: tuple[str, ...] = ()
+    if request.param == "server-vllm":
+        urls = tuple(server.url for server in request.getfixturevalue("vllm_servers"))
+    engine = settings(request.param, urls)
     with asyncio.Runner() as loop:
         info = loop.run(engine.start())
         yield Running(engine, info, loop)

@@ -16,6 +16,10 @@ class HuggingFaceTokenizer(Tokenizer):
     def __init__(self, inner: Any) -> None:
         self._inner = inner
 
+    def __len__(self) -> int:
+        """Number of tokens, added ones included."""
+        return len(self._inner)
+
     def encode(self, text: str, add_special_tokens: bool = False) -> tuple[int, ...]:
         """Token ids of plain text; `add_special_tokens` adds those that open a text."""
         encoded = self._inner(text, add_special_tokens=add_special_tokens, verbose=False)

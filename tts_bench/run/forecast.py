@@ -8,6 +8,7 @@ from typing import Any
 from tts_bench.cost.flops import ModelShape, parameters
 from tts_bench.cost.published import SHAPES
 from tts_bench.engine.memory import available_memory, gpu_memory
+from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.weights import check_model_exists, stored_shape, weight_bytes
@@ -32,6 +33,7 @@ def forecast(plan: Plan) -> str:
         f"{len(suite.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)",
         f"data      {plan.dataset.source} {plan.dataset.revision}".rstrip(),
         f"model     {getattr(suite.engine, 'model', '')} ({type(suite.engine).__name__})",
+        *(f"servers   {line}" for line in _servers(suite)),
         *(f"memory    {line}" for line in _memory(suite)),
         *(f"cell      {cell.id}" for cell in suite.cells),
         f"cost      {_cost(plan)}",
@@ -56,9 +58,18 @@ def _models(suite: Suite) -> dict[str, Any]:
     return {name: one for name, one in models.items() if getattr(one, "model", None)}
 
 
+def _servers(suite: Suite) -> Iterator[str]:
+    """Whom a run would ask, by what it would ask them for."""
+    for name, model in _models(suite).items():
+        if isinstance(model, ServerEngine):
+            yield f"{name}: {', '.join(model.urls())}"
+
+
 def _memory(suite: Suite) -> list[str]:
     """Whether the weights of policy and verifier fit side by side, as far as that is known."""
-    models = _models(suite)
+    models = {
+        name: one for name, one in _models(suite).items() if not isinstance(one, ServerEngine)
+    }
     sizes = {name: _weights(one) for name, one in models.items()}
     if not models:
         return []

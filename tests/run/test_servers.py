@@ -1,0 +1,166 @@
+"""Runs on models behind servers: the same attempts as here, whatever becomes of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import transformers
+import yaml
+from stand_in_server import MODEL, StandIn
+from vllm_servers import VLLMServer
+
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.weights import local_path
+from tts_bench.store.runs import resolve_run
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+FLAT = [{"strategy": "best_of_n", "n": [1, 4]}, {"strategy": "self_consistency", "n": [1, 4]}]
+SEARCHES = [
+    {"strategy": name, "n": 4}
+    for name in ("beam_search", "dvts", "rebase", "particle_filter", "mcts", "logprob_beam_search")
+]
+SEQUENTIAL = [{"strategy": "budget_forcing", "waits": [1]}, "self_refine", "adaptive_consistency"]
+
+
+def suite(engine: dict, strategies: list, **more) -> dict:
+    return {
+        "name": "s",
+        "dataset": {"name": "arithmetic", "problems": 3},
+        "engine": engine,
+        "sampling": {"max_tokens": 160, "temperature": 1.0},
+        "verifier": "confidence",
+        "strategies": strategies,
+        **more,
+    }
+
+
+def rows(folder: Path) -> list[dict]:
+    """The attempts in order, without the keys of completions: an engine has its own."""
+    found = []
+    for line in resolve_run(folder / "s").attempts_path.read_text().splitlines():
+        row = json.loads(line)
+        del row["pool"]["generation"]
+        found.append(row)
+    return sorted(found, key=lambda row: (row["cell"], row["problem"]))
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_a_vllm_engine_and_two_vllm_servers_give_the_same_attempts(
+    vllm_servers: tuple[VLLMServer, VLLMServer], tmp_path: Path, cli
+):
+    engines = {
+        "here": {"name": "vllm", "model": MODEL, "kv_cache_gb": 0.125},
+        "there": {"name": "server", "model": MODEL, "base_url": [s.url for s in vllm_servers]},
+    }
+    for name, engine in engines.items():
+        path = tmp_path / f"{name}.yaml"
+        strategies = ["greedy", *FLAT, *SEARCHES, *SEQUENTIAL]
+        path.write_text(yaml.safe_dump(suite(engine, strategies)))
+        done = cli("run", path, "-o", tmp_path / name, "--display", "none")
+        assert done.returncode == 0, done.stderr
+    here, there = rows(tmp_path / "here"), rows(tmp_path / "there")
+    assert len(here) == 3 * 12
+    assert here == there
+
+
+@pytest.fixture
+def background() -> Iterator[Callable[[StandIn], StandIn]]:
+    """Brings stand-in servers up in a thread of their own, beside a run in this one."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    servers = []
+
+    def bring_up(server: StandIn) -> StandIn:
+        asyncio.run_coroutine_threadsafe(server.up(), loop).result(30)
+        server.loop = loop
+        servers.append(server)
+        return server
+
+    yield bring_up
+    for server in servers:
+        asyncio.run_coroutine_threadsafe(server.down(), loop).result(30)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(30)
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> HuggingFaceTokenizer:
+    return HuggingFaceTokenizer(transformers.AutoTokenizer.from_pretrained(local_path(MODEL)))
+
+
+def test_servers_that_are_all_gone_stop_the_run_and_the_same_command_goes_on(
+    background, tokenizer, tmp_path: Path, cli
+):
+    def dying(number, answer):
+        if number == 30:
+            server.loop.create_task(server.down())
+        return None
+
+    server = background(StandIn(tokenizer, fault=dying))
+    engine = {
+        "name": "server",
+        "model": MODEL,
+        "base_url": server.url,
+        "patience": 0.5,
+        "restarts": 0,
+    }
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(suite(engine, [*FLAT, SEARCHES[0]])))
+    command = ("run", path, "-o", tmp_path, "--display", "none", "--concurrency", "1")
+    stopped = cli(*command)
+    assert stopped.returncode == 1
+    assert "no server answers any more" in stopped.stderr
+    assert not (resolve_run(tmp_path / "s").folder / "table.md").exists()
+    server.fault = None
+    asyncio.run_coroutine_threadsafe(server.up(), server.loop).result(30)
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path)) == 3 * 3
+    assert all(row["error"] is None for row in rows(tmp_path))
+
+
+def test_the_key_is_in_no_file_of_the_run(background, tokenizer, tmp_path: Path, cli, monkeypatch):
+    monkeypatch.setenv("THE_KEY", "open-sesame-17")
+    server = background(StandIn(tokenizer))
+    engine = {
+        "name": "server",
+        "model": MODEL,
+        "base_url": server.url,
+        "api_key_env": "THE_KEY",
+    }
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(suite(engine, FLAT)))
+    done = cli("run", path, "-o", tmp_path / "out", "--display", "none")
+    assert done.returncode == 0, done.stderr
+    assert set(server.headers) == {"Bearer open-sesame-17"}
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert files
+    assert not [file for file in files if b"open-sesame" in file.read_bytes()]
+
+
+def test_the_dry_run_says_whom_it_would_ask(tmp_path: Path, cli):
+    engine = {"name": "server", "model": MODEL, "base_url": ["http://a:1/v1", "http://b:2"]}
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(suite(engine, FLAT)))
+    done = cli("run", path, "-o", tmp_path, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "servers   policy: http://a:1, http://b:2" in done.stdout
+
+
+def test_a_server_that_is_not_there_is_one_line_and_no_run(tmp_path: Path, cli):
+    engine = {"name": "server", "model": MODEL, "base_url": "http://127.0.0.1:9"}
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(suite(engine, FLAT)))
+    done = cli("run", path, "-o", tmp_path / "out", "--display", "none")
+    assert done.returncode == 2
+    assert "no server answers at http://127.0.0.1:9" in done.stderr
+    assert "Traceback" not in done.stderr

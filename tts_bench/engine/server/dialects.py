@@ -1,0 +1,268 @@
+"""Requests and completions in the words of each server: exact token ids in, exact token ids out."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from tts_bench.engine.base import Completion, Request
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.errors import EngineError
+from tts_bench.types import FinishReason
+
+FINISHED: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "eos": "stop"}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a server says that it drew, before text and stop string are worked out here."""
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Log-probability (nats) of each token; empty if the server gave none."""
+    finish_reason: str
+    stop: str | None = None
+    cached_tokens: int = 0
+    first_logprobs: Mapping[int, float] | None = None
+
+
+class Dialect(abc.ABC):
+    """One kind of server: where it listens, what it understands, how it answers."""
+
+    name: ClassVar[str]
+    path: ClassVar[str]
+    """Where completions are asked for."""
+    raw_logprobs: ClassVar[bool]
+    """Whether log-probabilities are of the model's own distribution, before temperature."""
+
+    @abc.abstractmethod
+    def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
+        """The request's body. Every field is sent: what is missing, servers fill as they like.
+
+        `special` keeps special tokens in the text that stop strings are looked for in; requests
+        of different `salt` share no cached prefix.
+        """
+
+    @abc.abstractmethod
+    def read(self, body: Mapping[str, Any]) -> Drawn:
+        """What was drawn. Raises LookupError, TypeError or ValueError if it is not there."""
+
+    def refusal(self, request: Request) -> str | None:
+        """Why such servers cannot serve the request; None if they can."""
+        return None
+
+
+class VLLMDialect(Dialect):
+    """`vllm serve`, 0.10.2 and later: `/v1/completions` with `return_token_ids`."""
+
+    name = "vllm"
+    path = "/v1/completions"
+    raw_logprobs = True
+
+    def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
+        """Every sampling field by name, neutral where a request has none."""
+        sampling, wanted = request.sampling, list(request.logprob_ids)
+        body: dict[str, Any] = {
+            "model": model,
+            "prompt": list(request.prompt_ids),
+            "n": 1,
+            "max_tokens": sampling.max_tokens,
+            "min_tokens": 0,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "min_p": 0.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "repetition_penalty": 1.0,
+            "seed": request.seed,
+            "stop": list(sampling.stop),
+            "stop_token_ids": [],
+            "ignore_eos": False,
+            "include_stop_str_in_output": True,
+            "skip_special_tokens": not special,
+            "logprobs": 0,
+            "return_token_ids": True,
+            "return_tokens_as_token_ids": True,
+            "cache_salt": salt,
+        }
+        if wanted:
+            body["logprob_token_ids"] = wanted
+        return body
+
+    def read(self, body: Mapping[str, Any]) -> Drawn:
+        """The one choice, with its tokens' ids and log-probabilities."""
+        [choice] = body["choices"]
+        logprobs = choice.get("logprobs") or {}
+        details = (body.get("usage") or {}).get("prompt_tokens_details") or {}
+        stop = choice.get("stop_reason")
+        tops: Sequence[Mapping[str, float]] = logprobs.get("top_logprobs") or [{}]
+        first = {
+            int(token.removeprefix("token_id:")): value for token, value in (tops[0] or {}).items()
+        }
+        return Drawn(
+            token_ids=tuple(choice["token_ids"]),
+            logprobs=tuple(logprobs.get("token_logprobs") or ()),
+            finish_reason=choice["finish_reason"],
+            stop=stop if isinstance(stop, str) else None,
+            cached_tokens=details.get("cached_tokens") or 0,
+            first_logprobs=first,
+        )
+
+
+class SGLangDialect(Dialect):
+    """SGLang's own `/generate`, for its OpenAI endpoints return no token ids."""
+
+    name = "sglang"
+    path = "/generate"
+    raw_logprobs = True
+
+    def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
+        """`max_new_tokens` always (128 otherwise), and stop strings left in the text."""
+        sampling, wanted = request.sampling, list(request.logprob_ids)
+        body: dict[str, Any] = {
+            "input_ids": list(request.prompt_ids),
+            "sampling_params": {
+                "max_new_tokens": sampling.max_tokens,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "top_k": sampling.top_k or -1,
+                "min_p": 0.0,
+                "presence_penalty": 0.0,
+                "frequency_penalty": 0.0,
+                "repetition_penalty": 1.0,
+                "sampling_seed": request.seed,
+                "stop": list(sampling.stop),
+                "no_stop_trim": True,
+                "skip_special_tokens": not special,
+            },
+            "return_logprob": True,
+            "logprob_start_len": -1,
+            "cache_salt": salt,
+            "stream": False,
+        }
+        if wanted:
+            body["token_ids_logprob"] = wanted
+        return body
+
+    def read(self, body: Mapping[str, Any]) -> Drawn:
+        """`output_ids`, and what `meta_info` says of them."""
+        meta = body["meta_info"]
+        reason = meta["finish_reason"]
+        matched = reason.get("matched")
+        wanted = meta.get("output_token_ids_logprobs") or [[]]
+        return Drawn(
+            token_ids=tuple(body["output_ids"]),
+            logprobs=tuple(entry[0] for entry in meta.get("output_token_logprobs") or ()),
+            finish_reason=reason["type"],
+            stop=matched if isinstance(matched, str) else None,
+            cached_tokens=meta.get("cached_tokens") or 0,
+            first_logprobs={entry[1]: entry[0] for entry in wanted[0] or ()},
+        )
+
+
+class LlamaCppDialect(Dialect):
+    """llama.cpp's `/completion`: token prompts, and the ids of what was drawn."""
+
+    name = "llamacpp"
+    path = "/completion"
+    raw_logprobs = True
+
+    def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
+        """Every sampler named and neutral, for the server's defaults are not the model's."""
+        sampling = request.sampling
+        return {
+            "prompt": list(request.prompt_ids),
+            "n_predict": sampling.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+            "min_p": 0.0,
+            "typical_p": 1.0,
+            "repeat_penalty": 1.0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "dry_multiplier": 0.0,
+            "xtc_probability": 0.0,
+            "mirostat": 0,
+            "samplers": ["top_k", "top_p", "temperature"],
+            "seed": request.seed % (1 << 32),
+            "stop": list(sampling.stop),
+            "n_probs": 1,
+            "post_sampling_probs": False,
+            "return_tokens": True,
+            "cache_prompt": True,
+            "stream": False,
+        }
+
+    def read(self, body: Mapping[str, Any]) -> Drawn:
+        """`tokens`, and the probabilities of each before sampling."""
+        kind = body["stop_type"]
+        return Drawn(
+            token_ids=tuple(body["tokens"]),
+            logprobs=tuple(
+                entry["logprob"] for entry in body.get("completion_probabilities") or ()
+            ),
+            finish_reason={"eos": "stop", "word": "stop", "limit": "length"}.get(kind, kind),
+            stop=body.get("stopping_word") or None if kind == "word" else None,
+            cached_tokens=body.get("tokens_cached") or 0,
+        )
+
+    def refusal(self, request: Request) -> str | None:
+        """It tells of the likeliest tokens alone."""
+        if request.logprob_ids:
+            return "llama.cpp gives no log-probabilities of chosen tokens"
+        return None
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    one.name: one for one in (VLLMDialect(), SGLangDialect(), LlamaCppDialect())
+}
+
+
+def completion(
+    request: Request,
+    body: Mapping[str, Any],
+    dialect: Dialect,
+    tokenizer: HuggingFaceTokenizer,
+    vocabulary: int,
+) -> Completion:
+    """The completion that an answer holds.
+
+    Raises EngineError if it holds none, or one that cannot be: ids that are no token's, more of
+    them than were asked for, or a log-probability for only some.
+    """
+    try:
+        drawn = dialect.read(body)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise EngineError(f"its answer holds no completion ({error!r})"[:200]) from error
+    ids = drawn.token_ids
+    reason = FINISHED.get(drawn.finish_reason)
+    if reason is None:
+        raise EngineError(f"it gave the request up: {drawn.finish_reason}"[:200])
+    if not all(type(one) is int and 0 <= one < vocabulary for one in ids):
+        raise EngineError(f"it returned ids outside of the vocabulary of {vocabulary}")
+    if not 0 < len(ids) <= request.sampling.max_tokens:
+        raise EngineError(
+            f"it returned {len(ids)} token ids where 1 to {request.sampling.max_tokens} were asked"
+        )
+    if len(drawn.logprobs) != len(ids):
+        raise EngineError(f"it returned {len(drawn.logprobs)} log-probabilities for {len(ids)} ids")
+    found = drawn.first_logprobs or {}
+    if missing := [token for token in request.logprob_ids if token not in found]:
+        raise EngineError(f"it returned no log-probability of token {missing[0]}")
+    first = tuple(found[token] for token in request.logprob_ids)
+    if not all(map(math.isfinite, (*drawn.logprobs, *first))):
+        raise EngineError("the model's output is not a number: are its weights damaged?")
+    return Completion(
+        token_ids=ids,
+        text=tokenizer.added_text(request.prompt_ids, ids),
+        logprob=sum(drawn.logprobs),
+        finish_reason=reason,
+        stop=drawn.stop,
+        cached_prompt_tokens=drawn.cached_tokens,
+        first_logprobs=first,
+    )
