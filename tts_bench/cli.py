@@ -78,6 +78,7 @@ _COMMANDS = {
     "import": "import_pools",
     "label": "label",
     "ls": "ls",
+    "merge": "merge",
     "policy": "policy",
     "report": "report",
     "train": "train",
@@ -170,6 +171,11 @@ The same command again continues where the run was stopped.""",
     help="Use recorded completions only; a miss is an error.",
 )
 @click.option(
+    "--shard",
+    metavar="K/N",
+    help="Run the K-th of N parts of the problems; `merge` joins the runs.",
+)
+@click.option(
     "--phases",
     is_flag=True,
     help="Draw everything, close the engine, then load the verifier: two models on one GPU.",
@@ -201,6 +207,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     choices = RunOptions(
         output_path=options["output_path"],
         limit=options["limit"],
+        shard=options["shard"],
         fresh=options["fresh"],
         replay=options["replay"],
         phases=options["phases"],

@@ -68,6 +68,7 @@ def begin(
         verifier=verifier,
         engine=engine,
         salt=plan.salt,
+        shard=options.shard,
         argv=tuple(options.argv),
         started=now(),
         ended=None,

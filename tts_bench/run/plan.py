@@ -11,8 +11,10 @@ from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.errors import UsageError
 from tts_bench.run.phases import check_phases
 from tts_bench.run.rerun import Recorded
+from tts_bench.run.shards import Shard
 from tts_bench.store.folders import held, new_run, refuse_twin
 from tts_bench.store.runs import RunStore, find_run
+from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.suite.cells import Cell
 from tts_bench.suite.load import Suite
 
@@ -29,6 +31,8 @@ class RunOptions:
     output_path: Path = Path("results")
     limit: str | None = None
     """`N` (the first N problems) or `A-B` (problems A to B, counted from 1)."""
+    shard: str | None = None
+    """`K/N`: only the K-th of N parts of the problems, chosen by a hash of their ids."""
     fresh: bool = False
     replay: bool = False
     phases: bool = False
@@ -86,6 +90,8 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
         items = again.problems(dataset.items)
     else:
         items = _limited(dataset.items, options.limit)
+    if options.shard is not None:
+        items = _check_shared_out(suite, Shard.read(options.shard).part(items), options.shard)
     ids = [item.problem.id for item in items] if len(items) < len(dataset) else None
     suite_hash = suite.hash(dataset.content_hash, json.dumps(ids))
     folder = options.output_path / suite.name
@@ -136,6 +142,19 @@ def _done(run: RunStore, options: RunOptions) -> frozenset[AttemptKey]:
     """
     found = run.attempts()
     return frozenset(one.key for one in found if one.status != "error" or options.replay)
+
+
+def _check_shared_out(suite: Suite, items: tuple[Item, ...], shard: str) -> tuple[Item, ...]:
+    """The items. Raises UsageError if there are none, or a strategy needs all problems at once."""
+    for cell in suite.cells:
+        if isinstance(cell.strategy, AllocatingStrategy):
+            raise UsageError(
+                f"--shard {shard}: {cell.name} shares one budget out among all problems, and a "
+                "shard has only some: leave it out with --strategy"
+            )
+    if not items:
+        raise UsageError(f"--shard {shard}: no problem falls into it: take fewer shards")
+    return items
 
 
 def _limited(items: tuple[Item, ...], limit: str | None) -> tuple[Item, ...]:

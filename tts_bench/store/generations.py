@@ -92,6 +92,10 @@ class GenerationStore:
         await self._run(self._insert_scores, rows)
         return await self.get_scores(list(scorings))
 
+    async def absorb(self, path: Path) -> None:
+        """Take up everything of another store that is not here. Raises StoreError."""
+        await self._run(self._absorb, path)
+
     async def get_facts(self, prefix: str) -> dict[str, Any]:
         """The stored JSON values whose keys begin so, by the rest of the key."""
         found: dict[str, Any] = await self._run(self._select_facts, prefix)
@@ -171,6 +175,26 @@ class GenerationStore:
     def _insert_facts(self, rows: list[tuple[str, str]]) -> None:
         self.damaged.update(key for key, _ in rows)  # a fact replaces what is there
         self._put_rows("facts", rows)
+
+    def _absorb(self, path: Path) -> None:
+        try:
+            self._db.execute("ATTACH DATABASE ? AS other", (f"{path.resolve().as_uri()}?mode=ro",))
+        except sqlite3.Error as error:
+            raise StoreError(_unreadable(path, error)) from error
+        try:
+            with self._db:
+                for table in ("completions", "scores", "facts", "checksums"):
+                    columns = self._db.execute(f"PRAGMA other.table_info({table})").fetchall()
+                    names = ", ".join(str(column[1]) for column in columns)
+                    if names:  # an older version's store lacks some
+                        self._db.execute(
+                            f"INSERT OR IGNORE INTO {table} ({names}) "
+                            f"SELECT {names} FROM other.{table}"
+                        )
+        except sqlite3.Error as error:
+            raise StoreError(_unreadable(path, error)) from error
+        finally:
+            self._db.execute("DETACH DATABASE other")
 
     def _undamaged(
         self, table: str, keys: list[str], read: Callable[[tuple[Any, ...]], T]
@@ -308,7 +332,9 @@ def _unreadable(path: Path, error: sqlite3.Error) -> str:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=60, check_same_thread=False)
+    connection = sqlite3.connect(
+        path.resolve().as_uri(), uri=True, timeout=60, check_same_thread=False
+    )
     connection.text_factory = as_text
     connection.execute("PRAGMA journal_mode=WAL")
     # In WAL mode NORMAL survives the death of the process at any moment; only a power cut can

@@ -279,6 +279,8 @@ class RunManifest(Manifest):
     engine: EngineEntry
     salt: str = ""
     """Keeps the completions of a fresh run apart from those that were stored before."""
+    shard: str | None = None
+    """`K/N` if only the K-th of N parts of the problems was run."""
     argv: tuple[str, ...] = ()
     started: str = ""
     ended: str | None = None
