@@ -78,7 +78,8 @@ def test_missing_file_suggests_a_sibling(tmp_path: Path) -> None:
         ("a.csv", "a,b\n1,2,3\n", " row 1: not as many cells as there are columns"),
         ("a.csv", 'a,b\n1,"2', ":2: bad CSV: unexpected end of data"),
         ("a.parquet", "PAR", ": bad parquet: "),
-        ("a.jsonl", b'{"a": "\xe9"}', "is not UTF-8 text: 'utf-8' codec can't decode byte 0xe9"),
+        ("a.jsonl", b'{"a": "\xe9"}', ":1: not UTF-8 text: invalid continuation byte at byte 7"),
+        ("a.csv", b"a\n\xe9\n", "is not UTF-8 text: 'utf-8' codec can't decode byte 0xe9"),
     ],
 )
 def test_malformed_file_is_refused_with_its_place(

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tts_bench.dataset.columns import POOLS, Columns
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.rows import Row, read_rows
 from tts_bench.errors import DatasetError, UsageError
 from tts_bench.importing.pools import read_pools
 from tts_bench.importing.searched import sign_of_search
@@ -271,6 +271,27 @@ def test_an_import_that_fails_while_it_writes_leaves_no_run(run_lines, tmp_path,
     assert code == 2
     assert "full" in err
     assert [path.name for path in (tmp_path / "results" / "p").iterdir()] in ([], [".lock"])
+
+
+def test_a_line_of_another_encoding_is_a_bad_row(tmp_path, cli, undrawn):
+    path = tmp_path / "p.jsonl"
+    path.write_bytes(json.dumps(GOOD).encode() + b'\n{"problem": "\xe9"}\n')
+    code, _, err = cli("import", path, "-o", tmp_path / "results")
+    assert (code, "p.jsonl:2: not UTF-8 text" in err) == (2, True)
+    code, out, err = cli("import", path, "-o", tmp_path / "results", "--skip-bad")
+    assert code == 0, err
+    assert "1 of 2 rows were left out: 1 x not UTF-8 text" in out
+
+
+def test_a_cell_of_a_csv_file_may_be_long(tmp_path):
+    (tmp_path / "p.csv").write_text("id,answer,text\n1,3," + "a" * 300_000 + "\n")
+    assert len(str(read_rows(str(tmp_path / "p.csv"))[0].cells["text"])) == 300_000
+
+
+def test_an_empty_verdict_is_none():
+    cells = {"id": 1, "answer": "3", "text": ["3", "4"], "correct": [1.0, float("nan")]}
+    [pool] = read_pools(rows(cells), {}, "last", "f", str)
+    assert pool.verdict == (True, None)
 
 
 def test_the_numbers_of_a_csv_file_are_numbers(tmp_path, cli, undrawn):

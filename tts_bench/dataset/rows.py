@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import json
@@ -15,6 +16,8 @@ from tts_bench.errors import QUOTED, BadRow, DatasetError, did_you_mean, quoted
 
 _ENCODING = "utf-8-sig"
 """Of every text file of a user's: Windows' editors put a byte order mark before it."""
+_LONGEST_CELL = 2**31 - 1
+"""Bytes of a cell of a .csv file; a long thinking is more than the usual limit."""
 _SHOWN = 8
 """Values that a message lists."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -181,6 +184,14 @@ def _torn(*values: object) -> bool:
     return False
 
 
+def _decoded(line: bytes, where: str) -> str:
+    """The text of a line. Raises BadRow."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRow(where, "not UTF-8 text", f": {error.reason} at byte {error.start}") from error
+
+
 def _parse(text: str, where: str) -> object:
     """The value that a JSON text holds. Raises BadRow."""
     try:
@@ -194,13 +205,15 @@ def _parse(text: str, where: str) -> object:
 
 
 def _read_jsonl(file: Path, on_bad: OnBad) -> Iterator[Row]:
-    with file.open(encoding=_ENCODING) as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    yield _row(f"{file}:{number}", _parse(line, f"{file}:{number}"))
-                except BadRow as error:
-                    on_bad(error)
+            where = f"{file}:{number}"
+            try:
+                text = _decoded(line if number > 1 else line.removeprefix(codecs.BOM_UTF8), where)
+                if text.strip():
+                    yield _row(where, _parse(text, where))
+            except BadRow as error:
+                on_bad(error)
 
 
 def _read_json(file: Path, on_bad: OnBad) -> Iterator[Row]:
@@ -224,6 +237,7 @@ def _read_json(file: Path, on_bad: OnBad) -> Iterator[Row]:
 
 
 def _read_csv(file: Path, on_bad: OnBad) -> Iterator[Row]:
+    csv.field_size_limit(_LONGEST_CELL)
     with file.open(encoding=_ENCODING, newline="") as lines:
         reader = csv.DictReader(lines, strict=True)
         try:

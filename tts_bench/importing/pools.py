@@ -234,6 +234,8 @@ def _finished(value: Any) -> FinishReason | None:
 def _verdict(value: Any) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
+    if value != value:  # NaN: an empty cell of a table of numbers
+        return None
     if value in (0, 1):
         return bool(value)
     raise _Unusable("a verdict is not true or false", value)

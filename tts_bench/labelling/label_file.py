@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ def read_labels(path: Path) -> dict[str, LabelRow]:
     rows = {}
     for number, line in whole_lines(path):
         try:
-            row = _ROW.validate_json(line)
+            row = _ROW.validate_json(line.removeprefix(codecs.BOM_UTF8))
         except ValidationError as error:
             raise UsageError(
                 f"{path}:{number}: not a line of labels: {first_fault(error)}"
