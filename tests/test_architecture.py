@@ -29,6 +29,7 @@ answers
 cost
 stats steps progress concurrency
 types errors
+secrets
 """
 ORDER = [line.split() for line in reversed(LAYERS.split("\n")) if line]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -31,6 +31,7 @@ from tts_bench.errors import (
     one_line,
     quoted,
 )
+from tts_bench.secrets.masking import hide_assigned
 
 if TYPE_CHECKING:
     from tts_bench.run.plan import Plan, RunOptions
@@ -55,7 +56,7 @@ def main() -> None:
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
-        error.message = _bearable(error.message)
+        error.message = hide_assigned(_bearable(error.message))
         shown = io.StringIO()
         error.show(shown)
         echo(shown.getvalue().rstrip("\n"), err=True)
@@ -328,7 +329,7 @@ def _numbers(option: str, text: str | None) -> list[int] | None:
 
 def _resume_command(*without: str) -> str:
     words = [word for word in sys.argv[1:] if word not in ("--fresh", *without)]
-    return shlex.join(["tts-bench", *words])
+    return shlex.join(["tts-bench", *map(hide_assigned, words)])
 
 
 def _head_and_tail(error: str) -> str:
@@ -359,7 +360,7 @@ def _print_error(error: BaseException) -> int:
         return EXIT_FAILED
     lines = str(error).splitlines() or [type(error).__name__]
     for line in lines:
-        echo(f"error: {_bearable(line)}", err=True)
+        echo(f"error: {hide_assigned(_bearable(line))}", err=True)
     if isinstance(error, SuiteError) and len(lines) > 1:
         echo(f"{len(lines)} errors; nothing was run.", err=True)
     return EXIT_FAILED if isinstance(error, ModelLost) else EXIT_USAGE

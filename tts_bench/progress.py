@@ -12,6 +12,7 @@ from typing import Any, Literal, TextIO
 from tqdm import tqdm
 
 from tts_bench.errors import printable
+from tts_bench.secrets.masking import hide
 
 Display = Literal["auto", "bar", "plain", "none"]
 _LINE_EVERY = 10.0
@@ -41,7 +42,7 @@ class Progress:
         """Print a line, above the bar if there is one."""
         if self._display == "none":
             return
-        text = printable(text)
+        text = printable(hide(text))
         with contextlib.suppress(OSError):  # a terminal that is gone ends no run
             if self._bar is not None:
                 self._bar.write(text, file=self._stream)

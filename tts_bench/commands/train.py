@@ -14,6 +14,7 @@ import click
 
 from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError
+from tts_bench.secrets.masking import hide_assigned
 
 EXIT_INTERRUPTED = 130
 
@@ -112,7 +113,7 @@ def _report(outcome: Any, output: str) -> int:
     if not outcome.finished:
         again = [one for one in sys.argv[1:] if one not in ("--resume", "--overwrite")]
         echo(f"stopped at step {outcome.step} of {outcome.steps}{loss}", err=True)
-        echo(f"go on with: tts-bench {shlex.join(again)} --resume", err=True)
+        echo(f"go on with: tts-bench {shlex.join(map(hide_assigned, again))} --resume", err=True)
         return EXIT_INTERRUPTED
     echo(f"{output}: {outcome.step} steps{loss}")
     return 0

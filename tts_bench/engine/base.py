@@ -17,6 +17,7 @@ from tts_bench.concurrency.upkeep import Upkeep
 from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
+from tts_bench.secrets.masking import masked
 from tts_bench.types import FinishReason, Sampling
 
 
@@ -117,6 +118,7 @@ class Engine(abc.ABC):
         """The settings that decide which tokens come, known before anything is loaded."""
         fields: dict[str, Any] = asdict(self) if is_dataclass(self) else {}
         kept = {name: value for name, value in fields.items() if name not in self.speed_only}
+        kept = masked(kept)  # whose key it is changes nothing, and this is stored
         return f"{type(self).__name__} {json.dumps(kept, sort_keys=True, default=str)}"
 
     @property

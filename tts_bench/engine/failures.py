@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from tts_bench.errors import EngineError, ModelLost, ReplayMiss, UsageError, VerifierError
+from tts_bench.secrets.masking import hide
 
 _PREFIX = "failure|"
 _LONGEST = 1000
@@ -32,7 +33,7 @@ def told(error: Exception, kind: type[EngineError] | type[VerifierError]) -> Exc
 async def keep(store: FactStore, keys: Sequence[str], error: Exception) -> None:
     """Store what the request for these keys has failed with, unless it concerns the whole run."""
     if not isinstance(error, _OF_THE_RUN):
-        await store.put_facts(_PREFIX, dict.fromkeys(keys, str(error)[:_LONGEST]))
+        await store.put_facts(_PREFIX, dict.fromkeys(keys, hide(str(error))[:_LONGEST]))
 
 
 async def recall(store: FactStore, keys: Sequence[str]) -> str | None:

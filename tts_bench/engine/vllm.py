@@ -32,6 +32,7 @@ from tts_bench.engine.weights import (
     model_shape,
 )
 from tts_bench.errors import EngineError, MissingExtra, ModelError, did_you_mean
+from tts_bench.secrets.masking import masked
 from tts_bench.types import Count, Positive, Seed, Share, Word
 
 if TYPE_CHECKING:
@@ -202,7 +203,9 @@ class VLLMEngine(Engine):
     def _info(self, config: Any) -> EngineInfo:
         """`config` is vLLM's ModelConfig. Options count, as they may change what is drawn."""
         shape, note = model_shape(config.hf_config.to_dict())
-        options = "".join(f" {name}={value}" for name, value in sorted(self.options.items()))
+        options = "".join(
+            f" {name}={value}" for name, value in sorted(masked(self.options).items())
+        )
         quantization = f" {config.quantization}" if config.quantization else ""
         return EngineInfo(
             engine=f"{library()}{options}",

@@ -20,12 +20,14 @@ from tts_bench.labelling.manifest import check_same, go_on, totals
 from tts_bench.labelling.probe import RIGHT, Desk, Probe
 from tts_bench.labelling.trace import Trace
 from tts_bench.progress import Progress
+from tts_bench.secrets.masking import hide, masked
 from tts_bench.steps import first_error
 from tts_bench.store import environment
 from tts_bench.store.manifest import EngineEntry, now
 from tts_bench.store.models import open_models
 from tts_bench.store.runs import check_space
 from tts_bench.suite.load import Suite
+from tts_bench.suite.plugins import upkeep_keys
 from tts_bench.suite.registry import source_hash
 from tts_bench.types import Sampling
 
@@ -67,9 +69,10 @@ class LabellingJob:
         """What decides the labels of a given trace; one label file holds those of one job."""
         suite = self.suite
         engine = suite.resolved["engine"].items()
+        idle = {*suite.engine.speed_only, *upkeep_keys(type(suite.engine))}
         return {
             **settings(self.labeller),
-            "engine": {k: v for k, v in engine if k not in suite.engine.speed_only},
+            "engine": masked({k: v for k, v in engine if k not in idle}),
             "engine_code": source_hash(type(suite.engine)),
             "prompt": asdict(suite.prompt),
             "sampling": asdict(self.sampling),
@@ -196,7 +199,7 @@ class _Session:
 
     def _failure(self, trace: Trace, error: BaseException) -> bool:
         self.failed += 1
-        self._file.note_failure(trace.id, trace.where, f"{type(error).__name__}: {error}")
+        self._file.note_failure(trace.id, trace.where, hide(f"{type(error).__name__}: {error}"))
         return False
 
     def _note_end(self, record: LabellingManifest, error: BaseException | None) -> None:

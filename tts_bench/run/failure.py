@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 from tts_bench.errors import TtsBenchError
+from tts_bench.secrets.masking import hide
 from tts_bench.strategy.base import Strategy
 
 _LONGEST = 1000
@@ -18,7 +19,7 @@ def described(error: BaseException, strategy: Strategy) -> str:
     The place is without the file's folder, so that it is the same on every machine. What this
     package raises on purpose says enough by itself.
     """
-    text = f"{type(error).__name__}: {error}"
+    text = hide(f"{type(error).__name__}: {error}")
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 3]}..."
     place = None if isinstance(error, TtsBenchError) else _place(error, strategy)

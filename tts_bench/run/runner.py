@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.engine.cached import CachedEngine
-from tts_bench.errors import StoreError
+from tts_bench.errors import StoreError, UsageError
 from tts_bench.progress import Progress
 from tts_bench.run import manifest
 from tts_bench.run.allocation import Job, allocated
 from tts_bench.run.attempt import AttemptContext
 from tts_bench.run.phases import FirstPhase, draw_pools
 from tts_bench.run.plan import Plan, RunOptions, claim
+from tts_bench.secrets.masking import masks
 from tts_bench.store.files import write_atomically
 from tts_bench.store.lines import Key, summary
 from tts_bench.store.manifest import RunManifest, ThroughputEntry, now
@@ -86,6 +87,10 @@ async def _run_missing(
     plan: Plan, options: RunOptions, progress: Progress, again: Collection[Key]
 ) -> None:
     suite, run = plan.suite, plan.run
+    if not options.replay and (places := list(masks(suite.resolved))):
+        raise UsageError(
+            f"{places[0]} is masked in this suite, as a run has written it: give it by --set"
+        )
     drawn = None
     if options.phases:
         drawn = await draw_pools(suite, plan.missing(), options.generations, plan.salt, progress)

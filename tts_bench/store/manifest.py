@@ -24,6 +24,7 @@ from pydantic import (
 from tts_bench.dataset.base import Item, LoadedDataset
 from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import StoreError
+from tts_bench.secrets.masking import hide, hide_assigned, masked
 from tts_bench.store.files import first_fault, write_atomically
 from tts_bench.verifier.base import VerifierInfo
 
@@ -248,8 +249,13 @@ class Manifest(Entry):
             raise StoreError(f"{path}: {part}") from error
 
     def write(self, path: Path) -> None:
-        """Write it in one step, so that it is never seen half-written. Raises StoreError."""
-        data = {"format_version": self.format_version, **self.recorded()}
+        """Write it in one step, so that it is never seen half-written, and without secrets.
+
+        Raises StoreError.
+        """
+        data = masked({"format_version": self.format_version, **self.recorded()}, hide)
+        if "argv" in data:
+            data["argv"] = list(map(hide_assigned, data["argv"]))
         write_atomically(path, json.dumps(data, indent=2, default=str) + "\n")
 
 

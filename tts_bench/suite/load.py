@@ -20,9 +20,11 @@ from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import SuiteError, UsageError, did_you_mean
 from tts_bench.prompt import Prompt
+from tts_bench.secrets.masking import masked, remember
 from tts_bench.suite.cells import Cell, expand
 from tts_bench.suite.fields import build, check, unknown_key
 from tts_bench.suite.folder_name import folder_fault
+from tts_bench.suite.masked_text import masked_text
 from tts_bench.suite.overrides import Overrides, set_values
 from tts_bench.suite.plugins import build_plugin, load_class, upkeep_keys
 from tts_bench.suite.registry import (
@@ -81,7 +83,8 @@ class Suite:
         """What makes a run of this suite the same run.
 
         Settings, problems, limit, the cells that are run and the code of plug-ins count; what
-        only describes the run or changes its speed does not.
+        only describes the run or changes its speed does not, and neither does a secret: whose key
+        opens a service is no part of what it answers.
         """
         idle = ("concurrency", "description")
         settings = {key: value for key, value in self.resolved.items() if key not in idle}
@@ -94,7 +97,7 @@ class Suite:
             plugins.append(own)
         code = [source_hash(type(plugin)) for plugin in plugins]
         decisive = [settings, content_hash, limit, [cell.id for cell in self.cells], code]
-        text = json.dumps(decisive, sort_keys=True, default=str)
+        text = json.dumps(masked(decisive), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -156,6 +159,7 @@ def load_document(
         raise SuiteError([f"{document.path}: a suite is a mapping with the keys {keys}"])
     _spell_out(document.data)
     (overrides or Overrides()).apply(document)
+    remember(document.data)
     _spell_out(document.data)
     suite = _Resolver(document, registry, overrides or Overrides()).resolve(path, text)
     if suite is None or document.faults:
@@ -173,6 +177,7 @@ def load_blocks(
     if not isinstance(document.data, dict):
         raise SuiteError([f"{document.path}: must be a mapping, as a suite is"])
     set_values(document, sets)
+    remember(document.data)
     present = [kind for kind in kinds if document.data.get(kind.name) is not None]
     _spell_out(document.data)
     found = _Resolver(document, registry, Overrides()).blocks(present)
@@ -231,7 +236,7 @@ class _Resolver:
         return Suite(
             name=name,
             path=path,
-            text=text,
+            text=masked_text(text),
             dataset_name=dataset[0],
             dataset=dataset[1],
             engine=engine[1],

@@ -16,6 +16,7 @@ from tts_bench.concurrency.upkeep import Upkeep
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
+from tts_bench.secrets.masking import masked
 from tts_bench.types import Candidate, Problem, Score
 
 
@@ -75,6 +76,7 @@ class Verifier(abc.ABC):
             for field in fields(self)
             if field.init and field.name not in self.speed_only
         }
+        kept = masked(kept)  # whose key it is changes nothing, and this is stored
         return f"{type(self).__name__} {json.dumps(kept, sort_keys=True, default=str)}"
 
     async def start(self, policy: Engine) -> VerifierInfo:
