@@ -25,6 +25,37 @@ def test_plain_lines_tell_attempts_tokens_failures_and_time_left(monkeypatch):
     assert "1 failed" in second
 
 
+@pytest.mark.parametrize("display", ["plain", "bar"])
+def test_tokens_are_told_from_the_first_completion_on_before_an_attempt_ends(monkeypatch, display):
+    """The first line comes with the first tokens, and others follow though no attempt ends."""
+    monkeypatch.setattr(progress, "_LOOK_EVERY", 0.001)
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
+    stream = io.StringIO()
+    made = 0
+
+    async def until(text: str) -> None:
+        for _ in range(50_000):
+            if text in stream.getvalue():
+                return
+            await asyncio.sleep(0.001)
+
+    async def work() -> None:
+        nonlocal made
+        async with Progress(display, stream).counting(4, 1, lambda: made):
+            await asyncio.sleep(0.05)
+            assert "tok/s" not in stream.getvalue()
+            made = 1500
+            await until("1,500 tokens, ")
+            made = 2500
+            await until("2,500 tokens, ")
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+    assert "tok/s" in stream.getvalue()
+    if display == "plain":
+        assert stream.getvalue().startswith("1/4 attempts, 1,500 tokens, ")
+        assert "left" not in stream.getvalue()  # nothing has ended by which that could be told
+
+
 def test_plain_lines_are_not_printed_for_every_attempt():
     stream = io.StringIO()
     shown = Progress("plain", stream)

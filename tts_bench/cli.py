@@ -56,10 +56,10 @@ def main() -> None:
     except click.exceptions.Exit as error:
         code = error.exit_code
     except click.ClickException as error:
-        error.message = hide_assigned(_bearable(error.message))
         shown = io.StringIO()
         error.show(shown)
-        echo(shown.getvalue().rstrip("\n"), err=True)
+        for line in shown.getvalue().splitlines():
+            echo(hide_assigned(_bearable(line)), err=True)
         code = EXIT_USAGE
     except click.Abort:
         code = EXIT_INTERRUPTED

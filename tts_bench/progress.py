@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, TextIO
 
 from tqdm import tqdm
@@ -17,6 +17,7 @@ from tts_bench.secrets.masking import hide
 Display = Literal["auto", "bar", "plain", "none"]
 _LINE_EVERY = 10.0
 _HEARTBEAT_EVERY = 10.0
+_LOOK_EVERY = 1.0
 
 
 class Progress:
@@ -49,6 +50,31 @@ class Progress:
             else:
                 print(text, file=self._stream, flush=True)
 
+    @contextlib.asynccontextmanager
+    async def counting(
+        self, total: int, done: int, tokens: Callable[[], int]
+    ) -> AsyncIterator[None]:
+        """Count while this is held, and tell of tokens from the first completion on.
+
+        The first attempt may end long after that. `tokens` says how many were generated so far.
+        """
+        self.start(total, done)
+        ticking = asyncio.create_task(self._tick(tokens))
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            self.stop()
+
+    async def _tick(self, tokens: Callable[[], int]) -> None:
+        told = False
+        while True:
+            is_due = not told or time.monotonic() - self._last_line >= _LINE_EVERY
+            if is_due and tokens():
+                self._tell(tokens())
+                told = True
+            await asyncio.sleep(_LOOK_EVERY)
+
     def start(self, total: int, done: int) -> None:
         """Begin counting: `done` of `total` attempts are there from an earlier run."""
         self._total, self._done, self._before = total, done, done
@@ -66,9 +92,16 @@ class Progress:
             self._bar.set_postfix_str(self._rate(tokens), refresh=False)
             self._bar.update()
         elif time.monotonic() - self._last_line >= _LINE_EVERY:
-            self._last_line = time.monotonic()
-            counted = f"{self._done}/{self._total} {self._unit}s"
-            self.say(f"{counted}, {self._rate(tokens)}, {self._time_left()}")
+            self._tell(tokens)
+
+    def _tell(self, tokens: int) -> None:
+        self._last_line = time.monotonic()
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._rate(tokens))
+            return
+        counted = f"{self._done}/{self._total} {self._unit}s"
+        left = f", {self._time_left()}" if self._done > self._before else ""
+        self.say(f"{counted}, {self._rate(tokens)}{left}")
 
     def stop(self) -> None:
         """Leave the bar as it is."""
@@ -77,15 +110,22 @@ class Progress:
             self._bar = None
 
     @contextlib.asynccontextmanager
-    async def heartbeat(self, what: str) -> AsyncIterator[None]:
-        """Say that something long is under way, again and again until it is done."""
+    async def heartbeat(
+        self, what: str, tokens: Callable[[], int] | None = None
+    ) -> AsyncIterator[None]:
+        """Say that something long is under way, again and again until it is done.
+
+        `tokens` says how many were generated so far, where it is about them.
+        """
         began = time.monotonic()
         self.say(f"{what} ...")
 
         async def beat() -> None:
             while True:
                 await asyncio.sleep(_HEARTBEAT_EVERY)
-                self.say(f"{what} ... {time.monotonic() - began:.0f} s")
+                seconds = time.monotonic() - began
+                made = f", {tokens():,} tokens, {tokens() / seconds:,.0f} tok/s" if tokens else ""
+                self.say(f"{what} ... {seconds:.0f} s{made}")
 
         beating = asyncio.create_task(beat())
         try:
@@ -96,7 +136,7 @@ class Progress:
     def _rate(self, tokens: int) -> str:
         seconds = max(time.monotonic() - self._began, 1e-9)
         failed = f", {self._failed} failed" if self._failed else ""
-        return f"{tokens / seconds:,.0f} tok/s{failed}"
+        return f"{tokens:,} tokens, {tokens / seconds:,.0f} tok/s{failed}"
 
     def _time_left(self) -> str:
         made = self._done - self._before

@@ -161,11 +161,11 @@ class _Session:
                 suite.seeds[0],
             )
             began = time.monotonic()
-            self._progress.start(done + len(missing), done)
+            total = done + len(missing)
             try:
-                await self._label_all(missing, desk, engine)
+                async with self._progress.counting(total, done, lambda: engine.generated_tokens):
+                    await self._label_all(missing, desk, engine)
             finally:
-                self._progress.stop()
                 self.generated_tokens = engine.generated_tokens
                 seconds = round(time.monotonic() - began, 3)
                 self._note_end(record.changed(seconds=seconds), sys.exception())

@@ -120,7 +120,7 @@ async def draw_pools(
             if attempt.status == "error":
                 failed.append((attempt, measurement))
 
-        async with progress.heartbeat("phase 1 of 2: drawing"):
+        async with progress.heartbeat("phase 1 of 2: drawing", lambda: engine.generated_tokens):
             await in_flight((draw(*job) for job in jobs), suite.concurrency)
     return FirstPhase(failed, engine.generated_tokens)
 

@@ -181,7 +181,6 @@ async def _attempt_all(
     """
     suite_wide = [job for job in plan.missing() if isinstance(job[0].strategy, AllocatingStrategy)]
     others = (job for job in plan.missing() if not isinstance(job[0].strategy, AllocatingStrategy))
-    progress.start(plan.total, len(plan.done))
 
     async def work(jobs: Iterator[Job]) -> None:
         for cell, item, seed in jobs:
@@ -200,10 +199,8 @@ async def _attempt_all(
         await work(others)
         await work(await shared_out)
 
-    try:
+    async with progress.counting(plan.total, len(plan.done), lambda: engine.generated_tokens):
         await in_flight([share_out(), *(work_all() for _ in range(width))])
-    finally:
-        progress.stop()
 
 
 def _first_traceback(progress: Progress) -> Callable[[BaseException], None]:

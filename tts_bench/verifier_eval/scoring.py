@@ -139,7 +139,6 @@ class Scorer:
     ) -> tuple[list[Outcome], Spent]:
         """The outcome of each text, in order; the verifier's failure at one stops no other."""
         began, read = time.monotonic(), 0
-        progress.start(len(texts), 0)
 
         async def one(problem: Problem, candidate: Candidate) -> Outcome:
             nonlocal read
@@ -154,10 +153,8 @@ class Scorer:
             progress.advance(failed=isinstance(outcome, str), tokens=read)
             return outcome
 
-        try:
+        async with progress.counting(len(texts), 0, lambda: read):
             outcomes = await in_flight(one(*text) for text in texts)
-        finally:
-            progress.stop()
         problems = [problem.id for problem, _ in texts]
         return outcomes, self._spent(zip(problems, outcomes, strict=True), time.monotonic() - began)
 
