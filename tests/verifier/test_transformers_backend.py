@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,34 @@ def test_closing_fails_what_is_in_flight_and_what_comes_after(folder: Path):
         await verifier.close()  # a second time is nothing
 
     asyncio.run(main())
+
+
+def test_closing_waits_for_the_batch_in_hand_and_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    read, sizes = Reader.read, list[int]()
+    began, go_on = threading.Event(), threading.Event()
+
+    def held(self: Reader, texts: list[tuple[int, ...]]) -> Any:
+        sizes.append(len(texts))
+        began.set()
+        assert go_on.wait(60)
+        return read(self, texts)
+
+    async def main() -> None:
+        verifier = await started(folder, batch_tokens=64)
+        monkeypatch.setattr(Reader, "read", held)
+        task = asyncio.create_task(values(verifier))
+        await asyncio.to_thread(began.wait, 60)
+        closing = asyncio.create_task(verifier.close())
+        await asyncio.sleep(0)
+        go_on.set()
+        await closing
+        [found] = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(found, VerifierError)
+
+    asyncio.run(main())
+    assert sum(sizes) < len(TEXTS)
 
 
 def test_readings_that_nobody_waits_for_are_dropped(folder: Path):

@@ -122,6 +122,8 @@ class TransformersBackend(Backend):
         now = [texts[i] for i in ready(texts, reader.store, self._waited)]
         try:
             for batch in batches(now, reader.store, self._slots):
+                if self._closed:  # nobody waits any longer, and a wave may take minutes
+                    break
                 for ids, row in zip(batch, reader.read(batch), strict=True):
                     _deliver(waiting.pop(ids), row)
         except Exception as error:  # a failed pass ends its readings, not the verifier
