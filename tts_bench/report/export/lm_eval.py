@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tts_bench.errors import StoreError
 from tts_bench.prompt import PLACEHOLDER
-from tts_bench.store.files import new_folder, write_atomically
+from tts_bench.report.points.scope import read_scope
+from tts_bench.report.spool import Spool, spool_attempts
+from tts_bench.store.files import new_folder, staged
 from tts_bench.store.manifest import CellEntry, ProblemEntry, RunManifest
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import RunTexts
@@ -29,45 +30,41 @@ def write_samples(run: RunStore, folder: Path | None = None) -> list[Path]:
     has its texts is gone.
     """
     manifest = run.read_manifest()
-    groups: dict[tuple[str, int], list[Attempt]] = defaultdict(list)
-    for attempt in run.attempts():
-        groups[attempt.cell, attempt.seed].append(attempt)
-    if not groups:
-        raise StoreError(f"{run.folder}: no attempts to export")
-    folder = new_folder(folder or run.folder / FOLDER)
-    # The harness' own names: what stands between the underscores is the task, then the time.
-    started = manifest.started.rstrip("Z").replace(":", "-")
-    places = {row.id: place for place, row in enumerate(manifest.problems)}
-    written = []
-    with RunTexts(run) as texts:
-        for (cell, seed), attempts in groups.items():
-            task = re.sub(r"[^\w.=-]+", "-", f"{manifest.suite}-{cell}")
-            if len(manifest.seeds) > 1:
-                task += f"-seed{seed}"
-            path = folder / f"samples_{task}_{started}.jsonl"
-            known = sorted((one for one in attempts if one.problem in places), key=_place(places))
-            rows = _rows(texts, manifest, known, places)
-            write_atomically(path, "".join(f"{_dumped(row)}\n" for row in rows))
-            written.append(path)
+    seen: dict[tuple[str, int], None] = {}
+    with spool_attempts(
+        run, read_scope(run), lambda one: seen.setdefault((one.cell, one.seed))
+    ) as spool:
+        if not seen:
+            raise StoreError(f"{run.folder}: no attempts to export")
+        folder = new_folder(folder or run.folder / FOLDER)
+        # The harness' own names: what stands between the underscores is the task, then the time.
+        started = manifest.started.rstrip("Z").replace(":", "-")
+        written = []
+        with RunTexts(run) as texts:
+            for cell, seed in seen:
+                task = re.sub(r"[^\w.=-]+", "-", f"{manifest.suite}-{cell}")
+                if len(manifest.seeds) > 1:
+                    task += f"-seed{seed}"
+                path = folder / f"samples_{task}_{started}.jsonl"
+                _write(path, _rows(texts, manifest, spool, cell, seed))
+                written.append(path)
     return written
 
 
-def _place(places: Mapping[str, int]) -> Any:
-    return lambda attempt: places[attempt.problem]
+def _write(path: Path, rows: Iterator[Mapping[str, Any]]) -> None:
+    with staged(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{_dumped(row)}\n" for row in rows)
 
 
 def _rows(
-    texts: RunTexts,
-    manifest: RunManifest,
-    attempts: list[Attempt],
-    places: Mapping[str, int],
+    texts: RunTexts, manifest: RunManifest, spool: Spool, cell: str, seed: int
 ) -> Iterator[dict[str, Any]]:
-    cells = {row.id: row for row in manifest.cells}
-    for attempt in attempts:
-        place = places[attempt.problem]
-        problem = manifest.problems[place]
-        told = [text or "" for text in texts.of(attempt)]
-        yield _row(place, problem, manifest, cells[attempt.cell], attempt, told)
+    [entry] = (row for row in manifest.cells if row.id == cell)
+    for place, problem in enumerate(manifest.problems):
+        attempt = spool.at(problem.id, cell, seed)
+        if attempt is not None:
+            told = [text or "" for text in texts.of(attempt)]
+            yield _row(place, problem, manifest, entry, attempt, told)
 
 
 def _row(

@@ -13,10 +13,10 @@ from tts_bench.report.export.kept import KnownTexts
 from tts_bench.report.page.assets import read_assets
 from tts_bench.report.page.detail import describe_problem, pack
 from tts_bench.report.page.overview import describe, embed
-from tts_bench.report.page.spool import Spool, spool_attempts
 from tts_bench.report.page.tally import Tally
 from tts_bench.report.page.votes import Votes
 from tts_bench.report.points.content import Report
+from tts_bench.report.spool import Spool, spool_attempts
 from tts_bench.report.tables.render import heading
 from tts_bench.store.files import staged
 from tts_bench.store.manifest import RunManifest
@@ -67,7 +67,8 @@ def write_page(
         # Called after the chunks, when it is known which texts were left out.
         omissions=lambda: embed(chunks.omissions),
     )
-    _write(path, page)
+    with spool:
+        _write(path, page)
 
 
 class _Chunks:
