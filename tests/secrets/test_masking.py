@@ -63,6 +63,12 @@ def test_a_value_that_is_known_is_masked_wherever_it_stands(monkeypatch):
     assert hide(said) == f"401 for {MASK} ({MASK}, {MASK}), ab at https://{MASK}@host/x"
 
 
+def test_where_the_shell_stands_and_where_a_key_lies_are_no_secrets(monkeypatch, tmp_path):
+    monkeypatch.setenv("PWD", "/some/where/else")
+    monkeypatch.setenv("CLOUD_CREDENTIALS", str(tmp_path))
+    assert hide(f"/some/where/else {tmp_path}") == f"/some/where/else {tmp_path}"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

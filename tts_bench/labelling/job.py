@@ -70,15 +70,17 @@ class LabellingJob:
         suite = self.suite
         engine = suite.resolved["engine"].items()
         idle = {*suite.engine.speed_only, *upkeep_keys(type(suite.engine))}
-        return {
+        found = {
             **settings(self.labeller),
-            "engine": masked({k: v for k, v in engine if k not in idle}),
+            "engine": {k: v for k, v in engine if k not in idle},
             "engine_code": source_hash(type(suite.engine)),
             "prompt": asdict(suite.prompt),
             "sampling": asdict(self.sampling),
             "seed": suite.seeds[0],
             "delimiter": self.delimiter,
         }
+        # As a manifest has them, with which they are compared.
+        return dict(masked(found, hide))
 
     def begin(self, info: EngineInfo) -> LabellingManifest:
         """The manifest of a session that begins."""

@@ -130,5 +130,12 @@ def _secrets(data: Any, secret: bool = False) -> Iterator[str]:
 
 
 def _of_environment() -> set[str]:
-    """Values of the environment's secrets; short ones are words that may mean anything else."""
-    return {value for name, value in os.environ.items() if len(value) >= 8 and is_secret(name)}
+    """Values of the environment's secrets.
+
+    Short ones are words that may mean anything else, and paths say where a secret is, not what.
+    """
+    return {
+        value
+        for name, value in os.environ.items()
+        if len(value) >= 8 and is_secret(name) and name != "PWD" and not os.path.exists(value)
+    }
