@@ -25,7 +25,8 @@ def test_two_lines_cross_where_their_equations_say():
     b = curve([1, 100], [0.5, 0.7])
     found = reach(a, b)
     assert found.cost == pytest.approx(10**1.5)
-    assert (found.low, found.high) == pytest.approx((10**1.5, 10**1.5))
+    # Four problems say nothing of others, alike as they are.
+    assert (found.low, found.high) == (-math.inf, math.inf)
     assert (found.ahead, found.behind, found.problems) == (0.0, 0.0, 4)
 
 
@@ -172,3 +173,24 @@ def test_intervals_of_crossings_and_gaps_cover():
     # Three binomial standard errors around 95 %.
     assert 0.9 <= covered / runs <= 0.995
     assert 0.9 <= gaps / runs <= 0.995
+
+
+def test_a_crossing_at_which_nothing_varies_keeps_room_for_problems_that_were_not_seen():
+    """Every problem is alike, so that all resamples agree on one cost."""
+    a, b = curve([10, 1000], [0.0, 0.8], 30), curve([10, 1000], [0.4, 0.4], 30)
+    found = reach(a, b)
+    assert found.cost == pytest.approx(100)
+    # Wilson's bound for 30 problems is u = 0.1135; accuracy rises by 0.8 in two decades.
+    unseen = 1.959964**2 / (30 + 1.959964**2)
+    assert found.low == pytest.approx(10 ** (2 * (0.4 - unseen) / 0.8 + 1), rel=1e-4)
+    assert found.high == pytest.approx(10 ** (2 * (0.4 + unseen) / 0.8 + 1), rel=1e-4)
+    # At the end of the range a little less would not reach at all.
+    assert reach(curve([10, 1000], [0.0, 1.0], 30), curve([5], [1.0], 30)).high == math.inf
+
+
+def test_where_crossings_vary_the_interval_is_that_of_the_resamples():
+    small, large = suites(4, 1)
+    found = reach(small, large, resamples=300)
+    shares = [found.ahead, found.behind]
+    assert all(0 <= share < 0.5 for share in shares)
+    assert found.low < found.cost < found.high

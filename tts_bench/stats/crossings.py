@@ -16,7 +16,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tts_bench.stats.estimators import Estimate, bootstrap_interval, paired_difference
+from tts_bench.stats.estimators import (
+    Estimate,
+    bootstrap_interval,
+    paired_difference,
+    unseen_reach,
+)
+from tts_bench.stats.quantiles import student
 
 Array = NDArray[np.float64]
 _SAME = 1e-9
@@ -102,25 +108,31 @@ def reach(
     The interval is a percentile bootstrap over problems. A resample without a crossing lies
     beyond an end of the range: below it where `a` is never behind, above it where `a` is behind
     at the end. So an end of the interval may be open, and `ahead` and `behind` say how many
-    they are. Raises ValueError
-    where `a` is one point, where the curves are of different problems, or share no cost.
+    they are. Problems of a kind that the sample happens not to hold leave no trace in resamples:
+    where the gap at the crossing hardly varies, the interval reaches to where the curves would
+    cross with the room between them that `bootstrap_interval` leaves for those.
+
+    Raises ValueError where `a` is one point, where the curves are of different problems, or
+    share no cost.
     """
     if a.is_point:
         raise ValueError("a single point does not reach anything")
     if shared_costs(a, b) is None:
         raise ValueError("the curves share no cost")
-    found = _last_reach(_means(a, _once(a)), _means(b, _once(b)))
+    ours, theirs = _means(a, _once(a)), _means(b, _once(b))
+    found = _last_reach(ours, theirs)
     weights = _resampled(a.accuracy.shape[1], resamples, seed)
     sample = _last_reach(_means(a, weights), _means(b, weights))
     sample = sample[~np.isnan(sample)]
     tail = (1 - confidence) / 2
     # Not interpolated: there is nothing between a number and infinity.
     ends = np.quantile(sample, [tail, 1 - tail], method="inverted_cdf")
-    low, high = (_cost(float(end)) for end in ends)
+    room = max(0.0, _unseen_room(a, b, found, weights, confidence))
+    easier, harder = (float(_last_reach(ours, theirs, ease)[0]) for ease in (room, -room))
     return Reach(
         cost=_cost(float(found[0])),
-        low=low,
-        high=high,
+        low=_cost(min(float(ends[0]), easier)),
+        high=_cost(max(float(ends[1]), harder)),
         ahead=float(np.mean(np.isneginf(sample))),
         behind=float(np.mean(np.isposinf(sample))),
         problems=a.accuracy.shape[1],
@@ -184,18 +196,37 @@ def _check_paired(a: CostCurve, b: CostCurve) -> None:
         raise ValueError("curves are compared on the same problems")
 
 
-def _last_reach(a: tuple[Array, Array], b: tuple[Array, Array]) -> Array:
-    """Log cost of the last crossing in each row; infinite without one, NaN without a range."""
+def _unseen_room(
+    a: CostCurve, b: CostCurve, found: Array, weights: Array, confidence: float
+) -> float:
+    """What problems unseen may change of the gap at a crossing, beyond what resamples show."""
+    problems = a.accuracy.shape[1]
+    shared = shared_costs(a, b)
+    assert shared is not None
+    at = float(np.clip(found[0], *np.log(shared)))
+    where = np.full((len(weights), 1), at)
+    gaps = _interpolate(where, *_means(a, weights)) - _interpolate(where, *_means(b, weights))
+    if problems < 2:
+        return unseen_reach(0.0, problems, confidence)
+    error = float(gaps.std()) * math.sqrt(problems / (problems - 1))
+    return unseen_reach(student(confidence, problems - 1) * error, problems, confidence)
+
+
+def _last_reach(a: tuple[Array, Array], b: tuple[Array, Array], ease: float = 0.0) -> Array:
+    """Log cost of the last crossing in each row; infinite without one, NaN without a range.
+
+    `ease` is added to the accuracy of `a`.
+    """
     (xs, ours), (others, theirs) = a, b
     if others.shape[1] == 1:
-        knots, gaps = xs, ours - theirs
+        knots, gaps = xs, ours - theirs + ease
         empty = np.zeros(len(xs), bool)
     else:
         low = np.maximum(xs[:, :1], others[:, :1])
         high = np.minimum(xs[:, -1:], others[:, -1:])
         empty = (low > high)[:, 0]
         knots = np.sort(np.clip(np.hstack([xs, others]), low, np.maximum(low, high)), axis=1)
-        gaps = _interpolate(knots, xs, ours) - _interpolate(knots, others, theirs)
+        gaps = _interpolate(knots, xs, ours) - _interpolate(knots, others, theirs) + ease
     below = gaps < -_SAME
     rows, width = np.arange(len(gaps)), gaps.shape[1]
     last = width - 1 - below[:, ::-1].argmax(axis=1)

@@ -138,7 +138,6 @@ def bootstrap_interval(
     that are (nearly) alike reaches z²/(n + z²), Wilson's bound on the share of problems that
     could differ unseen; beyond half of that, the variance seen takes its place step by step.
     """
-    unseen = wilson(0.0, n, confidence)[1]
     low = high = mean
     seen = 0.0
     if n > 1:
@@ -147,9 +146,18 @@ def bootstrap_interval(
         ends = np.quantile(np.asarray(means, np.float64), [tail, 1 - tail])
         low, high = (mean + widen * (float(end) - mean) for end in ends)
         seen = quantile * stderr
-    reach = max(seen, min(unseen, 1.5 * unseen - seen))
+    reach = max(seen, unseen_reach(seen, n, confidence))
     low, high = min(low, mean - reach), max(high, mean + reach)
     return Estimate(mean, stderr, max(-1.0, low), min(1.0, high), n)
+
+
+def unseen_reach(seen: float, n: int, confidence: float) -> float:
+    """What problems unseen may change of a difference over n, beside what `seen` ones may.
+
+    At most Wilson's bound on their share; 0 or less where the variance seen has taken its place.
+    """
+    unseen = wilson(0.0, n, confidence)[1]
+    return min(unseen, 1.5 * unseen - seen)
 
 
 def _bootstrap_means(values: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:

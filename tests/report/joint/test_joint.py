@@ -84,6 +84,7 @@ def test_no_crossing_is_said_with_its_side_and_with_open_ends(make):
     joint = join([small_run(make), large_run(make, right=40)])
     [met] = find_crossings(joint, FLOPS)
     assert met.reach.cost == pytest.approx(400)  # equal at the last point
+    make.folder = make.folder / "others"
     joint = join([small_run(make, problems=20), large_run(make, right=2, problems=20)])
     [ahead] = find_crossings(joint, FLOPS)
     assert not ahead.found
