@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 MASK = "<masked>"
@@ -42,6 +43,7 @@ _USER_INFO = re.compile(r"(?<=://)[^/@\s:]+:[^/@\s]+(?=@)")
 _known: set[str] = set()
 
 
+@lru_cache(4096)  # the environment is looked through for every line that is printed
 def is_secret(name: object) -> bool:
     """Whether a name is that of a secret.
 
@@ -137,5 +139,5 @@ def _of_environment() -> set[str]:
     return {
         value
         for name, value in os.environ.items()
-        if len(value) >= 8 and is_secret(name) and name != "PWD" and not os.path.exists(value)
+        if is_secret(name) and len(value) >= 8 and name != "PWD" and not os.path.exists(value)
     }
