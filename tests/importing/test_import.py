@@ -185,6 +185,8 @@ def test_a_wrong_mapping_gets_a_suggestion():
         (["--n", "four"], "must be numbers"),
         (["--map", "text"], "must be ROLE=NAME"),
         (["--map", "text=completions", "--map", "text=completions"], "text is named twice"),
+        (["--name", "latest"], '--name must not be "latest"'),
+        (["--name", "generations.sqlite"], '--name must not be "generations.sqlite"'),
     ],
 )
 def test_wrong_options_are_one_line(run_import, options, message):

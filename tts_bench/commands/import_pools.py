@@ -64,11 +64,14 @@ def import_pools(
     from tts_bench.importing.run import import_pools as make_run
     from tts_bench.report.build import build_report, write_report
     from tts_bench.report.tables.render import terminal_table
+    from tts_bench.suite.folder_name import folder_fault
 
     if searched and sizes is not None:
         raise UsageError("--n and --not-independent exclude each other: no smaller n can be told")
     read = _read(source, searched=searched, **reading)
     plain = re.sub(r"[^\w.-]", "_", name or Path(source).stem).strip(".")[:_LONGEST_NAME]
+    if plain and (fault := folder_fault(plain)):
+        raise UsageError(f"--name {fault}")
     done = asyncio.run(
         make_run(
             read.pools,
