@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tts_bench.answers.grader import Grader
+from tts_bench.answers.responses import Response, grade_responses
 
 Pair = tuple[str, str]
 _SPELLINGS = (
@@ -77,13 +78,13 @@ async def compare(pairs: Sequence[Pair], rounds: int, workers: int) -> None:
     async with Grader(workers=workers) as grader:
         for part in (pairs[i::rounds] for i in range(rounds)):
             start = time.process_time()
-            replies = await asyncio.gather(*(grader.grade(a, [b]) for a, b in part))
+            verdicts = await grade_responses([Response(*pair) for pair in part], grader)
             ours += time.process_time() - start
             start = time.process_time()
             others = by_math_verify(part)
             theirs += time.process_time() - start
-            graded += sum(reply is not None for [reply] in replies)
-            agreed += sum(reply is other for [reply], other in zip(replies, others, strict=True))
+            graded += sum(not verdict.timed_out for verdict in verdicts)
+            agreed += sum(a.correct == b for a, b in zip(verdicts, others, strict=True))
     ours += _children() - before
     print(f"{len(pairs)} pairs, {graded} graded, {agreed} verdicts as math-verify's")
     print(f"tts-bench {ours:.1f} s of processor time, math-verify {theirs:.1f} s")

@@ -27,12 +27,18 @@ _LONGEST = 2000
 _CERTAIN_BITS = 20
 """sympy marks a number of which it found no digit by a precision of one bit."""
 _WORDS = r"\text"
+_IDLE_SPACE = re.compile(r"(?<![\w,;\\]) +| (?<![,;\\] )(?![\w ])")
+"""Spaces that part no words and no numbers: the same formula is parsed once."""
 _FLIPPED = {">": "<", ">=": "<="}
 
 
-@lru_cache(maxsize=4096)
 def form(latex: str) -> str:
     """The canonical form of a formula; a string without spaces where it cannot be parsed."""
+    return _form_of(_IDLE_SPACE.sub("", latex))
+
+
+@lru_cache(maxsize=4096)
+def _form_of(latex: str) -> str:
     try:
         # Words within a formula would be dropped, or read as products of letters.
         found = None if _WORDS in latex else _form(_parse(latex))
