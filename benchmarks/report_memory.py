@@ -15,7 +15,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from scale import timed
+from scale import timed  # type: ignore[import-not-found]  # the script beside this one
 
 from tts_bench import Completion
 from tts_bench.store.generations import GenerationStore
@@ -60,7 +60,7 @@ def _pool(keys: list[str], rng: random.Random) -> Pool:
         correct=tuple(one == 1 for one in classes),
         logprob=(-9.0,) * len(keys),
         tokens=(700,) * len(keys),
-        finish_reason=("stop",) * len(keys),
+        finish_reason=tuple("stop" for _ in keys),
         parent=(None,) * len(keys),
         generation=tuple(keys),
     )
