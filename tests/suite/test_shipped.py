@@ -33,6 +33,7 @@ VERIFIERS = {
     "Skywork/Skywork-o1-Open-PRM-Qwen-2.5-1.5B": ("skywork-o1-open-prm", {}),
     "RLHFlow/Llama3.1-8B-PRM-Deepseek-Data": ("rlhflow", {"format": "rlhflow"}),
     "peiyi9979/math-shepherd-mistral-7b-prm": ("math-shepherd", {"format": "math-shepherd"}),
+    "./build/math500_cpu/prm": ("trl", {}),
 }
 """Kind of the stand-in for a verifier, and the settings that its hub id would imply."""
 LARGEST = 16
@@ -84,7 +85,9 @@ def small(suite: dict[str, Any], rows: Path, models: Any) -> dict[str, Any]:
     name = suite["dataset"] if isinstance(suite["dataset"], str) else suite["dataset"]["name"]
     if name in COLUMNS:
         part = suite["dataset"] if isinstance(suite["dataset"], dict) else {"name": name}
-        rows.write_text(json.dumps(COLUMNS[name]) + "\n")
+        # Two levels, for suites that name them; the run takes the first problem.
+        lines = [COLUMNS[name], COLUMNS[name] | {"level": 2, "unique_id": "p1", "id": "p1"}]
+        rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
         suite["dataset"] = part | {"path": str(rows)}
     engine = suite["engine"]
     if engine["name"] == "vllm":
