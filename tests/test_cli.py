@@ -57,8 +57,8 @@ def test_every_fault_is_a_line_and_their_number_is_said(cli):
         "run", "quickstart", "--set", "engin.name=x", "--set", "sampling.top_p=7", "--model", ""
     )
     assert code == 2
-    assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 2
-    assert err.rstrip().endswith("2 errors; nothing was run.")
+    assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 3
+    assert err.rstrip().endswith("3 errors; nothing was run.")
 
 
 def test_ls_lists_every_kind_as_text_and_as_json(cli):

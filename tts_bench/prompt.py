@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tts_bench.answers.thinking import opens_thinking
 from tts_bench.engine.tokenizer import Tokenizer
-from tts_bench.errors import ModelError, ReplayMiss
+from tts_bench.errors import ModelError
 from tts_bench.types import Problem
 
 PLACEHOLDER = "{problem}"
-_MARK_TOKENS = 8
-"""Tokens at the end of a prompt among which a mark that opens a thinking has room."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Dialogue:
     @property
     def opens_thinking(self) -> bool:
         """Whether the prompt has opened a thinking, as some chat templates do."""
-        return ends_in_thinking(self.prompt_ids, self.tokenizer)
+        return self.tokenizer.opens_thinking(self.prompt_ids)
 
     def opening(self, instruction: str = "") -> tuple[int, ...]:
         """Token ids of the prompt, with an instruction after the problem if there is one."""
@@ -99,14 +96,3 @@ class Dialogue:
             with contextlib.suppress(ModelError):
                 return self.tokenizer.encode_turn(text, self.prompt.template_kwargs)
         return self.tokenizer.encode(f"\n\n{text}\n\n")
-
-
-def ends_in_thinking(prompt_ids: tuple[int, ...], tokenizer: Tokenizer) -> bool:
-    """Whether a prompt ends with a mark that opens a thinking.
-
-    In a replay of what was recorded before this was asked, it does not.
-    """
-    try:
-        return opens_thinking(tokenizer.decode(prompt_ids[-_MARK_TOKENS:], special_tokens=True))
-    except ReplayMiss:
-        return False

@@ -119,6 +119,13 @@ def test_a_reply_that_was_cut_off_has_no_verdict():
     assert first_wrong_step(reply("First wrong step: 1", "length"), steps=12) is None
 
 
+def test_a_verdict_within_a_thinking_that_the_prompt_has_opened_is_none():
+    thought = reply("First wrong step: 1")
+    assert first_wrong_step(thought, steps=3, thinking=True) is None
+    closed = reply("First wrong step: 1 </think> First wrong step: 2")
+    assert first_wrong_step(closed, steps=3, thinking=True) == 1
+
+
 def test_the_question_shows_numbered_steps_and_takes_texts_literally():
     told = Trace(Problem("p", r"\frac{1}{2} of {steps}?"), None, ("A \\1.\n\n", "B."), False, "")
     question = Judge("P: {problem}\nS: {steps}").question(told)

@@ -100,5 +100,5 @@ def test_importing_the_report_loads_no_engine_and_no_plotting():
     assert [name for name in heavy if name in loaded] == []
     engines = [name for name in loaded if name.startswith("tts_bench.engine.")]
     # The port, and what it is made of; no adapter.
-    port = {"base", "in_flight", "reopen", "tokenizer"}
+    port = {"base", "failures", "in_flight", "reopen", "tokenizer"}
     assert {name.rpartition(".")[2] for name in engines} <= port

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Done
+from parts import NOT_TO_BE_HAD
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "tests" / "data" / "version_0_1"
@@ -111,7 +112,7 @@ def test_a_disk_that_is_full_for_temporary_files_is_one_line(results: Path, cli,
     assert "disk is full" in one_line(cli("report", run))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.geteuid() == 0, reason=f"{NOT_TO_BE_HAD}root may write everywhere")
 def test_a_read_only_folder_is_one_line(results: Path, cli):
     run = run_of(results)
     run.chmod(0o555)

@@ -428,10 +428,10 @@ def test_a_store_in_a_folder_that_cannot_be_written_is_read(tmp_path: Path, monk
     asyncio.run(go())
     real = sqlite3.connect
 
-    def refusing(uri: str, **options):
-        if "immutable" not in uri:  # what SQLite says where it may not make its log
+    def refusing(source: str, **options):
+        if "immutable" not in source:  # what SQLite says where it may not make its log
             raise sqlite3.OperationalError("unable to open database file")
-        return real(uri, **options)
+        return real(source, **options)
 
     monkeypatch.setattr(sqlite3, "connect", refusing)
     assert TextReader(path).read(["k"]) == {"k": DONE.text}

@@ -153,6 +153,18 @@ def test_an_unreadable_text_is_drawn_again_with_another_seed_and_every_text_is_c
     assert len({call.prompt_ids for call in made.calls}) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("Grade: 3 </think> Grade: 10", 1.0), ("Grade: 3", 0.25), ("Grade: 3 </think> so", 0.25)],
+)
+def test_a_grade_within_a_thinking_that_the_prompt_has_opened_is_none(text, value):
+    engine, _ = noting(lambda *_: text)
+    settings = {"chat": False, "retries": 0, "unreadable": 0.25}
+    judge = JudgeVerifier(engine=engine, prompt="{problem} {solution}\n<think>", **settings)
+    [made] = scored(judge, [candidate()])
+    assert made.score.value == value
+
+
 def test_what_stays_unreadable_is_an_error_that_shows_the_text():
     engine, notes = noting(lambda *_: "I would rather\nnot say.")
     with pytest.raises(VerifierError, match=r"no grade from 1-10 in 3 texts .*rather not say\."):

@@ -6,11 +6,12 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tts_bench.answers.thinking import opens_thinking
 from tts_bench.engine.reopen import Reopened, reopen
-from tts_bench.errors import ModelError
+from tts_bench.errors import ModelError, ReplayMiss
 
 TAIL_TOKENS = 8
-"""Tokens of the prompt that decide how the first generated ones are spelt."""
+"""Tokens of the prompt that decide how the first generated ones are spelt, and that hold a mark."""
 _SAID = "§"
 """Stands for an assistant's turn if only what the template writes after one is wanted."""
 
@@ -50,6 +51,17 @@ class Tokenizer(abc.ABC):
         before = self.decode(tail, special_tokens)
         after = self.decode((*tail, *token_ids), special_tokens)
         return after[added_from(before, after) :]
+
+    def opens_thinking(self, prompt_ids: Sequence[int]) -> bool:
+        """Whether a prompt ends with a mark that opens a thinking, as some chat templates do.
+
+        In a replay of what was recorded before this was asked, it does not.
+        """
+        try:
+            end = self.decode(tuple(prompt_ids[-TAIL_TOKENS:]), special_tokens=True)
+        except ReplayMiss:
+            return False
+        return opens_thinking(end)
 
     def encode_turn(self, text: str, template_kwargs: Mapping[str, Any]) -> tuple[int, ...]:
         """Token ids that end the assistant's turn, say `text` as the user, and hand over again.

@@ -83,7 +83,7 @@ class Judge:
         question = self.question(trace)
         for _ in range(self.tries):
             reply = await probe.ask(question)
-            step = first_wrong_step(reply, len(trace.steps))
+            step = first_wrong_step(reply, len(trace.steps), thinking=probe.opened_thinking(reply))
             if step is not None:
                 wrong = len(trace.steps) if step == NO_ERROR else step
                 labels = tuple(i < wrong for i in range(len(trace.steps)))
@@ -98,13 +98,14 @@ class Judge:
         return re.sub(r"\{problem\}|\{steps\}", lambda place: texts[place[0]], self.template)
 
 
-def first_wrong_step(reply: Candidate, steps: int) -> int | None:
+def first_wrong_step(reply: Candidate, steps: int, *, thinking: bool = False) -> int | None:
     """Index of the first wrong step by the reply's last verdict, `NO_ERROR` for none of them.
 
-    What the judge thinks before it is no verdict. None if there is none, if it names a step that
+    What the judge thinks before it is no verdict; `thinking` tells that its prompt has opened a
+    thinking already. None if there is none, if it names a step that
     does not exist, and if the reply was cut off: what it ends with was not meant to be its end.
     """
-    found = _VERDICT.findall(after_thinking(reply.text) or "")
+    found = _VERDICT.findall(after_thinking(reply.text, opened=thinking) or "")
     if not found or reply.finish_reason == "length":
         return None
     if found[-1].lower() == "none":

@@ -110,6 +110,10 @@ class Probe:
         [reply] = await self._questions[question].sample(1)
         return reply
 
+    def opened_thinking(self, reply: Candidate) -> bool:
+        """Whether the prompt of a reply has opened a thinking."""
+        return self._desk.tokenizer.opens_thinking(reply.prompt_ids)
+
     @property
     def _reference(self) -> str:
         assert self.trace.reference is not None, "traces are read with references for this"

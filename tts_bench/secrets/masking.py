@@ -22,10 +22,11 @@ _WORDS = {
 _KEYS = {"access", "api", "auth", "client", "encryption", "private", "secret", "service", "signing"}
 """What makes a `key` a secret one, where it stands before it."""
 _MODEL_TOKENS = {
-    *("bos", "cls", "end", "eos", "mask", "negative", "pad", "positive", "right", "sep", "special"),
-    *("start", "step", "stop", "unk", "wrong"),
+    *("bos", "cls", "delimiter", "end", "eos", "first", "last", "mask", "negative", "new", "next"),
+    *("no", "pad", "per", "positive", "prompt", "right", "sep", "separator", "special", "start"),
+    *("step", "stop", "think", "unk", "wrong", "yes"),
 }
-"""What makes a `token` one of a model's vocabulary, where it stands before it."""
+"""What makes a `token` one of a model's vocabulary, or a unit, where it stands before it."""
 _SHORTEST = 4
 """Characters of a value that is masked wherever it stands; shorter ones stand anywhere."""
 _ASSIGNED = re.compile(

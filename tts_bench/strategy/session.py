@@ -24,7 +24,7 @@ from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import ModelLost, ReplayMiss, TtsBenchError, UsageError
-from tts_bench.prompt import Dialogue, ends_in_thinking
+from tts_bench.prompt import Dialogue
 from tts_bench.strategy.prefix import Prefix
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
 from tts_bench.verifier.base import Verifier
@@ -246,7 +246,7 @@ class Session:
             return opens_thinking(prefix.text[: prefix.turn])
         ids = prefix.prompt_ids
         if ids not in self._opened:
-            self._opened[ids] = ends_in_thinking(ids, self._tokenizer)
+            self._opened[ids] = self._tokenizer.opens_thinking(ids)
         return self._opened[ids]
 
     def _seeded(self, prefix: Prefix, sampling: Sampling) -> _Draw:

@@ -76,6 +76,7 @@ class JudgeVerifier(ChatVerifier):
         parts = {"problem": problem.text, "solution": candidate.text}
         parts |= {"low": f"{low:g}", "high": f"{high:g}", "steps": candidate.text}
         ids = self.encode(fill(self.prompt, parts))
+        opened = self.asked.tokenizer.opens_thinking(ids)
         calls = []
         for attempt in range(1 + self.retries):
             least = RETRY_TEMPERATURE if attempt else 0.0
@@ -83,7 +84,7 @@ class JudgeVerifier(ChatVerifier):
             request = Request(ids, law, draw_seed(self.seed, problem, candidate, attempt))
             done = await self.write(request)
             calls.append(charge(request, done))
-            said = after_thinking(done.text) or ""
+            said = after_thinking(done.text, opened=opened) or ""
             grade = parse_grade(said, low, high, done.finish_reason)
             if grade is not None:
                 return Scoring(Score((grade - low) / (high - low)), tuple(calls))

@@ -299,13 +299,14 @@ def test_a_file_of_urls_is_read_again_when_a_server_is_gone(tokenizer, tmp_path)
     path = tmp_path / "servers.txt"
 
     async def go():
-        old, new = StandIn(tokenizer, delay=0.02), StandIn(tokenizer)
+        old, new = StandIn(tokenizer), StandIn(tokenizer)
         async with listening(old, new) as (first, second):
             path.write_text(f"# the servers\n{first}\n")
             engine = engine_of([str(path)], patience=30.0)
             await engine.start()
+            old.delay = 3600.0
             work = asyncio.create_task(engine.generate_all(requests(tokenizer)))
-            await asyncio.sleep(0.03)
+            await old.asked(PROBES + 1).wait()
             path.write_text(f"{second}/v1\n")
             await old.down()
             drawn = await work

@@ -95,7 +95,7 @@ class ServerPool:
         Raises EngineError if the request is refused, EngineDied if no server is left.
         """
         async with self.gate.admitted_once():
-            while True:
+            while not self.client.closed:
                 server = await self._choose(prompt)
                 server.outstanding += 1
                 try:
@@ -107,6 +107,7 @@ class ServerPool:
                     return server, answer
                 finally:
                     server.outstanding -= 1
+            raise EngineError("the engine is closed")
 
     def report(self, server: Server, unwell: Unwell) -> None:
         """Leave the server alone for a while: longer after each failure in a row."""
@@ -134,6 +135,8 @@ class ServerPool:
             up = [server for server in self.servers.values() if server.is_up(now)]
             if up:
                 return self._nearest(prompt, up)
+            if self.client.closed:
+                raise EngineError("the engine is closed")
             if now - self._alive > self.patience:
                 told = "; ".join(f"{one.url}: {one.said}" for one in self.servers.values())
                 raise EngineDied(f"no server answers any more ({told})")
