@@ -6,7 +6,7 @@
 #
 # 93 problems of levels 1 and 2 give solutions, those that were solved sometimes give step labels by
 # rollouts, a PRM is trained on these, and the other 40 problems are run. Every step goes on where it
-# was stopped. One to two hours on two cores with AVX-512; several without (bfloat16 is emulated).
+# was stopped. About three hours on two cores with AVX-512; more without (bfloat16 is emulated).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
