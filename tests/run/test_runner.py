@@ -72,12 +72,17 @@ def spawn(suite: Path, tmp_path: Path):
             text=True,
             check=False,
             env=os.environ | environment,
-            # Tests that run in the background of a shell ignore Ctrl-C, and so would it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_heed_signals,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
     return spawn
+
+
+def _heed_signals() -> None:
+    """Tests that run in the background, or under nohup, ignore these, and so would a child."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def lines(tmp_path: Path, output: str = "results") -> list[bytes]:
