@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tts_bench.dataset.arithmetic import Arithmetic
-from tts_bench.errors import UsageError
+from tts_bench.errors import StoreError, UsageError
 from tts_bench.run.shards import Shard
 from tts_bench.store.runs import resolve_run
 
@@ -160,6 +160,19 @@ def test_a_strategy_that_needs_all_problems_has_no_shards(tmp_path: Path, cli):
     done = cli("run", path, "--shard", "1/2", "-o", tmp_path)
     assert done.returncode == 2
     assert "compute_optimal shares one budget out among all problems" in done.stderr
+
+
+def test_a_merge_that_fails_leaves_no_half_of_a_run(shards, tmp_path: Path, cli, monkeypatch):
+    parts = shards(1, 2)
+
+    def full(*_):
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr("tts_bench.run.merge.write_atomically", full)
+    done = cli("merge", *parts, "-o", tmp_path / "joined")
+    assert done.returncode == 2
+    assert "the disk is full" in done.stderr
+    assert not list((tmp_path / "joined" / "s").glob("*Z_*"))
 
 
 def test_one_run_alone_is_nothing_to_join(shards, tmp_path: Path, cli):

@@ -171,6 +171,7 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
     from tts_bench.labelling.job import LabellingJob
     from tts_bench.labelling.solutions import Solutions
     from tts_bench.labelling.trace import distinct
+    from tts_bench.store.generations import GENERATIONS
 
     suite = _suite(options)
     solutions = Solutions(
@@ -191,7 +192,7 @@ def _label(labeller: Labeller, options: Mapping[str, Any]) -> int:
         source=str(options["solutions"]),
         delimiter=solutions.delimiter,
         output=options["output"],
-        generations=options["output_path"] / "generations.sqlite",
+        generations=options["output_path"] / GENERATIONS,
         argv=["tts-bench", *sys.argv[1:]],
     )
     for line in summary.announcement(job, found):

@@ -63,6 +63,7 @@ def verify(verifier: str, data: str, **options: Any) -> int:
     from tts_bench.dataset.columns import parse_columns
     from tts_bench.dataset.step_labels import StepLabels
     from tts_bench.progress import Progress
+    from tts_bench.store.generations import GENERATIONS
     from tts_bench.suite.load import find_suite
     from tts_bench.suite.registry import Registry
     from tts_bench.verifier_eval.evaluate import EvaluationJob, verify_labels, verify_run
@@ -75,7 +76,7 @@ def verify(verifier: str, data: str, **options: Any) -> int:
     chosen = ("threshold", "fit_share", "drop", "bins", "resamples", "seed")
     job = EvaluationJob(
         setting=read_setting(path, registry, options["sets"]),
-        generations=folder.parent / "generations.sqlite",
+        generations=folder.parent / GENERATIONS,
         choices=Choices(**{name: options[name] for name in chosen}),
         progress=Progress(options["display"], unit="text"),
         replay=options["replay"],

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,8 @@ from tts_bench.errors import UsageError
 from tts_bench.importing.pools import RecordedPool, disagreements
 from tts_bench.store import environment
 from tts_bench.store.files import write_atomically
-from tts_bench.store.folders import held, new_run
-from tts_bench.store.generations import GenerationStore
+from tts_bench.store.folders import held, new_run, whole_or_none
+from tts_bench.store.generations import GENERATIONS, GenerationStore
 from tts_bench.store.manifest import (
     CellEntry,
     DatasetEntry,
@@ -93,7 +91,7 @@ async def import_pools(
     cut = [pool.first(n) for pool in pools]
     digest = _digest(cut, source, at)
     folder = output_path / source.name
-    store_path = output_path / "generations.sqlite"
+    store_path = output_path / GENERATIONS
     cells = _cells(cut, n, at)
     async with Grader() as grader, GenerationStore(store_path) as store:
         graded = [await _grade(pool, grader, store, digest) for pool in cut]
@@ -108,7 +106,7 @@ async def import_pools(
     ]
     with held(folder):
         run = new_run(folder, digest)
-    with _whole_or_none(run):
+    with whole_or_none(run):
         record = _manifest(cut, source, cells, digest, run, store_path, argv)
         for attempt in attempts:
             run.append(attempt, _UNMEASURED)
@@ -117,19 +115,6 @@ async def import_pools(
         run.write_manifest(record.changed(status="complete", ended=now()))
     point_latest(run.folder)
     return Imported(run, len(cut), n, left_out, len(differing), len(judged))
-
-
-@contextlib.contextmanager
-def _whole_or_none(run: RunStore) -> Iterator[None]:
-    """Close a run if all of it was written; if that failed at any point, its folder goes away."""
-    try:
-        yield
-    except BaseException:
-        run.close()
-        shutil.rmtree(run.folder, ignore_errors=True)
-        raise
-    finally:
-        run.close()
 
 
 def _sizes(sizes: Sequence[int] | None, n: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from tts_bench.run.plan import Plan, RunOptions
 from tts_bench.run.rerun import differences
 from tts_bench.store import environment
 from tts_bench.store.manifest import (
+    MODEL_KEYS,
     CellEntry,
     DatasetEntry,
     EngineEntry,
@@ -27,8 +28,6 @@ from tts_bench.store.runs import next_number
 from tts_bench.suite.load import Suite
 from tts_bench.suite.registry import own_strategies
 from tts_bench.verifier.base import VerifierInfo
-
-_SAME = ("engine", "model", "revision", "dtype", "max_model_len")
 
 
 def begin(
@@ -50,7 +49,7 @@ def begin(
         if earlier.verifier.model and verifier.model:
             _check_same("verifier ", earlier.verifier.model, verifier.model)
         number = earlier.number
-        sessions = (*earlier.earlier_sessions, _session(earlier))
+        sessions = (*earlier.earlier_sessions, SessionEntry.of(earlier))
     record = RunManifest(
         status="running",
         suite=suite.name,
@@ -89,20 +88,8 @@ def _own_folders(suite: Suite) -> list[Path]:
     return [own.resolve() for own in own_strategies() if own.resolve() in used]
 
 
-def _session(earlier: RunManifest) -> SessionEntry:
-    """What stays of a session in the manifest of the next."""
-    return SessionEntry(
-        argv=earlier.argv,
-        started=earlier.started,
-        ended=earlier.ended,
-        status=earlier.status,
-        throughput=earlier.throughput,
-        environment=earlier.environment,
-    )
-
-
 def _check_same(whose: str, old: EngineEntry, new: EngineEntry) -> None:
-    for key in _SAME:
+    for key in MODEL_KEYS:
         before, today = getattr(old, key), getattr(new, key)
         if before != today:
             raise StoreError(

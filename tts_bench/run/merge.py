@@ -14,20 +14,16 @@ from tts_bench.errors import StoreError, UsageError
 from tts_bench.run.rerun import Recorded, load_recorded
 from tts_bench.run.shards import Shard
 from tts_bench.store.files import write_atomically
-from tts_bench.store.folders import held, new_run
-from tts_bench.store.generations import GenerationStore
-from tts_bench.store.manifest import EngineEntry, RunManifest, SessionEntry
+from tts_bench.store.folders import held, new_run, whole_or_none
+from tts_bench.store.generations import GENERATIONS, GenerationStore
+from tts_bench.store.manifest import MODEL_KEYS, EngineEntry, RunManifest, SessionEntry
 from tts_bench.store.runs import RunStore, next_number, point_latest
 from tts_bench.suite.overrides import Overrides
 from tts_bench.suite.registry import Registry
 from tts_bench.types import Attempt, Measurement
 
-_MODEL = ("engine", "model", "revision", "dtype", "max_model_len")
 _IDLE = ("concurrency", "description", "engine", "verifier")
 """Keys of a suite that do not decide, or are compared by what was really loaded."""
-
-STORE = "generations.sqlite"
-"""The generation store that all runs of an output path share."""
 
 Rows = dict[tuple[str, str, int], tuple[Attempt, Measurement]]
 
@@ -68,7 +64,7 @@ async def merge_runs(
     record = record.changed(
         suite_hash=suite.hash(dataset.content_hash, json.dumps(ids)), argv=tuple(argv)
     )
-    await _join_stores(_stores(runs, manifests), output_path / STORE)
+    await _join_stores(_stores(runs, manifests), output_path / GENERATIONS)
     run = _write(record, rows, runs[0], output_path)
     return Merged(run, lacking)
 
@@ -85,16 +81,14 @@ def _write(record: RunManifest, rows: Rows, like: RunStore, output_path: Path) -
     folder = output_path / record.suite
     with held(folder):
         run = new_run(folder, record.suite_hash)
-    try:
+    with whole_or_none(run):
         for attempt, measurement in rows.values():
             run.append(attempt, measurement)
         text = (like.folder / "suite.yaml").read_text("utf-8")
         write_atomically(run.folder / "suite.yaml", text)
-        place = os.path.relpath(output_path / STORE, run.folder)
+        place = os.path.relpath(output_path / GENERATIONS, run.folder)
         number = next_number(run, record.suite_hash)
         run.write_manifest(record.changed(number=number, generations=place))
-    finally:
-        run.close()
     point_latest(run.folder)
     return run
 
@@ -121,11 +115,11 @@ def _decisive(manifest: RunManifest) -> Iterator[tuple[str, Any]]:
     """What runs must have in common, by what it is called."""
     yield "suite", manifest.suite
     yield "data set", manifest.dataset.content_hash
-    for key in _MODEL:
+    for key in MODEL_KEYS:
         yield f"{key} of the policy", str(getattr(manifest.engine, key))
     yield "verifier", manifest.verifier.name
     scorer = manifest.verifier.model or EngineEntry()
-    for key in _MODEL:
+    for key in MODEL_KEYS:
         yield f"{key} of the verifier", str(getattr(scorer, key))
     yield "seeds", manifest.seeds
     yield "strategies", [cell.recorded() for cell in manifest.cells]
@@ -187,17 +181,7 @@ def _manifest(
     entries = {row.id: row for manifest in manifests for row in manifest.problems}
     failed = any(attempt.status == "error" for attempt, _ in rows.values())
     whole = "failed_attempts" if failed else "complete"
-    sessions = [
-        SessionEntry(
-            argv=manifest.argv,
-            started=manifest.started,
-            ended=manifest.ended,
-            status=manifest.status,
-            throughput=manifest.throughput,
-            environment=manifest.environment,
-        )
-        for manifest in manifests
-    ]
+    sessions = [SessionEntry.of(manifest) for manifest in manifests]
     earlier = [session for manifest in manifests for session in manifest.earlier_sessions]
     return manifests[0].changed(
         status="stopped" if lacks else whole,

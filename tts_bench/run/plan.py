@@ -13,6 +13,7 @@ from tts_bench.run.phases import check_phases
 from tts_bench.run.rerun import Recorded
 from tts_bench.run.shards import Shard
 from tts_bench.store.folders import held, new_run, refuse_twin
+from tts_bench.store.generations import GENERATIONS
 from tts_bench.store.runs import RunStore, find_run
 from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.suite.cells import Cell
@@ -47,7 +48,7 @@ class RunOptions:
     @property
     def generations(self) -> Path:
         """The generation store that all runs of this output path share."""
-        return self.output_path / "generations.sqlite"
+        return self.output_path / GENERATIONS
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ import yaml
 
 from tts_bench.dataset.base import Item
 from tts_bench.errors import UsageError
-from tts_bench.store.manifest import EngineEntry, EnvironmentEntry, RunManifest
+from tts_bench.store.manifest import MODEL_KEYS, EngineEntry, EnvironmentEntry, RunManifest
 from tts_bench.suite.load import Suite, load_document
 from tts_bench.suite.overrides import Overrides
 from tts_bench.suite.registry import Registry
 from tts_bench.suite.yaml_document import YamlDocument
-
-_MODEL = ("engine", "model", "revision", "dtype", "max_model_len")
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _code(old: EnvironmentEntry, new: EnvironmentEntry) -> Iterator[str]:
 
 
 def _model(whose: str, old: EngineEntry | None, new: EngineEntry | None) -> Iterator[str]:
-    for key in _MODEL:
+    for key in MODEL_KEYS:
         yield from _unequal(f"{whose} {key}", getattr(old, key, None), getattr(new, key, None))
 
 

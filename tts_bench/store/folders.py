@@ -58,6 +58,19 @@ def new_run(folder: Path, suite_hash: str) -> RunStore:
         return run
 
 
+@contextlib.contextmanager
+def whole_or_none(run: RunStore) -> Iterator[None]:
+    """Close a run if all of it was written; if that failed at any point, its folder goes away."""
+    try:
+        yield
+    except BaseException:
+        run.close()
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+    finally:
+        run.close()
+
+
 def refuse_twin(folder: Path, suite_hash: str) -> None:
     """Raise StoreError if a process that is alive loads the model for a run of this very suite."""
     for path in folder.glob(f"*Z_{suite_hash[:4]}"):

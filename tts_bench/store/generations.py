@@ -22,6 +22,8 @@ from tts_bench.store.rows import Row, T, as_text, checksum, read_row, rows_of, t
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.cached import pack, unpack
 
+GENERATIONS = "generations.sqlite"
+"""Name of the store that all runs of a results folder share."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS completions (
     key TEXT PRIMARY KEY, ids BLOB NOT NULL, text TEXT NOT NULL, logprob REAL NOT NULL,

@@ -77,6 +77,10 @@ class EnvironmentEntry(Entry):
     threads: str | None = None
 
 
+MODEL_KEYS = ("engine", "model", "revision", "dtype", "max_model_len")
+"""What makes two engines the same: fields of `EngineEntry`."""
+
+
 class EngineEntry(Entry):
     """What a started engine said of itself (see `engine.base.EngineInfo`)."""
 
@@ -208,6 +212,18 @@ class SessionEntry(Entry):
     status: str = ""
     throughput: ThroughputEntry | None = None
     environment: EnvironmentEntry = EnvironmentEntry()
+
+    @classmethod
+    def of(cls, earlier: RunManifest) -> Self:
+        """What stays of a session in the manifest of a later one."""
+        return cls(
+            argv=earlier.argv,
+            started=earlier.started,
+            ended=earlier.ended,
+            status=earlier.status,
+            throughput=earlier.throughput,
+            environment=earlier.environment,
+        )
 
 
 class RepeatsEntry(Entry):

@@ -15,6 +15,14 @@ from tts_bench.types import FinishReason
 
 FINISHED: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "eos": "stop"}
 
+NEUTRAL: Mapping[str, float] = {
+    "min_p": 0.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "repetition_penalty": 1.0,
+}
+"""Samplers that no request has, under the names of vLLM and SGLang."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -35,8 +43,6 @@ class Dialect(abc.ABC):
     name: ClassVar[str]
     path: ClassVar[str]
     """Where completions are asked for."""
-    raw_logprobs: ClassVar[bool]
-    """Whether log-probabilities are of the model's own distribution, before temperature."""
 
     @abc.abstractmethod
     def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
@@ -60,7 +66,6 @@ class VLLMDialect(Dialect):
 
     name = "vllm"
     path = "/v1/completions"
-    raw_logprobs = True
 
     def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
         """Every sampling field by name, neutral where a request has none."""
@@ -74,10 +79,7 @@ class VLLMDialect(Dialect):
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
-            "min_p": 0.0,
-            "presence_penalty": 0.0,
-            "frequency_penalty": 0.0,
-            "repetition_penalty": 1.0,
+            **NEUTRAL,
             "seed": request.seed,
             "stop": list(sampling.stop),
             "stop_token_ids": [],
@@ -118,7 +120,6 @@ class SGLangDialect(Dialect):
 
     name = "sglang"
     path = "/generate"
-    raw_logprobs = True
 
     def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
         """`max_new_tokens` always (128 otherwise), and stop strings left in the text."""
@@ -130,10 +131,7 @@ class SGLangDialect(Dialect):
                 "temperature": sampling.temperature,
                 "top_p": sampling.top_p,
                 "top_k": sampling.top_k or -1,
-                "min_p": 0.0,
-                "presence_penalty": 0.0,
-                "frequency_penalty": 0.0,
-                "repetition_penalty": 1.0,
+                **NEUTRAL,
                 "sampling_seed": request.seed,
                 "stop": list(sampling.stop),
                 "no_stop_trim": True,
@@ -169,7 +167,6 @@ class LlamaCppDialect(Dialect):
 
     name = "llamacpp"
     path = "/completion"
-    raw_logprobs = True
 
     def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
         """Every sampler named and neutral, for the server's defaults are not the model's."""

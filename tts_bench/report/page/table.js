@@ -12,6 +12,7 @@ const COLUMNS = [
   { title: "cut off %", value: (row) => row.truncated, show: (row) => percent(row.truncated) },
   { title: "no answer %", value: (row) => row.unanswered, show: (row) => percent(row.unanswered) },
   { title: "errors", value: (row) => row.errors, show: (row) => row.errors ?? NOTHING },
+  { title: "estimated from", value: (row) => row.estimated_from, show: (row) => row.estimated_from ?? NOTHING },
 ];
 
 function resultRows() {
