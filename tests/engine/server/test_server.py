@@ -13,6 +13,8 @@ from stand_in_server import MODEL, StandIn, listening
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.server.engine import ServerEngine
+from tts_bench.engine.server.gate import Gate
+from tts_bench.engine.server.pool import ServerPool, Unwell
 from tts_bench.engine.weights import local_path
 from tts_bench.errors import EngineError, ModelError
 from tts_bench.types import Sampling
@@ -141,6 +143,14 @@ def test_a_server_that_comes_back_is_used_again(tokenizer):
             return drawn
 
     assert len(asyncio.run(go())) == 40
+
+
+def test_requests_that_break_off_together_are_one_failure():
+    pool = ServerPool(None, lambda: ["http://a"], Gate(64), patience=1.0)
+    server = pool.servers["http://a"]
+    for _ in range(40):
+        pool.report(server, Unwell("broken off"))
+    assert server.failures == 1
 
 
 def test_no_server_left_is_one_line_that_names_them(tokenizer):
