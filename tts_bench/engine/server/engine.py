@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.server.addresses import Addresses
 from tts_bench.engine.server.dialects import DIALECTS, Dialect, completion
 from tts_bench.engine.server.gate import Gate
 from tts_bench.engine.server.pool import ServerPool
@@ -22,9 +20,6 @@ from tts_bench.errors import EngineError, ModelError
 
 if TYPE_CHECKING:
     import aiohttp
-
-CONNECT_SECONDS = 60.0
-"""Long: while thousands of requests are in flight, connecting may have to wait for its turn."""
 
 
 @dataclass
@@ -81,7 +76,7 @@ class ServerEngine(Engine):
         if "_connected" in self.__dict__:
             raise EngineError("engine 'server' is started already")
         self._check_settings()
-        client = self._client()
+        client = self._addresses.client(self.answer_timeout)
         try:
             connected = await self._connect(client)
         except BaseException:
@@ -189,40 +184,13 @@ class ServerEngine(Engine):
             shape_note=note,
         )
 
-    def _client(self) -> aiohttp.ClientSession:
-        import aiohttp
-
-        headers = {"Authorization": f"Bearer {key}"} if (key := self._key()) else {}
-        # No limit of its own: the gate has one, and waiting here would count as the server's.
-        connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=CONNECT_SECONDS, sock_read=self.answer_timeout
-        )
-        return aiohttp.ClientSession(headers=headers, connector=connector, timeout=timeout)
-
-    def _key(self) -> str | None:
-        if self.api_key_env is None:
-            return None
-        key = os.environ.get(self.api_key_env)
-        if not key:
-            raise ModelError(f"api_key_env: the environment variable {self.api_key_env} is not set")
-        return key
-
     def urls(self) -> list[str]:
         """The base URLs, without a slash at the end. Raises ModelError for what is none."""
-        given = [self.base_url] if isinstance(self.base_url, str) else list(self.base_url)
-        if len(given) == 1 and "://" not in given[0]:
-            given = _of_file(given[0])
-        urls = list(dict.fromkeys(url.rstrip("/").removesuffix("/v1") for url in given))
-        for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ModelError(f"base_url {url!r} is no http:// or https:// address")
-            if parts.username or parts.password:
-                raise ModelError("base_url: put the key into api_key_env, not into the address")
-        if not urls:
-            raise ModelError("base_url names no server")
-        return urls
+        return self._addresses.urls()
+
+    @property
+    def _addresses(self) -> Addresses:
+        return Addresses(self.base_url, self.api_key_env)
 
     def _check_settings(self) -> None:
         self.urls()
@@ -238,17 +206,6 @@ def _within(request: Request, max_model_len: int) -> Request:
     if request.sampling.max_tokens <= room:
         return request
     return replace(request, sampling=replace(request.sampling, max_tokens=room))
-
-
-def _of_file(name: str) -> list[str]:
-    path = Path(name).expanduser()
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise ModelError(
-            f"base_url {name!r} is no http:// address and no file with such ({error.strerror})"
-        ) from error
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
 def _said(served: Served) -> str:
