@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from command_line import Done, tts_bench
+from llamacpp_server import LlamaCppServer
+from server_process import serving
 from shared_vllm import SharedVLLM
-from vllm_servers import VLLMServer, serving
+from vllm_servers import VLLMServer
 
 from tts_bench.engine.vllm import VLLMEngine
 
@@ -59,6 +61,14 @@ def vllm_servers() -> Iterator[tuple[VLLMServer, VLLMServer]]:
     pair = VLLMServer(), VLLMServer()
     with serving(*pair):
         yield pair
+
+
+@pytest.fixture(scope="session")
+def llamacpp_server(smollm2_gguf: Path) -> Iterator[LlamaCppServer]:
+    """A real llama.cpp server of SmolLM2-135M-Instruct, four completions at once."""
+    server = LlamaCppServer(smollm2_gguf)
+    with serving(server):
+        yield server
 
 
 @pytest.fixture(autouse=True)

