@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import json
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tts_bench.engine.affinity import Affinity
 from tts_bench.engine.server.gate import Gate
 from tts_bench.errors import EngineDied, EngineError
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     import aiohttp
 
 TOO_MANY = 429
-BLOCK = 64
-"""Token ids that are looked at together to find the server that has seen a prompt's beginning."""
-REMEMBERED = 100_000
-"""Beginnings of prompts whose server is remembered."""
-SLACK = 8
-"""Requests that a server may have more than the idlest one and still get what it has cached."""
 QUOTED = 200
 """Characters of a server's own words that a message quotes."""
 
@@ -52,6 +46,11 @@ class Server:
     failures: int = 0
     """Failures since its last answer."""
 
+    @property
+    def name(self) -> str:
+        """Its address."""
+        return self.url
+
     def is_up(self, now: float) -> bool:
         """Whether requests may go there."""
         return self.down_until <= now
@@ -73,7 +72,7 @@ class ServerPool:
     gate: Gate
     patience: float
     servers: dict[str, Server] = field(default_factory=dict)
-    _seen: OrderedDict[int, str] = field(default_factory=OrderedDict, repr=False)
+    _affinity: Affinity = field(default_factory=Affinity, repr=False)
     _alive: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -134,7 +133,7 @@ class ServerPool:
             now = time.monotonic()
             up = [server for server in self.servers.values() if server.is_up(now)]
             if up:
-                return self._nearest(prompt, up)
+                return self._affinity.nearest(prompt, up)
             if self.client.closed:
                 raise EngineError("the engine is closed")
             if now - self._alive > self.patience:
@@ -142,32 +141,6 @@ class ServerPool:
                 raise EngineDied(f"no server answers any more ({told})")
             self.refresh()
             await asyncio.sleep(0.25)
-
-    def _nearest(self, prompt: Sequence[int], up: Sequence[Server]) -> Server:
-        """The server that has seen the longest beginning of the prompt, or the idlest."""
-        beginnings = _beginnings(prompt)
-        idlest = min(up, key=lambda server: server.outstanding)
-        chosen = idlest
-        for beginning in reversed(beginnings):
-            known = self.servers.get(self._seen.get(beginning, ""))
-            if known and known in up and known.outstanding <= idlest.outstanding + SLACK:
-                chosen = known
-                break
-        for beginning in beginnings:
-            self._seen[beginning] = chosen.url
-            self._seen.move_to_end(beginning)
-        while len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return chosen
-
-
-def _beginnings(prompt: Sequence[int]) -> list[int]:
-    """A number for each beginning of the prompt that is a whole number of blocks long."""
-    found, last = [], 0
-    for end in range(BLOCK, len(prompt) + 1, BLOCK):
-        last = hash((last, tuple(prompt[end - BLOCK : end])))
-        found.append(last)
-    return found or [hash(tuple(prompt))]
 
 
 async def send(
