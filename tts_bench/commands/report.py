@@ -24,7 +24,8 @@ Examples:
   tts-bench report results/math500/latest --style paper
   tts-bench report results/small/latest results/large/latest --output figures
   tts-bench report small large --pair small:best_of_n large:greedy --cost tokens
-  tts-bench report results/ladder/latest --pair beam_search best_of_n"""
+  tts-bench report results/ladder/latest --pair beam_search best_of_n
+  tts-bench report results/aime/latest --convention nemo-skills"""
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
@@ -55,6 +56,13 @@ Examples:
     metavar="CURVE CURVE",
     help="Where these cross: small:best_of_n large:greedy, or curves of one run (repeatable).",
 )
+@click.option(
+    "--convention",
+    "conventions",
+    multiple=True,
+    metavar="TOOL|OPTION=VALUE",
+    help="Print RUN's rows as another tool counts, and write nothing (docs/published.md).",
+)
 @click.option("--force", is_flag=True, help="Although the data sets differ in content.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def report(
@@ -66,6 +74,7 @@ def report(
     labels: tuple[str, ...],
     strategy: tuple[str, ...],
     pairs: tuple[tuple[str, str], ...],
+    conventions: tuple[str, ...],
     force: bool,
     debug: bool,
 ) -> int:
@@ -73,12 +82,18 @@ def report(
 
     Several runs meet in one figure for each kind of cost, on the problems that all of them
     attempted, with a common table and the costs at which their curves cross. With --pair, also
-    where the curves of one run cross.
+    where the curves of one run cross. With --convention, the rows of one run under the names and
+    by the conventions of nemo-skills, lighteval, search-and-learn or this, and what differs.
     """
     from tts_bench.errors import UsageError
     from tts_bench.store.runs import resolve_run
 
     found = [resolve_run(path) for path in runs]
+    if conventions:
+        if len(found) > 1 or output or pairs or labels or strategy or cost or force:
+            raise UsageError("--convention prints the rows of one run, and takes no other option")
+        _print_as(found[0], conventions)
+        return 0
     for a, b in pairs:
         if a == b:
             raise UsageError(f"--pair {a} {b}: a curve does not cross itself; name two")
@@ -112,6 +127,14 @@ def report_run(run: RunStore, *, style: str = "default", output: Path | None = N
     echo(terminal_table(built))
     for path in write_report(run, built, style=style, folder=output, say=click.echo):
         echo(f"wrote     {path}")
+
+
+def _print_as(run: RunStore, conventions: Sequence[str]) -> None:
+    from tts_bench.report.conventions.rows import tool_rows
+    from tts_bench.report.conventions.text import tool_text
+    from tts_bench.report.conventions.tools import read_tool
+
+    echo(tool_text(tool_rows(run, read_tool(conventions))))
 
 
 def _cross_within(run: RunStore, pairs: Sequence[tuple[str, str]], cost: str) -> Sequence[Crossing]:

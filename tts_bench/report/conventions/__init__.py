@@ -1,0 +1,1 @@
+"""A run as rows that another tool would print of it."""
