@@ -57,6 +57,15 @@ def test_aggregates_follow_their_definitions():
     assert aggregate(SCORES, "min") == 0.5
     assert aggregate(SCORES, "prod") == pytest.approx(0.36)
     assert aggregate(SCORES, "mean") == pytest.approx(2.2 / 3)
+    assert aggregate(SCORES, "gmean") == pytest.approx(0.36 ** (1 / 3))
+    assert aggregate(SCORES, "max") == max(SCORES)
+
+
+def test_a_geometric_mean_of_many_scores_is_no_zero_by_rounding():
+    assert aggregate([0.01] * 400, "gmean") == pytest.approx(0.01)
+    assert aggregate([0.5, 0.0], "gmean") == 0.0
+    with pytest.raises(ValueError, match="below 0, -1"):
+        aggregate([0.5, -1], "gmean")
 
 
 def test_a_score_of_zero_is_a_score():

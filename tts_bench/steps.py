@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-Aggregate = Literal["last", "min", "prod", "mean"]
+Aggregate = Literal["last", "min", "prod", "mean", "gmean", "max"]
 """How the scores of the steps become one score of the solution."""
 
 NO_ERROR = -1
@@ -38,8 +38,9 @@ def split_steps(text: str, delimiter: str = "\n\n") -> list[str]:
 def aggregate(scores: Sequence[float], how: Aggregate) -> float:
     """One score of a solution from those of its steps, in order.
 
-    `last`, `min`, `prod` or `mean` of the scores. Raises ValueError if there are none, where
-    one is not finite, and for any other `how`.
+    `last`, `min`, `prod`, `mean`, `gmean` (the geometric mean) or `max` of the scores. Raises
+    ValueError if there are none, where one is not finite, for any other `how`, and for the
+    geometric mean of a score below 0.
     """
     _check(scores)
     if not scores:
@@ -53,7 +54,20 @@ def aggregate(scores: Sequence[float], how: Aggregate) -> float:
             return math.prod(scores)
         case "mean":
             return math.fsum(scores) / len(scores)
-    raise ValueError(f"how must be last, min, prod or mean, not {how!r}")
+        case "gmean":
+            return _geometric_mean(scores)
+        case "max":
+            return max(scores)
+    raise ValueError(f"how must be last, min, prod, mean, gmean or max, not {how!r}")
+
+
+def _geometric_mean(scores: Sequence[float]) -> float:
+    if min(scores) < 0:
+        raise ValueError(f"the geometric mean of a score below 0, {min(scores)}, is not defined")
+    if 0 in scores:
+        return 0.0
+    # By logarithms: a product of hundreds of scores would be 0.
+    return math.exp(math.fsum(map(math.log, scores)) / len(scores))
 
 
 def find_error_step(scores: Sequence[float], drop: float = 0.5, before: float = 1.0) -> int:

@@ -177,7 +177,14 @@ def test_scores_do_not_depend_on_the_cache_or_on_what_is_in_the_batch(
 
 @pytest.mark.parametrize(
     ("how", "expected"),
-    [("last", -1), ("min", min), ("prod", torch.Tensor.prod), ("mean", torch.Tensor.mean)],
+    [
+        ("last", -1),
+        ("min", min),
+        ("prod", torch.Tensor.prod),
+        ("mean", torch.Tensor.mean),
+        ("gmean", lambda numbers: numbers.log().mean().exp()),
+        ("max", max),
+    ],
 )
 def test_aggregates(how: str, expected: Any, folders: dict[str, Path]):
     scoring = score(prm(folders["trl"], aggregate=how), PROBLEM, [FINISHED])[0]

@@ -39,7 +39,13 @@ and where the two disagree stands in disagreements.jsonl."""
     help="The texts come of a search: report all of each problem's together, and no smaller n.",
 )
 @click.option("--skip-bad", is_flag=True, help="Leave unusable rows out, and count them.")
-@click.option("--aggregate", type=click.Choice(["last", "min", "prod", "mean"]), default="last")
+@click.option(
+    "--aggregate",
+    type=click.Choice(["last", "min", "prod", "mean", "gmean", "max"]),
+    default="last",
+    show_default=True,
+    help="How step scores become one score; gmean is the geometric mean.",
+)
 @click.option("--n", "sizes", metavar="1,4,16", help="Pool sizes to report; default powers of 4.")
 @click.option("--name", help="Folder of the run; default the file's name.")
 @click.option("--config", help="Configuration of a data set on the hub.")

@@ -25,7 +25,7 @@ class ProcessRewardModel(RewardModel):
     format: str | Format | None = None
     """A family's name, or a record of its own; by default known from the model."""
     aggregate: Aggregate = "last"
-    """How the steps' scores become the candidate's: last, min, prod or mean."""
+    """How the steps' scores become the candidate's: last, min, prod, mean, gmean or max."""
     delimiter: str = "\n\n"
     """What ends a step."""
 
