@@ -11,7 +11,12 @@ from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from tts_bench.dataset.ranked import RankedProblem
+    from tts_bench.dataset.rows import Row
+    from tts_bench.dataset.step_labels import StepLabels
     from tts_bench.store.runs import RunStore
+    from tts_bench.verifier_eval.measures import Choices
+    from tts_bench.verifier_eval.output import EvaluationResult
 
 EXIT_FAILED = 1
 
@@ -22,9 +27,11 @@ Examples:
   tts-bench verify prm.yaml Qwen/ProcessBench --split gsm8k+math
   tts-bench verify prm.yaml labels.jsonl --threshold 0.5 --limit 200
   tts-bench verify orm.yaml results/math500/latest
+  tts-bench verify recorded RewardMATH.json --right solution_reference=human_to_GPT-4
 
-VERIFIER is a suite, or a file with nothing but its `verifier:` block. The same command again
-continues where it was stopped: scores are stored."""
+VERIFIER is a suite, or a file with nothing but its `verifier:` block, or the word `recorded` for
+scores that stand in DATA. The same command again continues where it was stopped: scores are
+stored."""
 )
 @click.argument("verifier")
 @click.argument("data")
@@ -48,6 +55,10 @@ continues where it was stopped: scores are stored."""
     show_default=True,
     help="Share of the problems on which the threshold is fitted, where none is given.",
 )
+@click.option("--fit-on", metavar="PART", help="Fit it on this part of DATA, as on gsm8k.")
+@click.option(
+    "--right", metavar="COLUMN=VALUE", help="Which of several candidates is the right one."
+)
 @click.option("--drop", type=float, default=0.5, show_default=True, help="Of the drop rule.")
 @click.option("--bins", type=int, default=10, show_default=True, help="Bins of the ECE.")
 @click.option("--resamples", type=int, default=1000, show_default=True, help="Of the bootstrap.")
@@ -58,49 +69,104 @@ continues where it was stopped: scores are stored."""
 @click.option("--json", "as_json", is_flag=True, help="Print verify.json in place of the table.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def verify(verifier: str, data: str, **options: Any) -> int:
-    """Evaluate VERIFIER on DATA: labelled steps (a file, a hub id) or a finished run's folder."""
-    from tts_bench.concurrency.signals import run_until_told
-    from tts_bench.dataset.columns import parse_columns
-    from tts_bench.dataset.step_labels import StepLabels
-    from tts_bench.progress import Progress
-    from tts_bench.store.generations import GENERATIONS
-    from tts_bench.suite.load import find_suite
-    from tts_bench.suite.registry import Registry
-    from tts_bench.verifier_eval.evaluate import EvaluationJob, verify_labels, verify_run
+    """Evaluate VERIFIER on DATA: labelled steps, problems with one right candidate, or a run."""
     from tts_bench.verifier_eval.measures import Choices
     from tts_bench.verifier_eval.output import as_json, table, write
-    from tts_bench.verifier_eval.scoring import read_setting
+    from tts_bench.verifier_eval.recorded import NAME
 
-    path, registry, run = find_suite(verifier), Registry(), _run(data)
-    folder = options["output"] or Path("results") / "verify" / f"{path.stem}-{_stem(data, run)}"
+    run = _run(data)
     chosen = ("threshold", "fit_share", "drop", "bins", "resamples", "seed")
-    job = EvaluationJob(
-        setting=read_setting(path, registry, options["sets"]),
-        generations=folder.parent / GENERATIONS,
-        choices=Choices(**{name: options[name] for name in chosen}),
-        progress=Progress(options["display"], unit="text"),
-        replay=options["replay"],
-        limit=options["limit"],
-    )
+    choices = Choices(**{name: options[name] for name in chosen}, fit_on=options["fit_on"] or "")
     _refuse_idle(data, run is not None, options)
-    if run is not None:
-        work = verify_run(job, run, registry)
+    is_recorded = verifier == NAME and not Path(NAME).is_file()
+    stem = NAME if is_recorded else Path(verifier).stem
+    folder = options["output"] or Path("results") / "verify" / f"{stem}-{_stem(data, run)}"
+    if is_recorded:
+        result = _recorded(data, run, choices, options)
     else:
-        source = StepLabels(
-            data,
-            split=options["split"] or "test",
-            config=options["config"],
-            revision=options["revision"],
-            columns=parse_columns(options["columns"], "--column"),
-            neutral=options["neutral"] or "positive",
-        )
-        work = verify_labels(job, source)
-    result = run_until_told(lambda: work)
+        result = _scored(verifier, data, run, choices, folder, options)
     written = write(result, folder)
     echo(as_json(result) if options["as_json"] else table(result))
     for file in written:
         echo(f"wrote {file}", err=options["as_json"])
     return EXIT_FAILED if result.failures else 0
+
+
+def _recorded(
+    data: str, run: RunStore | None, choices: Choices, options: dict[str, Any]
+) -> EvaluationResult:
+    """The figures of the scores that stand in the data."""
+    from tts_bench.verifier_eval.recorded import recorded_labels, recorded_ranks
+
+    if run is not None:
+        raise UsageError(f"{data}: a run; its report has the figures of its own scores")
+    if options["sets"] or options["replay"]:
+        raise UsageError("--set and --replay have no meaning for recorded scores; leave them out")
+    found = _rows_of(data, options)
+    if isinstance(found, list):
+        return recorded_ranks(found, data, choices, options["limit"])
+    return recorded_labels(*found, choices, options["limit"])
+
+
+def _scored(
+    verifier: str,
+    data: str,
+    run: RunStore | None,
+    choices: Choices,
+    folder: Path,
+    options: dict[str, Any],
+) -> EvaluationResult:
+    """The figures of a verifier that is run on the data."""
+    from tts_bench.concurrency.signals import run_until_told
+    from tts_bench.progress import Progress
+    from tts_bench.store.generations import GENERATIONS
+    from tts_bench.suite.load import find_suite
+    from tts_bench.suite.registry import Registry
+    from tts_bench.verifier_eval.evaluate import (
+        EvaluationJob,
+        verify_labels,
+        verify_ranked,
+        verify_run,
+    )
+    from tts_bench.verifier_eval.scoring import read_setting
+
+    registry = Registry()
+    job = EvaluationJob(
+        setting=read_setting(find_suite(verifier), registry, options["sets"]),
+        generations=folder.parent / GENERATIONS,
+        choices=choices,
+        progress=Progress(options["display"], unit="text"),
+        replay=options["replay"],
+        limit=options["limit"],
+    )
+    if run is not None:
+        work = verify_run(job, run, registry)
+    else:
+        found = _rows_of(data, options)
+        if isinstance(found, list):
+            work = verify_ranked(job, found, data)
+        else:
+            work = verify_labels(job, *found)
+    return run_until_told(lambda: work)
+
+
+def _rows_of(
+    data: str, options: dict[str, Any]
+) -> list[RankedProblem] | tuple[StepLabels, list[Row]]:
+    """The data's problems with one right candidate each, or its rows of labelled steps."""
+    from tts_bench.dataset.columns import parse_columns
+    from tts_bench.dataset.ranked import RankedRows
+    from tts_bench.dataset.step_labels import StepLabels, labelled_rows
+
+    columns = parse_columns(options["columns"], "--column")
+    place = (options["split"] or "test", options["config"], options["revision"])
+    rows = labelled_rows(data, *place)
+    ranked = RankedRows(columns, options["right"] or "")
+    if ranked.fit(rows):
+        if options["fit_on"] or options["neutral"]:
+            raise UsageError(f"{data}: --fit-on and --neutral are for labelled steps; it has none")
+        return ranked.read(rows, data)
+    return StepLabels(data, *place, columns, options["neutral"] or "positive"), rows
 
 
 def _run(data: str) -> RunStore | None:
@@ -135,13 +201,18 @@ def _refuse_idle(data: str, is_run: bool, options: dict[str, Any]) -> None:
     """Refuse options that say how rows are read where they would say nothing."""
     from tts_bench.dataset.rows import is_local
 
-    names = ("split", "config", "revision", *(("columns", "neutral") if is_run else ()))
+    names = (
+        "split",
+        "config",
+        "revision",
+        *(("columns", "neutral", "right", "fit_on") if is_run else ()),
+    )
     if not is_run and not is_local(data):
         return
     for name in names:
         if options[name]:
             what = "run" if is_run else "file"
-            option = "--column" if name == "columns" else f"--{name}"
+            option = "--column" if name == "columns" else f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} has no meaning for {data}, which is a {what}; leave it out")
 
 

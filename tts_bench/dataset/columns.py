@@ -100,6 +100,7 @@ LABELLED_STEPS: Mapping[str, Names] = {
     "steps": (("steps", "completions"),),
     "labels": (("labels", "ratings"),),
     "soft": (("soft",),),
+    "score": (("step_scores", "step_score"), ("scores",)),
     "first_error": (("label",),),
     "correct": (("correct", "final_answer_correct"),),
     "id": (("id",),),
@@ -108,6 +109,20 @@ LABELLED_STEPS: Mapping[str, Names] = {
     "alternatives": (("alternatives",),),
 }
 """Solutions whose steps are labelled."""
+
+RANKED: Mapping[str, Names] = {
+    "problem": _PROBLEM,
+    "id": (("problem_id", "problem_idx"), ("id", "unique_id")),
+    "text": (
+        ("eval_solution", "eval_solutions", "solution", "solutions"),
+        ("completion", "completions", "response", "responses", "generation", "generations"),
+        ("steps", "text", "texts"),
+    ),
+    "score": (("step_scores",), ("score", "scores"), ("reward", "rewards")),
+    "verdict": (("correct", "is_correct", "is_corrects", "right"), ("solution_type",)),
+    "level": (("level",),),
+}
+"""Problems with one right candidate among several."""
 
 CONVERSATIONS: Mapping[str, Names] = {
     "prompt": _PROMPT,

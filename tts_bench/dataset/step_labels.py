@@ -17,7 +17,8 @@ What each format means by its labels stands in `step_formats`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from tts_bench.dataset.step_formats import (
     StepFormat,
     truth_of,
 )
-from tts_bench.errors import DatasetError
+from tts_bench.errors import DatasetError, quoted
 from tts_bench.steps import NO_ERROR, split_steps
 
 
@@ -160,11 +161,33 @@ class StepLabels:
     def __post_init__(self) -> None:
         self._reader()
 
-    def read(self) -> list[LabelledSolution]:
-        """Every solution, in order. Raises DatasetError, with the place, for what is unusable."""
-        rows = self._rows()
-        if not rows:
-            raise DatasetError(f"{self.source} is empty")
+    def read(self, rows: Sequence[Row] | None = None) -> list[LabelledSolution]:
+        """Every solution, in order, of the source or of these rows of it.
+
+        Raises DatasetError, with the place, for what is unusable.
+        """
+        return [solution for _, solution in self._solutions(rows)]
+
+    def read_scored(
+        self, rows: Sequence[Row] | None = None
+    ) -> list[tuple[LabelledSolution, tuple[float, ...]]]:
+        """Every solution with the scores that were recorded of its steps.
+
+        Raises DatasetError, with the place, as `read` does, and where a step has no score.
+        """
+        rows = self._rows() if rows is None else rows
+        finder = Columns(LABELLED_STEPS, self.columns, ("score",), "--column")
+        column = finder.find(column_names(rows), self.source)["score"]
+        return [
+            (solution, _step_scores(row, column, len(solution.steps)))
+            for row, solution in self._solutions(rows)
+        ]
+
+    def _rows(self) -> list[Row]:
+        return labelled_rows(self.source, self.split, self.config, self.revision)
+
+    def _solutions(self, rows: Sequence[Row] | None) -> list[tuple[Row, LabelledSolution]]:
+        rows = self._rows() if rows is None else rows
         finder = Columns(LABELLED_STEPS, self.columns, option="--column")
         labels = finder.find(column_names(rows), self.source).get("labels", "")
         rated = any(_is_rating(row.cells.get(labels)) for row in rows)
@@ -173,23 +196,27 @@ class StepLabels:
         for row, solution in reader.read(rows):
             if not all(step.strip() for step in solution.steps):
                 raise DatasetError(f"{row.where}: a step must be a text that is not empty")
-            found.append(solution)
+            found.append((row, solution))
         return found
 
     def _reader(self, format: StepFormat | None = None) -> RowReader:
         conventions = Conventions(neutral=self.neutral, stopped="first")
         return RowReader(self.columns, format, conventions, option="--column")
 
-    def _rows(self) -> list[Row]:
-        if is_local(self.source):
-            return read_rows(self.source)
-        if not Path(self.source).is_dir() and not re.fullmatch(
-            r"\w[\w.-]*(/\w[\w.-]*)?", self.source
-        ):
-            raise DatasetError(
-                f"{self.source}: no such file or folder, and no id of the Hugging Face Hub"
-            )
-        return download(self.source, self.config, self.split, self.revision)[0]
+
+def labelled_rows(
+    source: str, split: str = "test", config: str | None = None, revision: str | None = None
+) -> list[Row]:
+    """The rows of a file or of a data set of the hub. Raises DatasetError if there are none."""
+    if is_local(source):
+        rows = read_rows(source)
+    elif Path(source).is_dir() or re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", source):
+        rows = download(source, config, split, revision)[0]
+    else:
+        raise DatasetError(f"{source}: no such file or folder, and no id of the Hugging Face Hub")
+    if not rows:
+        raise DatasetError(f"{source} is empty")
+    return rows
 
 
 def _solution(parts: Parts, number: int, known: Mapping[str, Any]) -> LabelledSolution:
@@ -205,6 +232,25 @@ def _solution(parts: Parts, number: int, known: Mapping[str, Any]) -> LabelledSo
         correct=truth_of(known.get("correct"), "correct"),
         group=str(known["group"] or ""),
     )
+
+
+def _step_scores(row: Row, column: str, steps: int) -> tuple[float, ...]:
+    """The scores in a row's cell, one for each step."""
+    cell = row.cells.get(column)
+    values = cell if isinstance(cell, list) else []
+    numbers = [one for one in values if _is_number(one)]
+    if len(numbers) < len(values) or len(values) != steps:
+        raise DatasetError(
+            f"{row.where}: column {quoted(column)} must have a finite number for each of "
+            f"{steps} steps, not {quoted(cell)}"
+        )
+    return tuple(map(float, numbers))
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -sys.float_info.max <= value <= sys.float_info.max  # no NaN, nor a longer whole number
 
 
 def _is_rating(labels: Any) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tts_bench.stats.estimators import Estimate, mean_interval
 from tts_bench.stats.quantiles import normal, student
+from tts_bench.stats.subsets import TIE
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -57,6 +58,17 @@ def auc_within(scores: ArrayLike, positive: ArrayLike, groups: ArrayLike) -> dic
     score, right, group = (np.asarray(one) for one in (scores, positive, groups))
     found = {int(one): auc(score[group == one], right[group == one]) for one in np.unique(group)}
     return {one: value for one, value in found.items() if not math.isnan(value)}
+
+
+def rank_of_right(scores: Sequence[float], right: int) -> int:
+    """Rank of one candidate by its score, 1 the highest; whatever ties with it stands before it.
+
+    Scores tie that differ by rounding alone (see `subsets.TIE`), so that products of the same
+    numbers in another order do.
+    """
+    mine = scores[right]
+    others = (score for i, score in enumerate(scores) if i != right)
+    return 1 + sum(mine - score <= TIE * (abs(mine) + abs(score)) for score in others)
 
 
 @dataclass(frozen=True, slots=True)

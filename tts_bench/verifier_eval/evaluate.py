@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tts_bench.dataset.ranked import RankedProblem
+from tts_bench.dataset.rows import Row
 from tts_bench.dataset.step_labels import LabelledSolution, StepLabels
 from tts_bench.errors import UsageError
 from tts_bench.progress import Progress
@@ -18,6 +20,13 @@ from tts_bench.verifier.confidence import ConfidenceVerifier
 from tts_bench.verifier_eval.evaluation import Judged, evaluate
 from tts_bench.verifier_eval.measures import Choices
 from tts_bench.verifier_eval.output import EvaluationResult
+from tts_bench.verifier_eval.ranked import (
+    candidate_row,
+    complete,
+    rank,
+    ranked_data,
+    write_candidates,
+)
 from tts_bench.verifier_eval.rendering import write
 from tts_bench.verifier_eval.scoring import Outcome, Setting, scorer
 from tts_bench.verifier_eval.selection import read_pools, scored, select
@@ -36,14 +45,12 @@ class EvaluationJob:
     limit: int | None = None
 
 
-async def verify_labels(job: EvaluationJob, source: StepLabels) -> EvaluationResult:
+async def verify_labels(
+    job: EvaluationJob, source: StepLabels, rows: Sequence[Row] | None = None
+) -> EvaluationResult:
     """Every figure on step-labelled solutions. Raises UsageError if there can be none."""
-    if isinstance(job.setting.verifier, ConfidenceVerifier):
-        raise UsageError(
-            "confidence reads the log-probabilities of the policy's draws, which labelled "
-            "solutions do not have; evaluate it on a run's folder"
-        )
-    solutions = source.read()[: job.limit]
+    _refuse_confidence(job)
+    solutions = source.read(rows)[: job.limit]
     async with scorer(job.setting, job.generations, job.progress, replay=job.replay) as started:
         texts = write(solutions, job.setting.delimiter, started.tokenizer)
         asked = [(one.problem, one.candidate) for one in texts.written]
@@ -62,7 +69,8 @@ async def verify_labels(job: EvaluationJob, source: StepLabels) -> EvaluationRes
             f"{job.setting.delimiter!r}, which was taken out of them"
         )
     return EvaluationResult(
-        setting=job.setting,
+        name=job.setting.name,
+        settings=job.setting.block,
         verifier_info=started.verifier_info,
         data={
             **asdict(source),
@@ -78,6 +86,47 @@ async def verify_labels(job: EvaluationJob, source: StepLabels) -> EvaluationRes
         failures=[*texts.unwritten, *failures],
         scores=_rows(written, outcomes, _labelled_row),
     )
+
+
+async def verify_ranked(
+    job: EvaluationJob, problems: Sequence[RankedProblem], source: str
+) -> EvaluationResult:
+    """How often the right candidate is ranked first. Raises UsageError if that cannot be told."""
+    _refuse_confidence(job)
+    problems = problems[: job.limit]
+    async with scorer(job.setting, job.generations, job.progress, replay=job.replay) as started:
+        texts, places = write_candidates(problems, job.setting.delimiter, started.tokenizer, source)
+        asked = [(one.problem, one.candidate) for one in texts.written]
+        outcomes, spent = await started.score(asked, job.progress)
+    failures = _failures([one.solution.id for one in texts.written], outcomes)
+    scores = {
+        place: outcome.score
+        for place, outcome in zip(places, outcomes, strict=True)
+        if isinstance(outcome, Scoring)
+    }
+    ranked = complete(problems, scores)
+    evaluation = rank(ranked, own="as the verifier scores")
+    if left := len(problems) - len(ranked):
+        evaluation.notes.append(f"{left} problems are left out: a candidate of them has no score")
+    return EvaluationResult(
+        name=job.setting.name,
+        settings=job.setting.block,
+        verifier_info=started.verifier_info,
+        data=ranked_data(problems, source, job.limit),
+        choices=job.choices,
+        evaluation=evaluation,
+        spent=spent,
+        failures=[*texts.unwritten, *failures],
+        scores=_rows(places, outcomes, lambda place: candidate_row(problems[place[0]], place[1])),
+    )
+
+
+def _refuse_confidence(job: EvaluationJob) -> None:
+    if isinstance(job.setting.verifier, ConfidenceVerifier):
+        raise UsageError(
+            "confidence reads the log-probabilities of the policy's draws, which labelled "
+            "solutions do not have; evaluate it on a run's folder"
+        )
 
 
 async def verify_run(job: EvaluationJob, run: RunStore, registry: Registry) -> EvaluationResult:
@@ -109,7 +158,8 @@ async def verify_run(job: EvaluationJob, run: RunStore, registry: Registry) -> E
             f"{without} problems of the run have no candidates and are left out"
         )
     return EvaluationResult(
-        setting=job.setting,
+        name=job.setting.name,
+        settings=job.setting.block,
         verifier_info=started.verifier_info,
         data={
             "run": str(run.folder),

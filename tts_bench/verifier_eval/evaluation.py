@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tts_bench.dataset.step_labels import LabelledSolution
-from tts_bench.errors import UsageError
+from tts_bench.errors import UsageError, did_you_mean
 from tts_bench.stats.ranking import Floats, Indices, Passing, Statistic
 from tts_bench.steps import find_error_step
 from tts_bench.types import Score
@@ -70,8 +71,12 @@ def _add_f1(
         done.notes.append(f"{kind} a wrong step: F1 needs solutions with one and without")
         return
     threshold, rest = choices.threshold, np.arange(len(problems))
+    groups = np.array([one.solution.group for one in judged])
     if threshold is None:
-        held_out, rest = _split(len(problems), choices)
+        if choices.fit_on:
+            held_out = np.unique(problems.of[groups == _part(choices.fit_on, groups)])
+        else:
+            held_out, rest = _split(len(problems), choices)
         threshold = passing.among(np.isin(problems.of, held_out)).best_threshold()
         if np.isnan(threshold):
             done.notes.append(
@@ -87,6 +92,8 @@ def _add_f1(
         done.notes.append("the problems beside the held-out ones lack solutions of one kind: no F1")
         return
     how = "given" if choices.threshold is not None else f"fitted on {len(done.fitted_on)} problems"
+    if choices.fit_on:
+        how = f"fitted on {choices.fit_on}, which is reported, too"
     done.add("ProcessBench F1", f1, f"threshold {threshold:.4g}, {how}")
     found, used = passing.found(threshold), np.isin(problems.of, rest)
     for name, members, note in (
@@ -94,28 +101,43 @@ def _add_f1(
         ("  accuracy, without one", ~passing.wrong, "no step is called wrong"),
     ):
         done.add(name, problems.share(found, members & used), note)
-    groups = np.array([one.solution.group for one in judged])
-    parts: dict[str, tuple[Statistic, Indices]] = {}
-    for name in sorted(set(groups.tolist())):
-        mine = groups == name
-        statistic = passing.f1(threshold, problems.of, mine)
-        parts[name] = statistic, np.intersect1d(rest, problems.of[mine])
-    if len(parts) > 1:
-        _add_parts(parts, problems, rest, done)
+    if len(set(groups.tolist())) > 1:
+        _add_parts(passing, threshold, groups, problems, rest, done)
+
+
+def _part(name: str, groups: NDArray[np.str_]) -> str:
+    """The part of the data that the threshold is fitted on. Raises UsageError if there is none."""
+    parts = sorted(set(groups.tolist()) - {""})
+    if name not in parts:
+        known = ", ".join(parts) or "none"
+        raise UsageError(f"--fit-on {name}: no such part, only {known}{did_you_mean(name, parts)}")
+    return name
 
 
 def _add_parts(
-    parts: Mapping[str, tuple[Statistic, Indices]],
+    passing: Passing,
+    threshold: float,
+    groups: NDArray[np.str_],
     problems: Problems,
     rest: Indices,
     done: Evaluation,
 ) -> None:
-    """F1 of each part of the data set, and their mean, as ProcessBench reports them."""
-    for name, (statistic, among) in parts.items():
-        done.add(f"  F1, {name or 'no part'}", problems.estimate(statistic, among))
+    """Both accuracies and F1 of each part, and the mean of the F1s, as ProcessBench's table has."""
+    statistics: list[Statistic] = []
+    found, used = passing.found(threshold), np.isin(problems.of, rest)
+    for name in sorted(set(groups.tolist())):
+        mine = groups == name
+        statistics.append(passing.f1(threshold, problems.of, mine))
+        among = np.intersect1d(rest, problems.of[mine])
+        shown = name or "no part"
+        done.add(f"  F1, {shown}", problems.estimate(statistics[-1], among))
+        for kind, members in (("with", passing.wrong), ("without", ~passing.wrong)):
+            chosen = mine & members & used
+            share = problems.share(found, chosen) if chosen.any() else None
+            done.add(f"    {shown}, {kind} an error", share, f"{chosen.sum()}")
 
     def average(weights: Floats) -> float:
-        return float(np.mean([statistic(weights) for statistic, _ in parts.values()]))
+        return float(np.mean([statistic(weights) for statistic in statistics]))
 
     done.add("  F1, mean of parts", problems.estimate(average, rest))
 

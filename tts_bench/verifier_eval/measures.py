@@ -23,6 +23,9 @@ class Choices:
     """Step scores below it are errors; None fits it on a held-out part of the problems."""
     fit_share: float = 0.2
     """Share of the problems on which the threshold is fitted."""
+    fit_on: str = ""
+    """The part of the data on all of which it is fitted instead, as ProcessBench does on gsm8k;
+    that part is then reported, too."""
     drop: float = 0.5
     """A step is taken for the first error where its score falls below this share of the last."""
     bins: int = ranking.DEFAULT_BINS
@@ -33,6 +36,8 @@ class Choices:
     def __post_init__(self) -> None:
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise UsageError(f"--threshold {self.threshold}: must be a finite number")
+        if self.fit_on and self.threshold is not None:
+            raise UsageError("--threshold and --fit-on exclude each other: it is given, or fitted")
         if not 0 < self.fit_share < 1:
             raise UsageError(f"--fit-share {self.fit_share}: must lie between 0 and 1")
         if self.drop < 0 or self.bins < 1 or self.resamples < 1:

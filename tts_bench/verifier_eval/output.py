@@ -17,7 +17,7 @@ from tts_bench.store.files import write_atomically
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier_eval import plots
 from tts_bench.verifier_eval.measures import Choices, Evaluation, Figure
-from tts_bench.verifier_eval.scoring import Setting, Spent
+from tts_bench.verifier_eval.scoring import Spent
 from tts_bench.verifier_eval.selection import LINES, At
 
 FORMAT_VERSION = 1
@@ -27,13 +27,17 @@ FORMAT_VERSION = 1
 class EvaluationResult:
     """All there is to write and print."""
 
-    setting: Setting
+    name: str
+    """The verifier's."""
+    settings: Mapping[str, Any]
+    """The `verifier:` block as it was given; empty where scores were recorded."""
     verifier_info: VerifierInfo
     data: Mapping[str, Any]
     """Where the texts are from and how many there are."""
     choices: Choices
     evaluation: Evaluation
-    spent: Spent
+    spent: Spent | None
+    """None where scores were recorded, which do not say what they cost."""
     failures: Sequence[str]
     scores: Sequence[Mapping[str, Any]]
     """A row for each text: its id, its score, its steps' scores, its labels."""
@@ -42,7 +46,7 @@ class EvaluationResult:
     @property
     def title(self) -> str:
         """The verifier and the data, in words."""
-        model = self.verifier_info.model.model if self.verifier_info.model else self.setting.name
+        model = self.verifier_info.model.model if self.verifier_info.model else self.name
         return f"{model} on {self.data['name']}"
 
 
@@ -57,7 +61,8 @@ def table(result: EvaluationResult) -> str:
     width = max((len(name) for name, _, _ in rows), default=0)
     lines = [result.title, ""]
     lines += [f"{name:<{width}}  {value:<22}  {note}".rstrip() for name, value, note in rows]
-    return "\n".join([*lines, "", cost_line(result.spent), *_remarks(result)])
+    cost = "cost  not recorded" if result.spent is None else cost_line(result.spent)
+    return "\n".join([*lines, "", cost, *_remarks(result)])
 
 
 def cost_line(spent: Spent) -> str:
@@ -118,8 +123,8 @@ def _record(result: EvaluationResult) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "verifier": {
-            "name": result.setting.name,
-            "settings": dict(result.setting.block),
+            "name": result.name,
+            "settings": dict(result.settings),
             **asdict(result.verifier_info),
         },
         "data": dict(result.data),
@@ -138,7 +143,7 @@ def _record(result: EvaluationResult) -> dict[str, Any]:
             line: [{"candidates": at.n, **_metric("accuracy", at.accuracy)} for at in points]
             for line, points in result.lines.items()
         },
-        "spent": asdict(result.spent),
+        "spent": None if result.spent is None else asdict(result.spent),
         "notes": evaluation.notes,
         "failures": list(result.failures),
     }
