@@ -17,6 +17,7 @@ from aiohttp import web
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
 
 MODEL = "tts_bench/tiny/policy"
+PATHS = {"vllm": "/v1/completions", "sglang": "/generate", "llamacpp": "/completion"}
 Fault = Callable[[int, dict[str, Any]], "web.StreamResponse | dict[str, Any] | None"]
 """Given the number of the request and the right answer: what to say instead, None for nothing."""
 
@@ -29,6 +30,8 @@ class StandIn:
     dialect: str = "vllm"
     model: str = MODEL
     version: str = "1.0"
+    path: str = ""
+    """Where it answers, if not where its dialect does."""
     fault: Fault | None = None
     delay: float = 0.0
     seeds: bool = True
@@ -71,8 +74,7 @@ class StandIn:
         }[self.dialect]
         for path, answer in routes.items():
             app.router.add_get(path, _always(answer))
-        path = {"vllm": "/v1/completions", "sglang": "/generate", "llamacpp": "/completion"}
-        app.router.add_post(path[self.dialect], self._complete)
+        app.router.add_post(self.path or PATHS[self.dialect], self._complete)
         app.router.add_post("/tokenize", self._tokenize)
         # Handlers are cancelled if their client goes away, as those of the real servers are.
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)

@@ -50,6 +50,8 @@ class Loading:
     dtype: str
     max_model_len: int
     threads: int | None = None
+    last_only: bool = False
+    """Whether texts are read at their last token and nowhere else."""
 
 
 class Backend(abc.ABC):

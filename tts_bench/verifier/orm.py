@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.backend import DECIMALS, Numbers, probability
@@ -26,6 +26,7 @@ class OutcomeRewardModel(RewardModel):
     Its sigmoid is P(right) where the head was trained with binary cross-entropy.
     """
 
+    last_only: ClassVar[bool] = True
     format: str | OutcomeFormat | None = None
     """A format's name, or a record of its own; by default known from the model's class."""
     activation: Literal["sigmoid", "none"] = "sigmoid"
@@ -33,6 +34,7 @@ class OutcomeRewardModel(RewardModel):
     Such scores may be negative, and then cannot weigh votes."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_name(self.format, OUTCOME_FORMATS)
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:

@@ -30,6 +30,7 @@ class ProcessRewardModel(RewardModel):
     """What ends a step."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_name(self.format, FORMATS)
         if not self.delimiter:
             raise ValueError("delimiter must not be empty")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
+from tts_bench.engine.server.addresses import Addresses
 from tts_bench.engine.weights import check_model_exists, load_error, local_path
 from tts_bench.errors import ModelError, VerifierError
 from tts_bench.types import Count, NoneOrMore, Positive, Share, Threads, Word
@@ -43,19 +44,28 @@ class RewardModel(Verifier):
 
     speed_only: ClassVar[frozenset[str]] = frozenset(
         {
+            "answer_timeout",
+            "api_key_env",
+            "base_url",
             "batch_tokens",
             "cache_tokens",
             "gpu_memory_utilization",
             "kv_cache_gb",
+            "max_in_flight",
+            "patience",
+            "served_model",
             "tensor_parallel_size",
             "threads",
         }
     )
 
+    last_only: ClassVar[bool] = False
+    """Whether texts are read at their last token and nowhere else."""
+
     model: Word
     """Hub id or folder."""
     revision: str | None = None
-    backend: Literal["transformers", "vllm"] = "transformers"
+    backend: Literal["transformers", "vllm", "server"] = "transformers"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto` is float32 on the CPU, and what the weights are stored in elsewhere."""
     device: str = "auto"
@@ -78,6 +88,34 @@ class RewardModel(Verifier):
     """For backend vllm: GPUs that share the model."""
     options: dict[str, Any] = field(default_factory=dict)
     """For backend vllm: further fields of vLLM's EngineArgs."""
+    base_url: str | tuple[str, ...] = ()
+    """For backend server: `http://host:8000`, a list of such, or a file with one in each line."""
+    served_model: Word | None = None
+    """For backend server: the model's name there; by default `model`."""
+    api_key_env: str | None = None
+    """For backend server: name of the environment variable that holds the key."""
+    max_in_flight: Count = 2048
+    """For backend server: most texts sent at once, over all servers."""
+    answer_timeout: Positive = 1800.0
+    """For backend server: seconds without an answer after which one counts as gone for a text."""
+    patience: Positive = 120.0
+    """For backend server: seconds for which all may be gone before the verifier counts as dead."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for settings that belong to another backend."""
+        if self.backend == "server" and not self.base_url:
+            raise ValueError("backend: server needs base_url, the address of a vLLM server")
+        for name in ("base_url", "served_model", "api_key_env"):
+            if getattr(self, name) and self.backend != "server":
+                raise ValueError(f"{name} needs backend: server")
+
+    def urls(self) -> list[str]:
+        """Addresses of the servers; none for other backends. Raises ModelError for what is none."""
+        return self._addresses.urls() if self.backend == "server" else []
+
+    @property
+    def _addresses(self) -> Addresses:
+        return Addresses(self.base_url, self.api_key_env)
 
     async def start(self, policy: Engine) -> VerifierInfo:
         """Load the model. Raises ModelError in one line where that fails."""
@@ -133,6 +171,7 @@ class RewardModel(Verifier):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ModelError(f"verifier.{name} is {value}; it must be at least 1")
+        self.urls()
         if self.options and self.backend != "vllm":
             raise ModelError("verifier.options are vLLM's: set backend: vllm")
         if "_state" in self.__dict__:
@@ -157,6 +196,7 @@ class RewardModel(Verifier):
             dtype=self.dtype,
             max_model_len=self._longest(config),
             threads=self.threads,
+            last_only=self.last_only,
         )
         return manner, loading
 
@@ -186,6 +226,17 @@ class RewardModel(Verifier):
                 kv_cache_gb=self.kv_cache_gb,
                 tensor_parallel_size=self.tensor_parallel_size,
                 options=self.options,
+            )
+        if self.backend == "server":
+            from tts_bench.verifier.server_backend import ServerBackend
+
+            return ServerBackend(
+                loading,
+                self._addresses,
+                served_model=self.served_model or self.model,
+                max_in_flight=self.max_in_flight,
+                answer_timeout=self.answer_timeout,
+                patience=self.patience,
             )
         from tts_bench.verifier.transformers_backend import TransformersBackend
 

@@ -83,7 +83,12 @@ async def try_out(
     no token ids, stop strings taken away.
     """
     dialect = DIALECTS[served.dialect]
-    compared = await _compare_tokenizer(client, url, served, tokenizer)
+    alike = await spells_alike(client, url, served, tokenizer)
+    if alike is False:
+        raise ModelError(
+            f"{url} spells a text in other tokens than the tokenizer here: set tokenizer_model to"
+            " that of the served model"
+        )
     prompt = tokenizer.encode("Compute 2 + 3 + 4.") or (0,)
 
     async def draw(request: Request) -> Completion:
@@ -101,7 +106,7 @@ async def try_out(
         raise ModelError(f"{url}: another seed gives the same tokens, so all draws would be one")
     await _check_stop(url, draw, prompt, tokenizer)
     chosen = await _gives_chosen(draw, prompt, dialect)
-    return Promises(first.token_ids == again.token_ids, chosen, compared)
+    return Promises(first.token_ids == again.token_ids, chosen, alike is True)
 
 
 async def _check_stop(
@@ -129,10 +134,10 @@ async def _gives_chosen(draw: Any, prompt: tuple[int, ...], dialect: Dialect) ->
     return True
 
 
-async def _compare_tokenizer(
+async def spells_alike(
     client: aiohttp.ClientSession, url: str, served: Served, tokenizer: HuggingFaceTokenizer
-) -> bool:
-    """Whether the server could be asked. Raises ModelError if it spells a text otherwise."""
+) -> bool | None:
+    """Whether the server makes the same tokens of a text; None if it cannot be asked."""
     asked = {
         "vllm": {"model": served.model, "prompt": TEXT, "add_special_tokens": False},
         "sglang": {"model": served.model, "prompt": TEXT, "add_special_tokens": False},
@@ -140,15 +145,9 @@ async def _compare_tokenizer(
     }[served.dialect]
     try:
         found = await send(client, url, "/tokenize", asked)
-        theirs = tuple(found["tokens"])
+        return tuple(found["tokens"]) == tokenizer.encode(TEXT)
     except (EngineError, Unwell, KeyError, TypeError):
-        return False
-    if theirs != tokenizer.encode(TEXT):
-        raise ModelError(
-            f"{url} spells a text in other tokens than the tokenizer here: set tokenizer_model to"
-            " that of the served model"
-        )
-    return True
+        return None
 
 
 async def _ask(client: aiohttp.ClientSession, url: str, path: str) -> dict[str, Any] | None:
