@@ -17,6 +17,11 @@ OPTIONS = (
     *("--no-enable-chunked-prefill", "--enable-prefix-caching", "--logprobs-mode", "raw_logprobs"),
     *("--enable-prompt-tokens-details", "--disable-log-stats"),
 )
+POOLING = (
+    *("--dtype", "float32", "--enforce-eager", "--block-size", "32"),
+    *("--no-enable-chunked-prefill", "--disable-log-stats", "--runner", "pooling"),
+)
+"""For reward models."""
 
 
 @dataclass
