@@ -20,6 +20,7 @@ from tts_bench.store.runs import resolve_run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
+PRM = "tts_bench/tiny/prm"
 FLAT = [{"strategy": "best_of_n", "n": [1, 4]}, {"strategy": "self_consistency", "n": [1, 4]}]
 SEARCHES = [
     {"strategy": name, "n": 4}
@@ -154,6 +155,34 @@ def test_the_dry_run_says_whom_it_would_ask(tmp_path: Path, cli):
     done = cli("run", path, "-o", tmp_path, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "servers   policy: http://a:1, http://b:2" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "verifier",
+    [
+        {"name": "prm", "model": PRM, "backend": "server", "base_url": "http://c:3/"},
+        {"name": "judge", "engine": {"name": "server", "model": MODEL, "base_url": "http://c:3"}},
+    ],
+)
+def test_the_dry_run_says_whom_it_would_ask_for_scores(verifier: dict, tmp_path: Path, cli):
+    engine = {"name": "server", "model": MODEL, "base_url": "http://a:1"}
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(suite(engine, FLAT, verifier=verifier)))
+    done = cli("run", path, "-o", tmp_path, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "servers   policy: http://a:1\n" in done.stdout
+    assert f"servers   verifier {verifier['name']}: http://c:3\n" in done.stdout
+    assert "memory" not in done.stdout
+
+
+def test_the_dry_run_refuses_a_verifiers_address_that_is_none(tmp_path: Path, cli):
+    verifier = {"name": "prm", "model": PRM, "backend": "server", "base_url": "ftp://c"}
+    engine = {"name": "server", "model": MODEL, "base_url": "http://a:1"}
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(suite(engine, FLAT, verifier=verifier)))
+    done = cli("run", path, "-o", tmp_path, "--dry-run")
+    assert done.returncode == 2
+    assert done.stderr == "error: base_url 'ftp://c' is no http:// or https:// address\n"
 
 
 def test_a_server_that_is_not_there_is_one_line_and_no_run(tmp_path: Path, cli):

@@ -61,15 +61,18 @@ def _models(suite: Suite) -> dict[str, Any]:
 def _servers(suite: Suite) -> Iterator[str]:
     """Whom a run would ask, by what it would ask them for."""
     for name, model in _models(suite).items():
-        if isinstance(model, ServerEngine):
-            yield f"{name}: {', '.join(model.urls())}"
+        if urls := _urls(model):
+            yield f"{name}: {', '.join(urls)}"
+
+
+def _urls(model: Any) -> list[str]:
+    """The servers that have a model; none if it is loaded here."""
+    return model.urls() if isinstance(model, ServerEngine | RewardModel) else []
 
 
 def _memory(suite: Suite) -> list[str]:
     """Whether the weights of policy and verifier fit side by side, as far as that is known."""
-    models = {
-        name: one for name, one in _models(suite).items() if not isinstance(one, ServerEngine)
-    }
+    models = {name: one for name, one in _models(suite).items() if not _urls(one)}
     sizes = {name: _weights(one) for name, one in models.items()}
     if not models:
         return []
