@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import transformers
 import yaml
-from stand_in_server import MODEL, StandIn
+from stand_in_server import MODEL, StandIn, in_background
 from vllm_servers import VLLMServer
 
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
@@ -73,24 +72,8 @@ def test_a_vllm_engine_and_two_vllm_servers_give_the_same_attempts(
 
 @pytest.fixture
 def background() -> Iterator[Callable[[StandIn], StandIn]]:
-    """Brings stand-in servers up in a thread of their own, beside a run in this one."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    servers = []
-
-    def bring_up(server: StandIn) -> StandIn:
-        asyncio.run_coroutine_threadsafe(server.up(), loop).result(30)
-        server.loop = loop
-        servers.append(server)
-        return server
-
-    yield bring_up
-    for server in servers:
-        asyncio.run_coroutine_threadsafe(server.down(), loop).result(30)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(30)
-    loop.close()
+    with in_background() as bring_up:
+        yield bring_up
 
 
 @pytest.fixture(scope="module")

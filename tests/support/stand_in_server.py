@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -196,3 +197,27 @@ async def listening(*servers: StandIn) -> AsyncIterator[list[str]]:
     finally:
         for server in servers:
             await server.down()
+
+
+@contextlib.contextmanager
+def in_background() -> Iterator[Callable[[StandIn], StandIn]]:
+    """Brings servers up in a thread of their own, beside a run in this one."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    servers = []
+
+    def bring_up(server: StandIn) -> StandIn:
+        asyncio.run_coroutine_threadsafe(server.up(), loop).result(30)
+        server.loop = loop
+        servers.append(server)
+        return server
+
+    try:
+        yield bring_up
+    finally:
+        for server in servers:
+            asyncio.run_coroutine_threadsafe(server.down(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
