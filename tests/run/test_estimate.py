@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tts_bench.cost.flops import parameters
+from tts_bench.cost.price import Price
 from tts_bench.cost.published import SHAPES
 from tts_bench.run.estimate import GPUS, PROMPT, SHARES, Expected, expect
 from tts_bench.run.forecast import forecast
@@ -125,3 +126,29 @@ def runs_of_length():
         ]
 
     return make
+
+
+def test_what_a_service_would_bill_is_said(tmp_path: Path):
+    priced = "verifier: {name: prm, model: tts_bench/tiny/prm, price: {input: 1}}\n"
+    by_token = SUITE.replace("tiny/policy}", "tiny/policy, price: {input: 2, output: 10}}")
+    path = tmp_path / "s.yaml"
+    path.write_text(f"{by_token}  - {{strategy: best_of_n, n: [1, 4]}}\n{priced}")
+    text = forecast(make_plan(load_suite(path, Registry()), RunOptions(tmp_path / "results")))
+    lines = [line[10:] for line in text.splitlines() if "$" in line]
+    # 40 solutions of 15 to 50 tokens after a prompt of 200.
+    assert lines == [
+        "$0.0220 to $0.0360 for the policy",
+        "$0.00860 to $0.0100 for the verifier, which reads each solution once",
+    ]
+
+
+def test_hours_have_a_price_once_a_run_has_measured_them(tmp_path: Path):
+    hourly = Price(gpu_hour=3.6, gpus=2)
+    expected = Expected((1000.0, 2000.0), (100.0, 100.0), measured=True)
+    assert expected.dollars(hourly, None, reading=False) is None
+    assert expected.dollars(hourly, 10.0, reading=False) == pytest.approx((0.2, 0.4))
+    assert expected.dollars(Price(input=1), 10.0, reading=False) is None
+
+
+def test_without_a_price_the_dry_run_names_no_dollars(tmp_path: Path):
+    assert "$" not in forecast(plan(tmp_path, "  - greedy"))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tts_bench.cost.price import Price
 from tts_bench.errors import SuiteError, UsageError
 from tts_bench.suite.load import find_suite, load_suite
 from tts_bench.suite.overrides import Overrides
@@ -335,3 +336,37 @@ def test_the_hash_sees_what_decides_a_verifiers_scores_and_not_its_speed(load, j
         assert load(text, sets=[same]).hash("c", None) == plain
     for other in ("verifier.votes=2", "verifier.engine.model=n"):
         assert load(text, sets=[other]).hash("c", None) != plain
+
+
+def test_a_price_is_no_setting_that_decides(load, judged):
+    plain = load(GOOD)
+    priced = load(GOOD, sets=["engine.price={input: 2, cached_input: 0.5, output: 8}"])
+    assert (plain.engine.price, priced.engine.price) == (None, Price(2.0, 0.5, 8.0))
+    assert priced.hash("c", None) == plain.hash("c", None)
+    assert priced.engine.settings_key() == plain.engine.settings_key()
+    text = judged("  engine: {name: transformers, model: m}\n")
+    plain = load(text)
+    for block in ("verifier", "verifier.engine"):
+        same = load(text, sets=[f"{block}.price={{gpu_hour: shared}}"])
+        assert same.hash("c", None) == plain.hash("c", None)
+        assert same.verifier.settings_key() == plain.verifier.settings_key()
+
+
+@pytest.mark.parametrize(
+    ("price", "reason"),
+    [
+        ("{}", "engine.price: names no price"),
+        ("3", "engine.price: must be a mapping, not 3"),
+        ("{input: -1}", "engine.price.input: must be at least 0, not -1"),
+        ("{input: cheap}", "engine.price.input: must be a number, not"),
+        ("{inputs: 1}", "engine.price.inputs: unknown key 'inputs'. Did you mean 'input'?"),
+        ("{input: 1, gpu_hour: 2}", "engine.price: is by the token (input, output) or by gpu_hour"),
+        ("{cached_input: 1, output: 2}", "engine.price: cached_input needs input"),
+        ("{gpu_hour: dear}", "engine.price.gpu_hour: must be a number or 'shared'"),
+        ("{input: 1, gpus: 8}", "engine.price: gpus needs gpu_hour"),
+        ("{gpu_hour: shared}", "engine.price: gpu_hour: shared is for a verifier"),
+    ],
+)
+def test_a_senseless_price_is_one_fault(load, price: str, reason: str):
+    (fault,) = faults(load, GOOD, sets=[f"engine.price={price}"])
+    assert reason in fault

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import click
 from tts_bench.commands.echo import echo
 
 if TYPE_CHECKING:
+    from tts_bench.cost.price import Price
     from tts_bench.report.joint.crossing import Crossing
     from tts_bench.report.joint.lines import Joint
     from tts_bench.store.runs import RunStore
@@ -41,7 +42,7 @@ Examples:
 )
 @click.option(
     "--cost",
-    type=click.Choice(["flops", "policy_flops", "tokens", "seconds"]),
+    type=click.Choice(["flops", "policy_flops", "tokens", "seconds", "dollars"]),
     help="The cost at which curves meet (default: flops).",
 )
 @click.option(
@@ -63,6 +64,13 @@ Examples:
     metavar="TOOL|OPTION=VALUE",
     help="Print RUN's rows as another tool counts, and write nothing (docs/published.md).",
 )
+@click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    metavar="[policy:|verifier:]KEY=$,...",
+    help="Price instead of the suite's: input=2.5,output=10, or gpu_hour=2,gpus=8 (repeatable).",
+)
 @click.option("--force", is_flag=True, help="Although the data sets differ in content.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def report(
@@ -75,6 +83,7 @@ def report(
     strategy: tuple[str, ...],
     pairs: tuple[tuple[str, str], ...],
     conventions: tuple[str, ...],
+    prices: tuple[str, ...],
     force: bool,
     debug: bool,
 ) -> int:
@@ -86,11 +95,13 @@ def report(
     by the conventions of nemo-skills, lighteval, search-and-learn or this, and what differs.
     """
     from tts_bench.errors import UsageError
+    from tts_bench.report.points.money import parse_prices
     from tts_bench.store.runs import resolve_run
 
+    instead = parse_prices(prices)
     found = [resolve_run(path) for path in runs]
     if conventions:
-        if len(found) > 1 or output or pairs or labels or strategy or cost or force:
+        if len(found) > 1 or output or pairs or labels or strategy or cost or force or prices:
             raise UsageError("--convention prints the rows of one run, and takes no other option")
         _print_as(found[0], conventions)
         return 0
@@ -102,8 +113,8 @@ def report(
             raise UsageError(
                 "--label, --strategy, --force, and --cost without --pair, are for several runs"
             )
-        crossings = _cross_within(found[0], pairs, cost or "flops")
-        report_run(found[0], style=style, output=output)
+        crossings = _cross_within(found[0], pairs, cost or "flops", instead)
+        report_run(found[0], style=style, output=output, prices=instead)
         if crossings:
             _write_crossings(crossings, cost or "flops", output or found[0].folder)
         return 0
@@ -111,19 +122,25 @@ def report(
     from tts_bench.report.joint.lines import join
 
     check_look(style)
-    joint = join(found, strategy, labels, force)
+    joint = join(found, strategy, labels, force, instead)
     _report_together(joint, pairs, cost or "flops", style, output or _TOGETHER)
     return 0
 
 
-def report_run(run: RunStore, *, style: str = "default", output: Path | None = None) -> None:
+def report_run(
+    run: RunStore,
+    *,
+    style: str = "default",
+    output: Path | None = None,
+    prices: Mapping[str, Price] | None = None,
+) -> None:
     """Print the table of one run, and write its files."""
     from tts_bench.report.build import build_report, write_report
     from tts_bench.report.figures.style import check_look
     from tts_bench.report.tables.render import terminal_table
 
     check_look(style)
-    built = build_report(run)
+    built = build_report(run, prices)
     echo(terminal_table(built))
     for path in write_report(run, built, style=style, folder=output, say=click.echo):
         echo(f"wrote     {path}")
@@ -137,14 +154,19 @@ def _print_as(run: RunStore, conventions: Sequence[str]) -> None:
     echo(tool_text(tool_rows(run, read_tool(conventions))))
 
 
-def _cross_within(run: RunStore, pairs: Sequence[tuple[str, str]], cost: str) -> Sequence[Crossing]:
+def _cross_within(
+    run: RunStore,
+    pairs: Sequence[tuple[str, str]],
+    cost: str,
+    prices: Mapping[str, Price],
+) -> Sequence[Crossing]:
     """Where these curves of one run cross; before anything is written, as a name may be wrong."""
     if not pairs:
         return []
     from tts_bench.report.joint.crossing import find_crossings
     from tts_bench.report.joint.lines import COSTS, join
 
-    return find_crossings(join([run], labels=[""]), COSTS[cost], pairs)
+    return find_crossings(join([run], labels=[""], prices=prices), COSTS[cost], pairs)
 
 
 def _write_crossings(crossings: Sequence[Crossing], cost: str, folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.concurrency.upkeep import Upkeep
 from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.price import Price
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
 from tts_bench.secrets.masking import masked
@@ -113,6 +114,8 @@ class Engine(abc.ABC):
     """Settings that change how fast tokens come, but not which."""
     upkeep: Upkeep = Upkeep()
     """What is done if it dies or falls silent; no setting of its own, but keys of its block."""
+    price: Price | None = None
+    """What its model's work costs; likewise a key of its block."""
 
     def settings_key(self) -> str:
         """The settings that decide which tokens come, known before anything is loaded."""

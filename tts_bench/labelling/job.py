@@ -27,7 +27,7 @@ from tts_bench.store.manifest import EngineEntry, now
 from tts_bench.store.models import open_models
 from tts_bench.store.runs import check_space
 from tts_bench.suite.load import Suite
-from tts_bench.suite.plugins import upkeep_keys
+from tts_bench.suite.plugins import common_keys
 from tts_bench.suite.registry import source_hash
 from tts_bench.types import Sampling
 
@@ -69,7 +69,7 @@ class LabellingJob:
         """What decides the labels of a given trace; one label file holds those of one job."""
         suite = self.suite
         engine = suite.resolved["engine"].items()
-        idle = {*suite.engine.speed_only, *upkeep_keys(type(suite.engine))}
+        idle = {*suite.engine.speed_only, *common_keys(type(suite.engine))}
         found = {
             **settings(self.labeller),
             "engine": {k: v for k, v in engine if k not in idle},

@@ -33,6 +33,7 @@ TEXTS: dict[str, Callable[[Report], str]] = {
 _FIGURES: dict[str, Callable[[Report], Figure | None]] = {
     "accuracy_vs_flops": curve_plots.plot_accuracy_vs_flops,
     "accuracy_vs_tokens": curve_plots.plot_accuracy_vs_tokens,
+    "accuracy_vs_dollars": curve_plots.plot_accuracy_vs_dollars,
     "coverage": curve_plots.plot_coverage,
     "by_level": group_plots.plot_by_level,
     "by_subject": group_plots.plot_by_subject,

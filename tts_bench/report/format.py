@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tts_bench.cost.price import in_dollars
 from tts_bench.stats.estimators import Estimate
 
 _PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
@@ -49,6 +50,11 @@ def si(number: float | None, digits: int = 3) -> str:
     whole = len(str(int(abs(float(f"{number:.{digits}g}")))))
     text = f"{number:.{max(0, digits - whole)}f}" if number else "0"
     return text + _PREFIXES[power]
+
+
+def money(dollars: float | None) -> str:
+    """Dollars, or a dash if they are not known."""
+    return _NOTHING if dollars is None else in_dollars(dollars)
 
 
 def count(number: float | None) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.price import Price
 from tts_bench.run.plan import Plan
 from tts_bench.store.runs import RunStore
 
@@ -50,6 +51,26 @@ class Expected:
             for tokens, length in zip(self.tokens, self.lengths, strict=True)
         )
         return low, high
+
+    def dollars(
+        self, price: Price, rate: float | None, *, reading: bool
+    ) -> tuple[float, float] | None:
+        """What the policy costs or, `reading`, a verifier that reads each solution once.
+
+        `rate` is of generated tokens per second, for GPUs by the hour; None if it is needed and
+        not known, or a price is. A draw is paid once, however many strategies use it.
+        """
+        found = []
+        for tokens, length in zip(self.tokens, self.lengths, strict=True):
+            solutions = tokens / length
+            if price.gpu_hour is not None:
+                found.append(price.of_hours(tokens / rate) if rate else None)
+            elif reading:
+                found.append(price.of_tokens(solutions * (PROMPT + length), 0, 0))
+            else:
+                found.append(price.of_tokens(solutions * PROMPT, 0, tokens))
+        low, high = found
+        return None if low is None or high is None else (low, high)
 
     @staticmethod
     def _seconds(

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tts_bench.cost.flops import ModelShape, parameters
+from tts_bench.cost.price import in_dollars
 from tts_bench.cost.published import SHAPES
+from tts_bench.engine.base import Engine
 from tts_bench.engine.memory import available_memory, gpu_memory
 from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.weights import check_model_exists, stored_shape, weight_bytes
 from tts_bench.errors import StoreError
-from tts_bench.run.estimate import GPUS, expect
+from tts_bench.run.estimate import GPUS, Expected, expect
 from tts_bench.run.plan import Plan
 from tts_bench.store.runs import RunStore
 from tts_bench.suite.load import Suite
@@ -135,6 +137,7 @@ def _expected(plan: Plan) -> Iterator[str]:
     millions = [tokens / 1e6 for tokens in expected.tokens]
     why = "as in the last run" if expected.measured else "15 to 50 % of max_tokens, a guess"
     yield f"{_range(millions, 2)} M tokens (solutions of {shortest} to {longest} tokens: {why})"
+    yield from _dollars(plan, expected)
     models = _models(plan.suite)
     shapes = [_shape(one) for one in models.values()]
     if not shapes or None in shapes:
@@ -146,6 +149,29 @@ def _expected(plan: Plan) -> Iterator[str]:
         for gpu in GPUS
     ]
     yield f"{', '.join(hours)} (an estimate from FLOPs: docs/runs.md)"
+
+
+def _dollars(plan: Plan, expected: Expected) -> Iterator[str]:
+    """What that would cost, of what has a price in the suite."""
+    verifier = plan.suite.verifier
+    own = getattr(verifier, "engine", None)
+    prices = {
+        "policy": plan.suite.engine.price,
+        "verifier": verifier.price or (own.price if isinstance(own, Engine) else None),
+    }
+    for name, price in prices.items():
+        if price is None or price.gpu_hour == "shared":
+            continue
+        reading = name == "verifier"
+        dollars = expected.dollars(price, _earlier_rate(plan), reading=reading)
+        what = "verifier, which reads each solution once" if reading else "policy"
+        if dollars is None:
+            why = "no earlier run measured how fast the policy generates"
+            if price.gpu_hour is None:
+                why = "input or output has no price"
+            yield f"no dollars of the {name}: {why}"
+        else:
+            yield f"{' to '.join(dict.fromkeys(map(in_dollars, dollars)))} for the {what}"
 
 
 def _range(values: Sequence[float], digits: int) -> str:
@@ -197,5 +223,10 @@ def _earlier_runs(plan: Plan) -> Iterator[RunStore]:
             resolved = run.read_manifest().resolved
         except StoreError:
             continue  # a run that cannot be read forecasts nothing; `ls runs` shows it
-        if resolved.get("engine") == plan.suite.resolved.get("engine"):
+        if _unpriced(resolved.get("engine")) == _unpriced(plan.suite.resolved.get("engine")):
             yield run
+
+
+def _unpriced(block: Any) -> Any:
+    """A block without its price, which another run may have another of."""
+    return {k: v for k, v in block.items() if k != "price"} if isinstance(block, dict) else block

@@ -26,7 +26,7 @@ from tts_bench.suite.fields import build, check, unknown_key
 from tts_bench.suite.folder_name import folder_fault
 from tts_bench.suite.masked_text import masked_text
 from tts_bench.suite.overrides import Overrides, set_values
-from tts_bench.suite.plugins import build_plugin, load_class, upkeep_keys
+from tts_bench.suite.plugins import build_plugin, common_keys, load_class
 from tts_bench.suite.registry import (
     DATASETS,
     ENGINES,
@@ -103,7 +103,7 @@ class Suite:
 
 def _decisive(block: Mapping[str, Any], plugin: Engine | Verifier) -> dict[str, Any]:
     """The settings of a block that decide results, without those that only change the speed."""
-    idle = {*plugin.speed_only, *upkeep_keys(type(plugin))}
+    idle = {*plugin.speed_only, *common_keys(type(plugin))}
     return {key: value for key, value in block.items() if key not in idle}
 
 

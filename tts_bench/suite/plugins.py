@@ -6,11 +6,14 @@ import dataclasses
 from typing import Any, get_args
 
 from tts_bench.concurrency.upkeep import Upkeep
+from tts_bench.cost.price import Price
 from tts_bench.engine.base import Engine
 from tts_bench.errors import UsageError
-from tts_bench.suite.fields import build, field_types
+from tts_bench.suite.fields import build, check, field_types
 from tts_bench.suite.registry import ENGINES, VERIFIERS, Kind, Registry
 from tts_bench.suite.yaml_document import Address, YamlDocument
+
+_PRICE = "price"
 
 
 def build_plugin(
@@ -31,21 +34,31 @@ def build_plugin(
     if block.get("engine") is not None and _takes_engine(cls):
         own = build_plugin(block["engine"], (*address, "engine"), ENGINES, registry, document)
         made = {"engine": own[1] if own else None}
-    common = upkeep_keys(cls) if kind in (ENGINES, VERIFIERS) else ()
+    common = common_keys(cls) if kind in (ENGINES, VERIFIERS) else ()
     plugin = build(cls, block, address, document, skip=("name", *common), made=made)
     given = {key: block[key] for key in common if key in block}
+    before = len(document.faults)
+    price = check(Price | None, given.pop(_PRICE, None), (*address, _PRICE), document)
     upkeep = build(Upkeep, given, address, document)
-    if plugin is None or upkeep is None:
+    if price is not None and price.gpu_hour == "shared" and address[0] == ENGINES.name:
+        document.fault((*address, _PRICE), "gpu_hour: shared is for a verifier, not for the policy")
+    if plugin is None or len(document.faults) > before:
         return None
     if given:
         object.__setattr__(plugin, "upkeep", upkeep)  # the plug-in is frozen
+    if price is not None:
+        object.__setattr__(plugin, _PRICE, price)
     return block["name"], plugin
 
 
-def upkeep_keys(cls: type[Any]) -> tuple[str, ...]:
-    """Keys that every engine and verifier has, but for those that the class has as its own."""
+def common_keys(cls: type[Any]) -> tuple[str, ...]:
+    """Keys that every engine and verifier has, but for those that the class has as its own.
+
+    They decide no result: how its model is kept alive, and what it costs.
+    """
     own = {field.name for field in dataclasses.fields(cls)}
-    return tuple(field.name for field in dataclasses.fields(Upkeep) if field.name not in own)
+    every = (*(field.name for field in dataclasses.fields(Upkeep)), _PRICE)
+    return tuple(name for name in every if name not in own)
 
 
 def load_class(

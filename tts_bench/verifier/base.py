@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from tts_bench.concurrency.upkeep import Upkeep
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call
+from tts_bench.cost.price import Price
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.secrets.masking import masked
 from tts_bench.types import Candidate, Problem, Score
@@ -66,6 +67,8 @@ class Verifier(abc.ABC):
     """Settings that change how fast scores come, but not which."""
     upkeep: Upkeep = Upkeep()
     """What is done if it dies or falls silent; no setting of its own, but keys of its block."""
+    price: Price | None = None
+    """What its model's work costs; likewise a key of its block."""
 
     def settings_key(self) -> str:
         """The settings that decide the scores, known before anything is loaded."""

@@ -110,7 +110,7 @@ def compare_points(a: Point, b: Point) -> Compared:
 def _ratios(a: Point, b: Point, shared: Sequence[str]) -> dict[str, Estimate]:
     found = {}
     for name in COSTS:
-        ours, theirs = a.values[name], b.values[name]
+        ours, theirs = a.values.get(name, {}), b.values.get(name, {})
         if all(p in ours and p in theirs for p in shared) and any(theirs[p] for p in shared):
             found[name] = ratio_of_means([ours[p] for p in shared], [theirs[p] for p in shared])
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,12 +12,16 @@ from tts_bench.report.format import signed_interval
 from tts_bench.stats.estimators import Estimate
 
 _HEADS = ("point", "probs", "A %", "B %", "A - B [95% CI]", "p", "p Holm", "A/B tokens", "FLOPs")
+_MEASURES = ("tokens", "flops")
 
 
 def terminal(comparison: Comparison) -> str:
     """One line for each pair of points, then the notes."""
-    rows = [_HEADS, *(_row(pair) for pair in comparison.pairs)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADS))]
+    priced = any("dollars" in pair.ratios for pair in comparison.pairs)
+    heads = (*_HEADS, "$") if priced else _HEADS
+    measures = (*_MEASURES, "dollars") if priced else _MEASURES
+    rows = [heads, *(_row(pair, measures) for pair in comparison.pairs)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
@@ -29,7 +34,7 @@ def terminal(comparison: Comparison) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in notes)])
 
 
-def _row(pair: Compared) -> tuple[str, ...]:
+def _row(pair: Compared, measures: Sequence[str]) -> tuple[str, ...]:
     same = pair.a.full_name == pair.b.full_name
     return (
         pair.a.full_name if same else f"{pair.a.full_name} - {pair.b.full_name}",
@@ -38,7 +43,7 @@ def _row(pair: Compared) -> tuple[str, ...]:
         signed_interval(pair.difference),
         f"{pair.p_value:.2g}",
         f"{pair.p_holm:.2g}",
-        *(_ratio(pair.ratios.get(name)) for name in ("tokens", "flops")),
+        *(_ratio(pair.ratios.get(name)) for name in measures),
     )
 
 

@@ -62,6 +62,17 @@ def plot_accuracy_vs_tokens(report: Report) -> Figure | None:
     )
 
 
+def plot_accuracy_vs_dollars(report: Report) -> Figure | None:
+    """Accuracy against dollars for policy and verifier; None if the run has no price."""
+    return _accuracy_against(
+        report,
+        "dollars",
+        "dollars per problem, policy + verifier",
+        lambda point: point.dollars,
+        lambda at: at.cost.dollars,
+    )
+
+
 def plot_coverage(report: Report) -> Figure | None:
     """Coverage against the number of draws, its fit, and what each strategy makes of it."""
     if not report.curves:

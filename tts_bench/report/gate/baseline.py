@@ -17,6 +17,7 @@ from tts_bench.store.runs import RunStore, resolve_run
 from tts_bench.types import Attempt
 
 FORMAT_VERSION = 1
+_PASSING = ("seconds", "dollars")
 _ABOUT = ("suite", "run", "dataset", "engine", "verifier", "seeds")
 
 
@@ -104,8 +105,8 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
 
 
 def _written_point(one: Point) -> dict[str, Any]:
-    # Seconds are this machine's: nothing to hold another one against.
-    values = {name: dict(known) for name, known in one.values.items() if name != "seconds"}
+    # Seconds are this machine's, dollars the day's: nothing to hold another run against.
+    values = {name: dict(known) for name, known in one.values.items() if name not in _PASSING}
     return {"cell": asdict(one.cell), "n": one.n, "values": values}
 
 

@@ -9,6 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
+from tts_bench.cost.price import Price
 from tts_bench.errors import UnknownName, UsageError
 from tts_bench.report.compare.paired import check_comparable
 from tts_bench.report.figures.line_styles import line_name
@@ -59,6 +60,14 @@ COSTS: Mapping[str, CostAxis] = {
         "seconds per attempt, waiting included",
         lambda point: point.seconds,
         lambda outcome, place: outcome.seconds if place == len(outcome.sizes) - 1 else None,
+    ),
+    "dollars": CostAxis(
+        "dollars",
+        "dollars per problem, policy + verifier",
+        lambda point: point.dollars,
+        lambda outcome, place: added(
+            outcome.sizes[place].policy.dollars, outcome.sizes[place].verifier.dollars
+        ),
     ),
 }
 """Costs by the name that the command line has for them. Seconds are known at the largest n only."""
@@ -144,10 +153,12 @@ def join(
     strategies: Sequence[str] = (),
     labels: Sequence[str] = (),
     force: bool = False,
+    prices: Mapping[str, Price] | None = None,
 ) -> Joint:
     """Read runs and bring them onto their shared problems; with only these strategies, if any.
 
-    Labels are what the runs are called; without them, what tells the runs apart.
+    Labels are what the runs are called; without them, what tells the runs apart. `prices` of
+    `policy` and `verifier` replace what the suites of all runs state.
 
     Raises UsageError, with the reason, for what cannot stand in one figure: one run twice, no
     problem that all have, data sets that differ (as in `compare`; unless `force`), no strategy
@@ -157,7 +168,7 @@ def join(
     if len(set(folders)) < len(folders):
         twice = next(folder for folder in folders if folders.count(folder) > 1)
         raise UsageError(f"{twice} is named twice: there is nothing to set beside itself")
-    scopes = [read_scope(run) for run in runs]
+    scopes = [read_scope(run, prices) for run in runs]
     for a, b in combinations(scopes, 2):
         check_comparable(a, b, force)
     shared = tuple(p for p in scopes[0].problems if all(p in s.problems for s in scopes[1:]))

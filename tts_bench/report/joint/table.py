@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from tts_bench.report.format import count, interval, si
+from tts_bench.report.format import count, interval, money, si
 from tts_bench.report.joint.lines import CostAxis, Joint, Line
 from tts_bench.report.points.point import Point, frontier
-from tts_bench.report.tables.render import as_csv, markdown_rows, record
+from tts_bench.report.tables.render import as_csv, markdown_rows, records
 from tts_bench.report.tables.rows import TableRow
 from tts_bench.stats.crossings import pareto
 
@@ -27,6 +26,8 @@ _MARKS = {(True, True): "all", (True, False): "run", (False, False): "-"}
 
 def joint_markdown(joint: Joint, cost: CostAxis) -> str:
     """The table as a Markdown page, with the frontier over all runs and the notes."""
+    entries = list(_entries(joint, cost))
+    priced = any(point.dollars is not None for _, point, _, _ in entries)
     rows = [
         [
             line.run,
@@ -37,9 +38,11 @@ def joint_markdown(joint: Joint, cost: CostAxis) -> str:
             count(point.policy.completion_tokens),
             si(point.flops),
             "\N{EN DASH}" if point.seconds is None else f"{point.seconds:.2f}",
+            *([money(point.dollars)] if priced else []),
         ]
-        for line, point, mine, overall in _entries(joint, cost)
+        for line, point, mine, overall in entries
     ]
+    heads = (*_HEADS, "$/problem") if priced else _HEADS
     title = f"# {' and '.join(joint.labels)}, {len(joint.problems)} problems that all attempted"
     notes = [
         f"- on the Pareto frontier over all runs (accuracy against {cost.name}): "
@@ -47,12 +50,24 @@ def joint_markdown(joint: Joint, cost: CostAxis) -> str:
         "- frontier: nothing of its own run (`run`), of any run (`all`) is cheaper and better",
         *(f"- {note}" for note in joint.notes),
     ]
-    return "\n".join([title, "", *markdown_rows(_HEADS, rows, words=3), "", *notes]) + "\n"
+    return "\n".join([title, "", *markdown_rows(heads, rows, words=3), "", *notes]) + "\n"
 
 
 def joint_csv(joint: Joint, cost: CostAxis) -> str:
     """As `table.csv` of a run, with the run, its model, and whether a point is on the frontiers."""
-    return as_csv([_record(*entry, joint) for entry in _entries(joint, cost)])
+    entries = list(_entries(joint, cost))
+    found = records([_row(line, point, mine) for line, point, mine, _ in entries])
+    return as_csv(
+        [
+            {
+                "run": line.run,
+                "model": joint.scopes[line.place].engine.model,
+                **one,
+                "frontier_all": overall,
+            }
+            for (line, _, _, overall), one in zip(entries, found, strict=True)
+        ]
+    )
 
 
 def frontier_names(joint: Joint, cost: CostAxis) -> list[str]:
@@ -95,8 +110,8 @@ def _setting(line: Line, point: Point) -> str:
     return " ".join([*kept, f"{cell.swept}={cell.params[cell.swept]}"])
 
 
-def _record(line: Line, point: Point, mine: bool, overall: bool, joint: Joint) -> dict[str, Any]:
-    row = TableRow(
+def _row(line: Line, point: Point, mine: bool) -> TableRow:
+    return TableRow(
         kind="strategy",
         name=line.strategy,
         params=point.cell.variant,
@@ -110,5 +125,3 @@ def _record(line: Line, point: Point, mine: bool, overall: bool, joint: Joint) -
         point=point,
         frontier=mine,
     )
-    model = joint.scopes[line.place].engine.model
-    return {"run": line.run, "model": model, **record(row), "frontier_all": overall}

@@ -3,6 +3,7 @@
 const AXES = {
   flops: { title: "FLOPs per problem, policy + verifier, shared prefixes once", show: si },
   tokens: { title: "completion tokens per problem, policy", show: si },
+  dollars: { title: "dollars per problem, policy + verifier", show: money },
   seconds: { title: "seconds per attempt (at the largest n only)", show: si },
   n: { title: "candidates n", show: (n) => plain(n) },
 };
@@ -11,7 +12,7 @@ const REASONS = {
   tokens: "The FLOPs of this run are not known: it is drawn against tokens.",
   n: "Neither FLOPs nor tokens of this run are known: it is drawn against the number of candidates n.",
 };
-const PREFERRED = ["flops", "tokens", "n", "seconds"];
+const PREFERRED = ["flops", "tokens", "n", "dollars", "seconds"];
 const MARKERS = {
   o: { sign: "●", hollow: "○", pointStyle: "circle" },
   s: { sign: "■", hollow: "□", pointStyle: "rect" },
@@ -40,6 +41,7 @@ function pointOf(row) {
     n: row.n ?? row.k ?? 1,
     flops: row.flops_ideal ?? (row.k === undefined ? null : row.policy.flops_ideal),
     tokens: row.policy.completion_tokens,
+    dollars: (row.k === undefined ? row.dollars : row.policy.dollars) ?? null,
     seconds: row.seconds ?? null,
     value: accuracy.value,
     low: accuracy.ci95[0],
@@ -224,6 +226,7 @@ function reading(point) {
     `n = ${point.n}`,
     `${count(point.tokens)} tokens`,
     `${point.flops === null ? "unknown" : point.flops.toPrecision(4)} FLOPs`,
+    ...(point.dollars === null ? [] : [money(point.dollars)]),
     point.seconds === null ? "seconds not measured at this n" : `${plain(point.seconds, 4)} s`,
   ];
 }

@@ -40,6 +40,13 @@ function plain(number, digits = 3) {
   return number === null || number === undefined ? NOTHING : String(Number(number.toPrecision(digits)));
 }
 
+function money(dollars, digits = 3) {
+  if (dollars === null || dollars === undefined) return NOTHING;
+  if (dollars === 0) return "$0";
+  const power = Math.floor(Math.log10(Math.abs(dollars)));
+  return `$${dollars.toFixed(Math.max(0, digits - 1 - power))}`;
+}
+
 function metricOf(row, name) {
   return row.metrics.find((metric) => metric.metric === name) || null;
 }

@@ -1,5 +1,6 @@
 // Tables: the results, sortable by any column, and accuracy within groups of problems.
 
+const dollarsOf = (row) => (row.kind === "coverage" ? row.policy.dollars : row.dollars);
 const COLUMNS = [
   { title: "strategy", value: (row) => row.name, show: (row) => row.name },
   { title: "n", value: (row) => row.n, show: (row) => row.n ?? NOTHING },
@@ -8,6 +9,7 @@ const COLUMNS = [
   { title: "tokens", value: (row) => row.policy.completion_tokens, show: (row) => count(row.policy.completion_tokens) },
   { title: "policy FLOPs", value: (row) => row.policy.flops_ideal, show: (row) => si(row.policy.flops_ideal) },
   { title: "verifier FLOPs", value: (row) => row.verifier?.flops_ideal, show: (row) => si(row.verifier?.flops_ideal) },
+  { title: "$", value: dollarsOf, show: (row) => money(dollarsOf(row)), ifKnown: true },
   { title: "seconds", value: (row) => row.seconds, show: (row) => plain(row.seconds) },
   { title: "cut off %", value: (row) => row.truncated, show: (row) => percent(row.truncated) },
   { title: "no answer %", value: (row) => row.unanswered, show: (row) => percent(row.unanswered) },
@@ -26,6 +28,7 @@ function resultRows() {
   }));
   const coverage = overview.summary.coverage.flatMap((curve, place) =>
     curve.points.map((row) => ({
+      kind: "coverage",
       name: overview.coverage_names[place].replace("pass@n", `pass@${row.k}`),
       n: row.k,
       accuracy: metricOf(row, "pass@k"),
@@ -37,9 +40,10 @@ function resultRows() {
 
 function startResults() {
   const rows = resultRows();
+  const columns = COLUMNS.filter((one) => !one.ifKnown || rows.some((row) => one.value(row) != null));
   const body = make("tbody");
   let sorted = { column: null, descending: false };
-  const heads = COLUMNS.map((column) =>
+  const heads = columns.map((column) =>
     make("th", { scope: "col" }, make("button", { type: "button", text: column.title, on: { click: () => sort(column) } })),
   );
 
@@ -50,8 +54,8 @@ function startResults() {
 
   function show() {
     const shown = sorted.column ? [...rows].sort((a, b) => order(a, b, sorted)) : rows;
-    body.replaceChildren(...shown.map(resultRow));
-    COLUMNS.forEach((column, i) => {
+    body.replaceChildren(...shown.map((row) => resultRow(row, columns)));
+    columns.forEach((column, i) => {
       const direction = sorted.descending ? "descending" : "ascending";
       heads[i].setAttribute("aria-sort", column === sorted.column ? direction : "none");
     });
@@ -61,8 +65,8 @@ function startResults() {
   byId("results-table").append(make("table", {}, make("thead", {}, make("tr", {}, heads)), body));
 }
 
-function resultRow(row) {
-  const [name, ...rest] = COLUMNS.map((column) => String(column.show(row)));
+function resultRow(row, columns) {
+  const [name, ...rest] = columns.map((column) => String(column.show(row)));
   return make("tr", {}, make("th", { scope: "row", text: name }), rest.map((text) => make("td", { text })));
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from tts_bench.cost.price import Price
 from tts_bench.report.points.breakdown import Breakdown, make_breakdowns
 from tts_bench.report.points.control import (
     Control,
@@ -44,12 +45,13 @@ class Report:
         return any(point is one for one in self.frontier)
 
 
-def build_report(run: RunStore) -> Report:
+def build_report(run: RunStore, prices: Mapping[str, Price] | None = None) -> Report:
     """Compute the report of a run from its manifest, attempts and measurements.
 
-    Raises StoreError if the run has no attempt, or a file cannot be read.
+    `prices` of `policy` and `verifier` replace what its suite states. Raises StoreError if the
+    run has no attempt, or a file cannot be read.
     """
-    found = read_points(run)
+    found = read_points(run, prices)
     scope, outcomes, points = found.scope, found.outcomes, found.points
     curves = make_curves(scope, outcomes)
     controls = make_controls(scope, outcomes, points)
@@ -66,6 +68,7 @@ def build_report(run: RunStore) -> Report:
         notes=(
             *_frontier_note(scope, points),
             *_notes(run, scope, outcomes, points),
+            *_money_notes(scope, points),
             *control_notes(controls, elasticities),
             *coverage_notes(curves),
         ),
@@ -79,6 +82,25 @@ def _frontier_note(scope: Scope, points: Sequence[Point]) -> Iterator[str]:
     if len(points) > 1 and names:
         cost = "FLOPs" if any(point.flops for point in points) else "tokens"
         yield f"Pareto frontier (accuracy against {cost}): {', '.join(names)}"
+
+
+def _money_notes(scope: Scope, points: Sequence[Point]) -> Iterator[str]:
+    """What dollars are of, and which of them are not known, and why."""
+    prices = scope.prices
+    if not prices.known:
+        return
+    yield f"dollars: {'; '.join(prices.phrases)}"
+    sides = {"policy": prices.policy, "verifier": prices.verifier}
+    for name, price in sides.items():
+        unknown = sum(getattr(point, name).dollars is None for point in points)
+        if not unknown:
+            continue
+        why = "tokens, or FLOPs that hours are shared by, are not known"
+        if price is None:
+            why = f"the {name} has no price"
+        elif price.gpu_hour is not None and not prices.generated:
+            why = "no session of this run measured how fast it generates"
+        yield f"no dollars of the {name} for {unknown} of {len(points)} points: {why}"
 
 
 def _notes(

@@ -11,7 +11,7 @@ from tts_bench.types import Usage
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Requests, tokens and FLOPs of one model (policy or verifier), as an expectation or a mean.
+    """Requests, tokens, FLOPs and dollars of policy or verifier, as an expectation or a mean.
 
     FLOPs are None if the model's shape is unknown; the measured ones also if nothing
     was measured (a pool's part of fewer candidates than were drawn). Tokens are None if a recording
@@ -25,6 +25,10 @@ class Cost:
     flops_logical: float | None = 0.0
     flops_ideal: float | None = 0.0
     flops_measured: float | None = None
+    prompt_tokens_cached: float | None = None
+    """What the engine reported as cached; None if it was not measured."""
+    dollars: float | None = None
+    """What it cost; None if the price, or what it is a price of, is not known."""
 
     @property
     def tokens(self) -> float | None:
@@ -32,7 +36,7 @@ class Cost:
         return added(self.prompt_tokens_ideal, self.completion_tokens)
 
 
-def whole_cost(usage: Usage, flops_measured: float | None) -> Cost:
+def whole_cost(usage: Usage, flops_measured: float | None, cached: float | None = None) -> Cost:
     """The cost of an attempt as it was made."""
     return Cost(
         usage.requests,
@@ -42,20 +46,22 @@ def whole_cost(usage: Usage, flops_measured: float | None) -> Cost:
         usage.flops_logical,
         usage.flops_ideal,
         flops_measured,
+        cached,
     )
 
 
-def subset_cost(usage: Usage, drawn: int, n: int) -> Cost:
+def subset_cost(usage: Usage, drawn: int, n: int, cached: float | None = None) -> Cost:
     """Expected cost of `n` random candidates out of the `drawn` ones that cost `usage`.
 
     Logical counts are sums over candidates, so they scale with n / drawn. What the ideal counts
     save is the shared prompt, once for each candidate after the first, so savings scale with
     (n - 1) / (drawn - 1). Both are exact expectations over all n-subsets of the policy's draws
     from one prompt; for a verifier, whose texts may share a little more than the problem, the
-    second is close. Measured FLOPs are None: nothing of this size was measured.
+    second is close. What was reported as cached is taken for such a saving. Measured
+    FLOPs are None: nothing of this size was measured.
     """
     if n >= drawn:
-        return whole_cost(usage, None)
+        return whole_cost(usage, None, cached)
     share, sharing = n / drawn, (n - 1) / (drawn - 1)
 
     def scaled(whole: float | None) -> float | None:
@@ -73,6 +79,7 @@ def subset_cost(usage: Usage, drawn: int, n: int) -> Cost:
         prompt_tokens_ideal=ideal(usage.prompt_tokens_logical, usage.prompt_tokens_ideal),
         flops_logical=scaled(usage.flops_logical),
         flops_ideal=ideal(usage.flops_logical, usage.flops_ideal),
+        prompt_tokens_cached=None if cached is None else cached * sharing,
     )
 
 

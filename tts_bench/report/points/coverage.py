@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tts_bench.report.points.cost import Cost, mean_cost
+from tts_bench.report.points.money import Rates
 from tts_bench.report.points.outcomes import Outcome, Outcomes
 from tts_bench.report.points.scope import CellRecord, Scope, canonical
 from tts_bench.stats.estimators import Estimate, mean_interval, pass_at_k
@@ -73,10 +74,12 @@ def _curve(cells: Sequence[CellRecord], scope: Scope, outcomes: Outcomes) -> Cur
     if scope.budgeted:
         # The budget cut the draws of each n differently: a pool speaks for its own n alone.
         pools = {n: [cell for cell in cells if n in cell.at] for n in sweep}
-        points = tuple(_at(n, _largest_pools(pools[n], scope, outcomes), scope) for n in sweep)
+        points = tuple(
+            _at(n, _largest_pools(pools[n], scope, outcomes), scope, outcomes.rates) for n in sweep
+        )
     else:
         ks = sorted({*_powers_of_two(draws), *sweep, draws})
-        points = tuple(_at(k, groups, scope) for k in ks)
+        points = tuple(_at(k, groups, scope, outcomes.rates) for k in ks)
     fit, extrapolation = _fit(points)
     return Curve(
         sampling=cells[0].sampling,
@@ -111,7 +114,7 @@ def _powers_of_two(up_to: int) -> list[int]:
     return [2**power for power in range(up_to.bit_length())]
 
 
-def _at(k: int, groups: Mapping[str, Sequence[Outcome]], scope: Scope) -> CoverageAt:
+def _at(k: int, groups: Mapping[str, Sequence[Outcome]], scope: Scope, rates: Rates) -> CoverageAt:
     by_problem = {
         problem: sum(_pass_at(k, one) for one in found)
         / (len(scope.seeds) if scope.finished else len(found))
@@ -121,7 +124,9 @@ def _at(k: int, groups: Mapping[str, Sequence[Outcome]], scope: Scope) -> Covera
     return CoverageAt(
         k=k,
         coverage=mean_interval(list(by_problem.values())),
-        cost=mean_cost([[one.cost_of_draws(k) for one in found] for found in made]),
+        cost=mean_cost(
+            [[rates.of_policy(one.cost_of_draws(k)) for one in found] for found in made]
+        ),
         by_problem=by_problem,
     )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 from tts_bench.errors import StoreError
 from tts_bench.report.points.cost import Cost, subset_cost, whole_cost
+from tts_bench.report.points.money import Rates, make_rates
 from tts_bench.report.points.scope import CellRecord, Scope
 from tts_bench.store.lines import Fault, summary
 from tts_bench.store.runs import RunStore
@@ -54,10 +55,12 @@ class Outcome:
     seconds: float | None
     facts: Mapping[str, float] = field(default_factory=dict)
     """Facts that the strategy noted of the attempt."""
+    cached: int | None = None
+    """Prompt tokens of the policy that were reported as cached."""
 
     def cost_of_draws(self, k: int) -> Cost:
         """Expected cost of `k` random candidates of the pool, without choosing among them."""
-        return subset_cost(self.drawing, self.drawn, k)
+        return subset_cost(self.drawing, self.drawn, k, self.cached)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class Outcomes:
     by_key: Mapping[Key, Outcome]
     faults: Sequence[Fault] = ()
     """Lines of the run's files that do not count."""
+    rates: Rates = field(default_factory=Rates)
+    """What the run's work costs in dollars."""
 
 
 def read_outcomes(run: RunStore, scope: Scope) -> Outcomes:
@@ -87,7 +92,23 @@ def read_outcomes(run: RunStore, scope: Scope) -> Outcomes:
             f"{run.folder}: no attempt yet, so there is nothing to report"
             f"{f' (left out: {summary(faults)})' if faults else ''}"
         )
-    return Outcomes(found, faults)
+    rates = make_rates(scope.prices, (_work(one) for one in found.values()))
+    if scope.prices.known:
+        found = {key: _priced(one, rates) for key, one in found.items()}
+    return Outcomes(found, faults, rates)
+
+
+def _work(outcome: Outcome) -> tuple[Cost, Cost]:
+    """What policy and verifier did for the whole of an attempt."""
+    return outcome.sizes[-1].policy, outcome.sizes[-1].verifier
+
+
+def _priced(outcome: Outcome, rates: Rates) -> Outcome:
+    sizes = (
+        replace(at, policy=rates.of_policy(at.policy), verifier=rates.of_verifier(at.verifier))
+        for at in outcome.sizes
+    )
+    return replace(outcome, sizes=tuple(sizes))
 
 
 def reduce_attempt(attempt: Attempt, cell: CellRecord, measurement: Measurement | None) -> Outcome:
@@ -109,6 +130,7 @@ def reduce_attempt(attempt: Attempt, cell: CellRecord, measurement: Measurement 
         drawing=attempt.policy,
         seconds=None if measurement is None else measurement.seconds,
         facts=attempt.facts,
+        cached=None if measurement is None else measurement.policy_cached_tokens,
     )
 
 
@@ -117,16 +139,19 @@ def _at_size(
 ) -> AtSize:
     accuracy, error = _accuracy(attempt, cell, n, failed)
     largest = not cell.pooled or n is None or n == cell.at[-1]
+    flops: tuple[float | None, float | None] = (None, None)
+    cached: tuple[int | None, int | None] = (None, None)
+    if measurement is not None:
+        flops = (measurement.policy_flops, measurement.verifier_flops)
+        cached = (measurement.policy_cached_tokens, measurement.verifier_cached_tokens)
     if largest:
-        flops: tuple[float | None, float | None] = (None, None)
-        if measurement is not None:
-            flops = (measurement.policy_flops, measurement.verifier_flops)
-        policy = whole_cost(attempt.policy, flops[0])
-        verifier = whole_cost(attempt.verifier, flops[1])
+        policy = whole_cost(attempt.policy, flops[0], cached[0])
+        verifier = whole_cost(attempt.verifier, flops[1], cached[1])
         return AtSize(accuracy, error, policy, verifier)
     assert n is not None
     drawn = _drawn(attempt, cell)
-    policy, verifier = (subset_cost(use, drawn, n) for use in (attempt.policy, attempt.verifier))
+    policy = subset_cost(attempt.policy, drawn, n, cached[0])
+    verifier = subset_cost(attempt.verifier, drawn, n, cached[1])
     return AtSize(accuracy, error, policy, verifier)
 
 

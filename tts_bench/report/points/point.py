@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from tts_bench.cost.price import Price
 from tts_bench.report.points.cost import Cost, added, mean_cost, mean_of_means
 from tts_bench.report.points.outcomes import Outcome, Outcomes, read_outcomes
 from tts_bench.report.points.scope import CellRecord, Scope, canonical, read_scope, settings
@@ -18,9 +19,9 @@ BASELINE = "greedy"
 """The strategy against which every other one is compared, where a run has it."""
 
 
-QUANTITIES = ("accuracy", "tokens", "flops", "seconds")
+QUANTITIES = ("accuracy", "tokens", "flops", "seconds", "dollars")
 """Values known by problem: shares of 1, tokens written and read, ideal FLOPs, wall time of an
-attempt."""
+attempt, dollars."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,11 @@ class Point:
         """Ideal FLOPs per problem of policy and verifier together."""
         return added(self.policy.flops_ideal, self.verifier.flops_ideal)
 
+    @property
+    def dollars(self) -> float | None:
+        """Dollars per problem for policy and verifier together."""
+        return added(self.policy.dollars, self.verifier.dollars)
+
 
 @dataclass(frozen=True)
 class RunPoints:
@@ -109,9 +115,12 @@ class RunPoints:
     points: tuple[Point, ...]
 
 
-def read_points(run: RunStore) -> RunPoints:
-    """Every point of a run. Raises StoreError if the run has no attempt or cannot be read."""
-    scope = read_scope(run)
+def read_points(run: RunStore, prices: Mapping[str, Price] | None = None) -> RunPoints:
+    """Every point of a run; `prices` of `policy` and `verifier` replace what its suite states.
+
+    Raises StoreError if the run has no attempt or cannot be read.
+    """
+    scope = read_scope(run, prices)
     outcomes = read_outcomes(run, scope)
     missing = len(outcomes.by_key) < scope.expected_attempts
     if missing and any(fault.path == run.attempts_path for fault in outcomes.faults):
@@ -237,6 +246,8 @@ def _value(quantity: str, place: int, outcome: Outcome) -> float | None:
         return added(size.policy.tokens, size.verifier.tokens)
     if quantity == "flops":
         return added(size.policy.flops_ideal, size.verifier.flops_ideal)
+    if quantity == "dollars":
+        return added(size.policy.dollars, size.verifier.dollars)
     return outcome.seconds if place == len(outcome.sizes) - 1 else None
 
 

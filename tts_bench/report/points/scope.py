@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from tts_bench.cost.price import Price
+from tts_bench.report.points.money import Prices, read_prices
 from tts_bench.store.manifest import CellEntry, DatasetEntry, EngineEntry, VerifierEntry
 from tts_bench.store.runs import RunStore
 
@@ -80,6 +82,7 @@ class Scope:
     """Whether a token budget may have shortened the draws of large pools."""
     contents: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     """Text and reference answer by problem; only of problems whose manifest states both."""
+    prices: Prices = field(default_factory=Prices)
 
     @property
     def partial(self) -> bool:
@@ -101,8 +104,11 @@ class Scope:
         return len(self.problems) * len(self.cells) * len(self.seeds)
 
 
-def read_scope(run: RunStore) -> Scope:
-    """The scope of a run. Raises StoreError if the manifest is absent or lacks a part."""
+def read_scope(run: RunStore, prices: Mapping[str, Price] | None = None) -> Scope:
+    """The scope of a run; `prices` replace what its manifest states.
+
+    Raises StoreError if the manifest is absent or lacks a part.
+    """
     manifest = run.read_manifest()
     problems = manifest.problems
     budget = manifest.resolved.get("budget") or {}
@@ -126,6 +132,7 @@ def read_scope(run: RunStore) -> Scope:
             for row in problems
             if row.text is not None and row.reference is not None
         },
+        prices=read_prices(manifest, prices),
     )
 
 

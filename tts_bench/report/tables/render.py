@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tts_bench.report.format import clip, count, interval, percent, si, signed_interval
+from tts_bench.report.format import clip, count, interval, money, percent, si, signed_interval
 from tts_bench.report.points.content import Report
 from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import canonical, settings
@@ -55,6 +55,9 @@ _NUMBERS = (
     ),
     _Column(None, "verifier, logical", _of_point(lambda point: si(point.verifier.flops_logical))),
     _Column(None, "verifier, measured", _of_point(lambda point: si(point.verifier.flops_measured))),
+    _Column("$", "$/problem", lambda row: money(row.dollars)),
+    _Column(None, "policy, $", lambda row: money(row.policy.dollars)),
+    _Column(None, "verifier, $", _of_point(lambda point: money(point.verifier.dollars))),
     _Column("trunc%", "truncated %", _of_point(lambda point: percent(point.truncated))),
     _Column("no-ans%", "no answer %", _of_point(lambda point: percent(point.unanswered))),
     _Column("err", "errors", _of_point(lambda point: str(point.errors))),
@@ -62,10 +65,16 @@ _NUMBERS = (
 )
 
 
+def _columns(rows: Sequence[TableRow]) -> list[_Column]:
+    """The columns that have something to say: without a price there are none of dollars."""
+    unpriced = all(row.unpriced for row in rows)
+    return [one for one in _NUMBERS if not (unpriced and "$" in one.long)]
+
+
 def terminal_table(report: Report, width: int = WIDTH) -> str:
     """The table for a terminal of `width` columns, with a heading and the notes."""
     rows = make_rows(report)
-    columns = [column for column in _NUMBERS if column.short is not None]
+    columns = [column for column in _columns(rows) if column.short is not None]
     cells = [[column.show(row) for column in columns] for row in rows]
     heads = [column.short or "" for column in columns]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(columns))]
@@ -84,11 +93,12 @@ def terminal_table(report: Report, width: int = WIDTH) -> str:
 
 def markdown_table(report: Report) -> str:
     """The table as a Markdown page, with a heading and the notes."""
-    heads = ["strategy", "params", *(column.long for column in _NUMBERS)]
     rows = make_rows(report)
+    columns = _columns(rows)
+    heads = ["strategy", "params", *(column.long for column in columns)]
     lines = [
         [_name(row), settings({**row.params, **row.varying}) or "-"]
-        + [column.show(row) for column in _NUMBERS]
+        + [column.show(row) for column in columns]
         for row in rows
     ]
     table = markdown_rows(heads, lines, words=2)
@@ -98,7 +108,24 @@ def markdown_table(report: Report) -> str:
 
 def csv_table(report: Report) -> str:
     """The table as CSV in full precision; what is unknown is empty. Units: docs/results.md."""
-    return as_csv([record(row) for row in make_rows(report)])
+    rows = make_rows(report)
+    return as_csv(records(rows))
+
+
+def records(rows: Sequence[TableRow]) -> list[dict[str, Any]]:
+    """Rows with machine names; the columns of dollars only where one of them has any."""
+    found = [_record(row) for row in rows]
+    if all(row.unpriced for row in rows):
+        return found
+    return [{**one, **_dollars(row)} for one, row in zip(found, rows, strict=True)]
+
+
+def _dollars(row: TableRow) -> dict[str, Any]:
+    return {
+        "policy_dollars": row.policy.dollars,
+        "verifier_dollars": row.point.verifier.dollars if row.point else None,
+        "dollars": row.dollars,
+    }
 
 
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
@@ -151,7 +178,7 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def record(row: TableRow) -> dict[str, Any]:
+def _record(row: TableRow) -> dict[str, Any]:
     """A row with machine names; shares are of 1, FLOPs and tokens are means per problem."""
     point, gain = row.point, row.point.difference if row.point else None
     verifier = point.verifier if point else None

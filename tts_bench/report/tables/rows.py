@@ -34,6 +34,17 @@ class TableRow:
     frontier: bool | None = None
     """Whether the point is on the run's Pareto frontier."""
 
+    @property
+    def dollars(self) -> float | None:
+        """Dollars per problem, policy and verifier together; an oracle costs nothing."""
+        return self.policy.dollars if self.point is None else self.point.dollars
+
+    @property
+    def unpriced(self) -> bool:
+        """Whether no part of its cost is known in dollars."""
+        verifier = self.point.verifier.dollars if self.point else None
+        return self.policy.dollars is None and verifier is None
+
 
 def make_rows(report: Report) -> list[TableRow]:
     """Every row, in the order of the table."""

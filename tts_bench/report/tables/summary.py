@@ -10,6 +10,7 @@ from typing import Any
 
 from tts_bench.report.points.breakdown import Breakdown, Slice
 from tts_bench.report.points.content import Report
+from tts_bench.report.points.cost import Cost
 from tts_bench.report.points.coverage import CoverageAt, Curve
 from tts_bench.report.points.point import Point
 from tts_bench.report.points.scope import CellRecord
@@ -37,6 +38,7 @@ def summarize(report: Report) -> dict[str, Any]:
         "dataset": scope.dataset.recorded(),
         "n_problems": len(scope.problems),
         "seeds": list(scope.seeds),
+        **({"prices": scope.prices.described()} if scope.prices.known else {}),
         "attempts": report.attempts,
         "attempts_expected": scope.expected_attempts,
         "notes": list(report.notes),
@@ -68,15 +70,22 @@ def _point(point: Point) -> dict[str, Any]:
         "problems": point.problems,
         "seeds": point.seeds,
         "metrics": metrics,
-        "policy": asdict(point.policy),
-        "verifier": asdict(point.verifier),
+        "policy": _cost(point.policy),
+        "verifier": _cost(point.verifier),
         "flops_ideal": point.flops,
+        **({} if point.dollars is None else {"dollars": point.dollars}),
         "seconds": point.seconds,
         "truncated": point.truncated,
         "no_answer": point.unanswered,
         "grading_timeouts": point.ungraded,
         "errors": point.errors,
     }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    """Its parts; dollars only where they are known."""
+    found = asdict(cost)
+    return found if cost.dollars is not None else {k: v for k, v in found.items() if k != "dollars"}
 
 
 def _cell(cell: CellRecord) -> dict[str, Any]:
@@ -134,7 +143,7 @@ def _coverage(point: CoverageAt) -> dict[str, Any]:
     return {
         "k": point.k,
         "metrics": [_metric("pass@k", point.coverage)],
-        "policy": asdict(point.cost),
+        "policy": _cost(point.cost),
     }
 
 
