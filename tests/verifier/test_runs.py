@@ -125,7 +125,10 @@ def test_policy_and_verifier_on_vllm_live_in_one_process(bench, tiny_model_dir: 
         ({"name": "judge", "scale": "high"}, "scale must be LOW-HIGH"),
         ({"name": "judge", "engine": {"name": "vlm"}}, "Did you mean 'vllm'"),
         ({"name": "judge", "max_token": 5}, "Did you mean 'max_tokens'"),
-        ({"name": "prm_causal", "aggregate": "median"}, "'last', 'min', 'prod', 'mean', 'gmean' or 'max'"),
+        (
+            {"name": "prm_causal", "aggregate": "median"},
+            "'last', 'min', 'prod', 'mean', 'gmean' or 'max'",
+        ),
     ],
 )
 def test_mistakes_in_the_suite_are_one_line_before_anything_starts(bench, verifier, message):

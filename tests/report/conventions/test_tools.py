@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from parts import NOT_TO_BE_HAD
@@ -46,6 +47,9 @@ def scored_run(make, pools, **manifest):
             attempts.append(make.attempt(one["id"], f"p{i}", made))
     return make.run(cells, attempts, **manifest)
 
+
+FIGURES = Path(__file__).parents[2] / "data" / "tool_figures.jsonl"
+"""Pools (the right answer is 1), and what the tools' own code makes of them, in per cent."""
 
 TWO = [
     (["2", "1", "1", None], "1", (0.9, 0.8, 0.3, 1.0)),
@@ -229,3 +233,16 @@ def nemo_rows(shared_data):
     if not path.is_file():
         pytest.skip(f"{NOT_TO_BE_HAD}recorded pools of 7 AIME problems")
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("line", FIGURES.read_text("utf-8").splitlines())
+def test_the_tools_own_code_gives_the_same_figures(make, line):
+    """Made by running NeMo-Skills 8b18f399, search-and-learn 6f81cac and lighteval 3fd15266."""
+    made = json.loads(line)
+    run = scored_run(make, [(one["answers"], "1", tuple(one["scores"])) for one in made["pools"]])
+    for tool, figures in made["figures"].items():
+        rows = {row.name: row for row in tool_rows(run, TOOLS[tool]).rows}
+        for name, (value, *spread) in figures.items():
+            assert 100 * rows[name].value == pytest.approx(value), name
+            if spread:
+                assert 100 * rows[name].spread == pytest.approx(spread[0]), name

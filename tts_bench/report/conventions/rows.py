@@ -20,6 +20,7 @@ from tts_bench.stats.conventions import (
     mean_of_draws,
     value_at,
 )
+from tts_bench.stats.subsets import NO_ANSWER
 from tts_bench.steps import aggregate
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import distinct_draws
@@ -174,7 +175,7 @@ class _Tally:
             self.verdicts[attempt.seed][i].append(verdict is True)
         known = [count for count in pool.tokens if count is not None]
         self.tokens.append(sum(known) / len(pool) if known else None)
-        self.unanswered.append(pool.answer.count(None) / len(pool))
+        self.unanswered.append(pool.answer_class.count(NO_ANSWER) / len(pool))
         for quantity in self.source.quantities:
             for k in _sizes(self.source.cell, self.tool):
                 for name, value in self._values(attempt, quantity, k):
@@ -283,7 +284,8 @@ def _last_steps(pool: Pool) -> Sequence[float]:
 
 def _counts(tallies: Sequence[_Tally]) -> dict[str, float]:
     first = tallies[0]
-    found = {"no_answer": fmean(first.unanswered)} if first.unanswered else {}
+    # Without any answer a recording may have none: it does not say that none was found.
+    found = {"no_answer": fmean(first.unanswered)} if first.answered else {}
     known = [count for count in first.tokens if count is not None]
     if known and len(known) == len(first.tokens):
         found["avg_tokens"] = fmean(known)
