@@ -137,7 +137,7 @@ def test_the_dry_run_says_whom_it_would_ask(tmp_path: Path, cli):
     path.write_text(yaml.safe_dump(suite(engine, FLAT)))
     done = cli("run", path, "-o", tmp_path, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "servers   policy: http://a:1, http://b:2" in done.stdout
+    assert "contacts  policy: http://a:1, http://b:2" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_the_dry_run_says_whom_it_would_ask_for_scores(verifier: dict, tmp_path:
     path.write_text(yaml.safe_dump(suite(engine, FLAT, verifier=verifier)))
     done = cli("run", path, "-o", tmp_path, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "servers   policy: http://a:1\n" in done.stdout
-    assert f"servers   verifier {verifier['name']}: http://c:3\n" in done.stdout
+    assert "contacts  policy: http://a:1\n" in done.stdout
+    assert f"contacts  verifier {verifier['name']}: http://c:3\n" in done.stdout
     assert "memory" not in done.stdout
 
 

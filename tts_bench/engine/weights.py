@@ -73,6 +73,11 @@ def model_revision(model: str, revision: str | None) -> str:
     return Path(cached).parent.name
 
 
+def is_stored(model: str, revision: str | None = None) -> bool:
+    """Whether a model's config is on this machine, as a folder or in the hub's cache."""
+    return _stored_folder(model, revision) is not None
+
+
 def weight_bytes(model: str, revision: str | None = None) -> int | None:
     """Bytes of a model's weights as they are stored; None if they are not on this machine."""
     folder = _stored_folder(model, revision)

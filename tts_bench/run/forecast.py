@@ -10,11 +10,11 @@ from tts_bench.cost.price import in_dollars
 from tts_bench.cost.published import SHAPES
 from tts_bench.engine.base import Engine
 from tts_bench.engine.memory import available_memory, gpu_memory
-from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.weights import check_model_exists, stored_shape, weight_bytes
 from tts_bench.errors import StoreError
+from tts_bench.run.contacts import contacts, models_of, server_urls
 from tts_bench.run.estimate import GPUS, Expected, expect
 from tts_bench.run.plan import Plan
 from tts_bench.store.runs import RunStore
@@ -35,7 +35,7 @@ def forecast(plan: Plan) -> str:
         f"{len(suite.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)",
         f"data      {plan.dataset.source} {plan.dataset.revision}".rstrip(),
         f"model     {getattr(suite.engine, 'model', '')} ({type(suite.engine).__name__})",
-        *(f"servers   {line}" for line in _servers(suite)),
+        *(f"contacts  {line}" for line in contacts(suite)),
         *(f"memory    {line}" for line in _memory(suite)),
         *(f"cell      {cell.id}" for cell in suite.cells),
         f"cost      {_cost(plan)}",
@@ -48,33 +48,14 @@ def forecast(plan: Plan) -> str:
 
 def check_models_exist(suite: Suite) -> None:
     """Raises ModelError for a model folder that is not there; a hub id may still be downloaded."""
-    for model in _models(suite).values():
+    for model in models_of(suite).values():
         if isinstance(model, TransformersEngine | VLLMEngine | RewardModel):
             check_model_exists(model.model)
 
 
-def _models(suite: Suite) -> dict[str, Any]:
-    """What loads a model, by what it is for: the policy's engine, the verifier or its judge."""
-    judge = getattr(suite.verifier, "engine", None) or suite.verifier
-    models: dict[str, Any] = {"policy": suite.engine, f"verifier {suite.verifier_name}": judge}
-    return {name: one for name, one in models.items() if getattr(one, "model", None)}
-
-
-def _servers(suite: Suite) -> Iterator[str]:
-    """Whom a run would ask, by what it would ask them for."""
-    for name, model in _models(suite).items():
-        if urls := _urls(model):
-            yield f"{name}: {', '.join(urls)}"
-
-
-def _urls(model: Any) -> list[str]:
-    """The servers that have a model; none if it is loaded here."""
-    return model.urls() if isinstance(model, ServerEngine | RewardModel) else []
-
-
 def _memory(suite: Suite) -> list[str]:
     """Whether the weights of policy and verifier fit side by side, as far as that is known."""
-    models = {name: one for name, one in _models(suite).items() if not _urls(one)}
+    models = {name: one for name, one in models_of(suite).items() if not server_urls(one)}
     sizes = {name: _weights(one) for name, one in models.items()}
     if not models:
         return []
@@ -138,7 +119,7 @@ def _expected(plan: Plan) -> Iterator[str]:
     why = "as in the last run" if expected.measured else "15 to 50 % of max_tokens, a guess"
     yield f"{_range(millions, 2)} M tokens (solutions of {shortest} to {longest} tokens: {why})"
     yield from _dollars(plan, expected)
-    models = _models(plan.suite)
+    models = models_of(plan.suite)
     shapes = [_shape(one) for one in models.values()]
     if not shapes or None in shapes:
         return
