@@ -221,8 +221,9 @@ class Pool:
     """The graded candidates of an attempt, column by column; all columns have one length.
 
     `answer_class` numbers the equivalence classes of answers in order of first appearance; -1
-    marks a candidate without an answer. `correct` is None if grading timed out, which
-    counts as wrong. `score` and `steps` are empty if candidates were not scored.
+    marks a candidate without an answer; a recording that has verdicts alone has None for every
+    answer, and a class for each. `correct` is None if grading timed out (or no verdict was
+    recorded), which counts as wrong. `score` and `steps` are empty if candidates were not scored.
     """
 
     answer: tuple[str | None, ...] = ()
@@ -234,7 +235,8 @@ class Pool:
     """Summed log-probability (nats) of each candidate's generated tokens."""
     tokens: tuple[int | None, ...] = ()
     """Generated tokens of each candidate, None where a recording does not tell."""
-    finish_reason: tuple[FinishReason, ...] = ()
+    finish_reason: tuple[FinishReason | None, ...] = ()
+    """None where a recording does not tell."""
     parent: tuple[int | None, ...] = ()
     generation: tuple[str, ...] = ()
     """Keys into the generation store, where the texts are."""

@@ -12,7 +12,8 @@ import pytest
 from tts_bench.dataset.columns import POOLS, Columns
 from tts_bench.dataset.rows import Row, read_rows
 from tts_bench.errors import DatasetError, UsageError
-from tts_bench.importing.pools import read_pools
+from tts_bench.importing.layout import Layout
+from tts_bench.importing.pools import RecordedPool, read_pools
 from tts_bench.importing.searched import sign_of_search
 from tts_bench.report.points.point import read_points
 from tts_bench.store.runs import resolve_run
@@ -20,6 +21,10 @@ from tts_bench.store.runs import resolve_run
 
 def rows(*cells: dict) -> list[Row]:
     return [Row(f"f:{i}", one) for i, one in enumerate(cells, 1)]
+
+
+def pools_of(table: list[Row], mapping: dict[str, str] | None = None) -> list[RecordedPool]:
+    return read_pools(table, Layout(str, mapping or {}), "f")
 
 
 LISTS = [
@@ -118,16 +123,12 @@ def test_the_report_shows_each_problem_with_its_text_and_reference(run_import, t
 
 
 def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
-    found = read_pools(
+    found = pools_of(
         rows(
             {"id": "a", "answer": "1", "text": "1", "score": 0.5, "tokens": 3},
             {"id": "b", "answer": "2", "text": "2", "score": 1, "tokens": 4},
             {"id": "a", "answer": "1", "text": "2", "score": 0.25, "tokens": 5},
         ),
-        {},
-        "last",
-        "f",
-        str,
     )
     assert [(pool.item.problem.id, pool.text, pool.score, pool.tokens) for pool in found] == [
         ("a", ("1", "2"), (0.5, 0.25), (3, 5)),
@@ -167,15 +168,15 @@ def test_a_row_may_hold_one_completion_and_pools_are_cut_to_the_smallest():
 )
 def test_unusable_rows_are_told_with_their_place(cells, mapping, message):
     with pytest.raises(DatasetError, match=message):
-        read_pools(rows(*cells), mapping, "last", "f", str)
+        pools_of(rows(*cells), mapping)
 
 
 def test_a_wrong_mapping_gets_a_suggestion():
     cells = rows({"id": "a", "answer": "1", "completions": ["t"]})
     with pytest.raises(UsageError, match=r"no column 'completion' for the text; .*'completions'\?"):
-        read_pools(cells, {"text": "completion"}, "last", "f", str)
+        pools_of(cells, {"text": "completion"})
     with pytest.raises(UsageError, match=r"--map texts=completions: no role .* mean 'text'"):
-        read_pools(cells, {"texts": "completions"}, "last", "f", str)
+        pools_of(cells, {"texts": "completions"})
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_a_cell_of_a_csv_file_may_be_long(tmp_path):
 
 def test_an_empty_verdict_is_none():
     cells = {"id": 1, "answer": "3", "text": ["3", "4"], "correct": [1.0, float("nan")]}
-    [pool] = read_pools(rows(cells), {}, "last", "f", str)
+    [pool] = pools_of(rows(cells))
     assert pool.verdict == (True, None)
 
 
@@ -325,19 +326,15 @@ def test_a_text_that_was_cut_off_does_not_vote(run_lines, tmp_path):
     assert code == 0, err
     [attempt] = resolve_run(tmp_path / "results" / "p").attempts()
     assert attempt.pool.answer == (None, None, "3", "20", "17 + 3")
-    assert attempt.pool.finish_reason == ("length", "length", "length", "stop", "stop")
+    assert attempt.pool.finish_reason == ("length", "length", "length", "stop", None)
     frame = pd.read_parquet(tmp_path / "results" / "p" / "latest" / "candidates.parquet")
-    assert frame.finish_reason.tolist() == list(attempt.pool.finish_reason)
+    assert frame.finish_reason.fillna("").tolist() == ["length", "length", "length", "stop", ""]
 
 
 @pytest.mark.parametrize("reasons", [["true", "stop"], [True, False], ["END_TURN", "max_length"]])
 def test_reasons_may_stand_in_lists(reasons):
-    [pool] = read_pools(
+    [pool] = pools_of(
         rows({"id": "a", "answer": "1", "text": ["1", "2"], "finish_reasons": reasons}),
-        {},
-        "last",
-        "f",
-        str,
     )
     assert len(pool.finish_reason) == 2
 
@@ -346,7 +343,7 @@ def test_an_unknown_reason_is_an_error_with_its_row():
     cells = {"id": "a", "answer": "1", "text": "1", "finish_reason": "tired"}
     message = r"f:1: a finish reason is not known \(column 'finish_reason'\): 'tired'"
     with pytest.raises(DatasetError, match=message):
-        read_pools(rows(cells), {}, "last", "f", str)
+        pools_of(rows(cells))
 
 
 def test_what_a_recording_does_not_tell_is_unknown_and_not_0(run_lines, tmp_path):
@@ -443,13 +440,13 @@ def test_columns_of_published_pools_are_known(name):
     cells, expected = PUBLISHED[name]
     found = Columns(POOLS, {}, ("reference", "text")).find(list(cells), name)
     assert {role: found.get(role) for role in expected} == expected
-    assert read_pools(rows(cells), {}, "last", "f", str)
+    assert pools_of(rows(cells))
 
 
 def test_two_columns_that_may_equally_be_meant_are_refused():
     cells = rows({"id": 1, "answer": "3", "response": "3", "completion": "4"})
     with pytest.raises(DatasetError, match="'completion' and 'response' may each be the text"):
-        read_pools(cells, {}, "last", "f", str)
+        pools_of(cells, {})
 
 
 MIXED = [

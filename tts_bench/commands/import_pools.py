@@ -13,7 +13,12 @@ from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tts_bench.importing.joined import How
     from tts_bench.importing.pools import RecordedPool
+    from tts_bench.importing.recording import Recording, Sameness, Verdicts, Whose
+    from tts_bench.importing.run import Imported
     from tts_bench.steps import Aggregate
 
 _LONGEST_NAME = 80
@@ -24,14 +29,51 @@ _LONGEST_NAME = 80
 Examples:
   tts-bench import completions.jsonl --map text=completions --map reference=answer
   tts-bench import org/some-completions --split train --aggregate prod --n 1,4,16
+  tts-bench import votes.csv --answers recorded --verdicts recorded --no-answer N
+  tts-bench import seed0.jsonl seed1.jsonl --join id
 
-A row holds one completion, or all of a problem's as lists; scores that are lists of lists are
-step scores. Answers are graded here; recorded verdicts (column `correct`) are kept beside ours,
+A row holds one completion, or all of a problem's as lists or in numbered columns (`rollout_*`);
+scores that are lists of lists are step scores. Answers are found and graded here unless the
+recording is to be taken at its word; recorded verdicts (column `correct`) are kept beside ours,
 and where the two disagree stands in disagreements.jsonl."""
 )
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--map", "maps", multiple=True, metavar="ROLE=COLUMN", help="Which column is what.")
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only such rows (repeatable).")
+@click.option(
+    "--answers",
+    type=click.Choice(["ours", "recorded"]),
+    default="ours",
+    show_default=True,
+    help="Whose answers vote: those that we find in the texts, or the recorded ones.",
+)
+@click.option(
+    "--verdicts",
+    type=click.Choice(["ours", "recorded", "both"]),
+    default="both",
+    show_default=True,
+    help="Whose verdicts count; both: ours, and recorded ones are kept beside them.",
+)
+@click.option(
+    "--same",
+    type=click.Choice(["ours", "text"]),
+    help="Which answers vote together: equal ones, or those of the same text. "
+    "[default: text for recorded answers, else ours]",
+)
+@click.option(
+    "--no-answer",
+    multiple=True,
+    metavar="TEXT",
+    help="A recorded answer that says that there is none (repeatable).",
+)
+@click.option("--first", type=click.IntRange(min=1), help="Only the first so many of each pool.")
+@click.option(
+    "--join",
+    type=click.Choice(["id", "line"]),
+    default="id",
+    show_default=True,
+    help="By what several files are draws of one pool.",
+)
 @click.option(
     "--not-independent",
     "searched",
@@ -54,8 +96,12 @@ and where the two disagree stands in disagreements.jsonl."""
 @click.option("--output-path", "-o", type=click.Path(path_type=Path), default="results")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def import_pools(
-    source: str,
+    sources: tuple[str, ...],
     *,
+    answers: Whose,
+    verdicts: Verdicts,
+    same: Sameness | None,
+    no_answer: tuple[str, ...],
     sizes: str | None,
     searched: bool,
     name: str | None,
@@ -63,59 +109,76 @@ def import_pools(
     debug: bool,
     **reading: Any,
 ) -> int:
-    """Turn recorded completions (a file or a hub id) into a run, without a model."""
+    """Turn recorded completions (files or a hub id) into a run, without a model.
+
+    Several sources are draws of one pool.
+    """
     import re
 
+    from tts_bench.importing.recording import Recording
     from tts_bench.importing.run import PoolSource
     from tts_bench.importing.run import import_pools as make_run
-    from tts_bench.report.build import build_report, write_report
-    from tts_bench.report.tables.render import terminal_table
     from tts_bench.suite.folder_name import folder_fault
 
     if searched and sizes is not None:
         raise UsageError("--n and --not-independent exclude each other: no smaller n can be told")
-    read = _read(source, searched=searched, **reading)
-    plain = re.sub(r"[^\w.-]", "_", name or Path(source).stem).strip(".")[:_LONGEST_NAME]
+    recording = Recording(answers, verdicts, same, frozenset(no_answer))
+    read = _read(sources, recording, searched=searched, **reading)
+    plain = re.sub(r"[^\w.-]", "_", name or Path(sources[0]).stem).strip(".")[:_LONGEST_NAME]
     if plain and (fault := folder_fault(plain)):
         raise UsageError(f"--name {fault}")
+    path, commit = " ".join(sources), " ".join(read.commits)
     done = asyncio.run(
         make_run(
             read.pools,
-            PoolSource(plain or "imported", source, read.commit, left_out=read.left_out),
+            PoolSource(
+                plain or "imported", path, commit, left_out=read.left_out, recording=recording
+            ),
             output_path,
             None if sizes is None else [_number(part) for part in sizes.split(",")],
             argv=["tts-bench", *sys.argv[1:]],
             independent=not searched,
         )
     )
+    _show(done, read.notes)
+    return 0
+
+
+def _show(done: Imported, notes: Sequence[str]) -> None:
+    """Write the report of an import, and what else is to be said of it."""
+    from tts_bench.report.build import build_report, write_report
+    from tts_bench.report.tables.render import terminal_table
+
     report = build_report(done.run)
     echo(f"run       {done.run.folder}")
     echo(terminal_table(report))
     for path in write_report(done.run, report, say=click.echo):
         echo(f"wrote     {path}")
-    for note in read.notes:
+    for note in notes:
         echo(f"note: {note}")
     if done.left_out:
         echo(f"note: pools were cut to {done.n} completions; {done.left_out} were left out")
     if done.judged:
         echo(f"verdicts  {done.disagreements} of {done.judged} recorded ones are not ours")
-    return 0
 
 
 class _Read(NamedTuple):
-    """What was read of a source."""
+    """What was read of the sources."""
 
     pools: list[RecordedPool]
-    commit: str
+    commits: list[str]
     left_out: dict[str, int]
     notes: list[str]
 
 
 def _read(
-    source: str,
+    sources: tuple[str, ...],
+    recording: Recording,
     *,
     maps: tuple[str, ...],
     where: tuple[str, ...],
+    first: int | None,
+    join: How,
     searched: bool,
     skip_bad: bool,
     aggregate: Aggregate,
@@ -127,28 +190,41 @@ def _read(
     from tts_bench.dataset.download import download
     from tts_bench.dataset.references import References
     from tts_bench.dataset.rows import BadRows, is_local, only_where, read_rows, refuse
+    from tts_bench.importing.joined import join_pools
+    from tts_bench.importing.layout import Layout
     from tts_bench.importing.pools import read_pools
     from tts_bench.importing.searched import sign_of_search
 
     columns, references, bad = parse_columns(maps, "--map"), References(), BadRows()
     on_bad = bad if skip_bad else refuse
-    if is_local(source) or source.startswith((".", "/", "~")):
-        rows, commit = read_rows(source, on_bad=on_bad), ""
-    else:
-        rows, commit = download(source, config, split, revision, on_bad)
-    total = len(rows) + len(bad)
-    rows = only_where(rows, where, source)
-    pools = read_pools(rows, columns, aggregate, source, references, on_bad)
-    sign = None if searched else sign_of_search(rows, pools, (Path(source).name, config or ""))
-    if sign is not None:
-        raise UsageError(
-            f"{sign}: texts of a search are no independent draws, so nothing can be said of fewer "
-            "than all of them; --not-independent imports all of a problem's as one"
-        )
+    chosen = {condition.partition("=")[0] for condition in where}
+    layout = Layout(references, columns, aggregate, recording, join == "line", chosen)
+    read: list[tuple[str, list[RecordedPool]]] = []
+    commits, total = [], 0
+    for source in sources:
+        before = len(bad)
+        if is_local(source) or source.startswith((".", "/", "~")):
+            rows, commit = read_rows(source, on_bad=on_bad), ""
+        else:
+            rows, commit = download(source, config, split, revision, on_bad)
+        total += len(rows) + len(bad) - before
+        rows = only_where(rows, where, source)
+        pools = read_pools(rows, layout, source, on_bad)
+        sign = None if searched else sign_of_search(rows, pools, (Path(source).name, config or ""))
+        if sign is not None:
+            raise UsageError(
+                f"{sign}: texts of a search are no independent draws, so nothing can be said of "
+                "fewer than all of them; --not-independent imports all of a problem's as one"
+            )
+        read.append((source, pools))
+        commits += [commit] if commit else []
+    pools = join_pools(read, join)
+    if first is not None:
+        pools = [pool.first(first) for pool in pools]
     notes = [*references.notes]
     if bad:
         notes.append(f"{len(bad)} of {total} rows were left out: {bad}")
-    return _Read(pools, commit, dict(bad.kinds), notes)
+    return _Read(pools, commits, dict(bad.kinds), notes)
 
 
 def _number(text: str) -> int:

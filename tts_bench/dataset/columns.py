@@ -67,23 +67,49 @@ POOLS: Mapping[str, Names] = {
         ),
         ("text",),
         ("answer",),
+        ("rollout_*", "completion_*", "response_*", "generation_*", "sample_*"),
+    ),
+    "answer": (
+        (
+            "pred",
+            "preds",
+            "prediction",
+            "predictions",
+            "parsed_answer",
+            "parsed_answers",
+            "extracted_answer",
+            "extracted_answers",
+            "predicted_answer",
+            "predicted_answers",
+            "pred_answer",
+            "pred_answers",
+            "model_answer",
+            "model_answers",
+        ),
+        ("answers",),
+        ("pred_*", "prediction_*", "answer_*"),
     ),
     "score": (
         ("score", "scores"),
         ("sampled_prm_scores", "prm_scores", "prm_score", "step_scores"),
         ("agg_scores",),
+        ("score_*", "prm_score_*"),
     ),
     "tokens": (
         ("tokens", "num_tokens"),
         ("completion_tokens", "output_tokens", "generated_tokens"),
+        ("tokens_*", "output_tokens_*"),
     ),
     "finish_reason": _FINISH_REASON,
     "verdict": (
         ("correct", "is_correct", "is_corrects"),
-        ("correctness_math_verify", "math_verify_correct"),
+        ("correctness_math_verify", "math_verify_correct", "symbolic_correct"),
+        ("correct_*", "is_correct_*"),
     ),
+    "model": (("model_name",), ("model",)),
+    "draw": (("idx_answer",),),
 }
-"""Recorded completions."""
+"""Recorded completions; a name with `*` is that of numbered columns, one for each completion."""
 
 SOLUTIONS: Mapping[str, Names] = {
     "id": _PROBLEM_ID,

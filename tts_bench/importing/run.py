@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tts_bench.answers.extract import boxed, extract
 from tts_bench.answers.grader import Grader
 from tts_bench.cost.flops import ModelShape
 from tts_bench.dataset.base import LoadedDataset
 from tts_bench.engine.base import Completion
 from tts_bench.errors import UsageError
+from tts_bench.importing.judging import judge
 from tts_bench.importing.pools import RecordedPool, disagreements
+from tts_bench.importing.recording import AS_OURS, Recording
 from tts_bench.store import environment
 from tts_bench.store.files import write_atomically
 from tts_bench.store.folders import held, new_run, whole_or_none
@@ -26,18 +27,21 @@ from tts_bench.store.manifest import (
     DatasetEntry,
     EngineEntry,
     ProblemEntry,
+    RecordingEntry,
     RunManifest,
     VerifierEntry,
     now,
 )
 from tts_bench.store.runs import RunStore, next_number, point_latest
 from tts_bench.strategy.select import SELECTORS
-from tts_bench.types import Attempt, FinishReason, Measurement, Pool, Usage
+from tts_bench.types import Attempt, Measurement, Pool, Usage
 
 VERDICTS = "recorded_verdicts.jsonl"
 DISAGREEMENTS = "disagreements.jsonl"
 _SCORED = (("best_of_n", "best"), ("weighted_vote", "weighted"))
-_ALWAYS = (("self_consistency", "majority"),)
+_VOTED = (("self_consistency", "majority"),)
+_UNVOTED = (("one_draw", "first"),)
+"""For pools whose answers are not known."""
 _UNMEASURED = Measurement(seconds=None, policy_flops=None, verifier_flops=None)
 _READS_SCORES = frozenset(selector for _, selector in _SCORED)
 
@@ -68,6 +72,8 @@ class PoolSource:
     shape: ModelShape | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Rows that were unusable and left out, by the kind of fault."""
+    recording: Recording = AS_OURS
+    """What of it counts."""
 
 
 async def import_pools(
@@ -85,8 +91,8 @@ async def import_pools(
     for every problem. Other pools stay whole, and each is one point. Raises UsageError for a size
     that the pools do not have.
     """
-    n = (min if independent else max)(len(pool.text) for pool in pools)
-    left_out = sum(max(0, len(pool.text) - n) for pool in pools)
+    n = (min if independent else max)(len(pool) for pool in pools)
+    left_out = sum(max(0, len(pool) - n) for pool in pools)
     at = _sizes(sizes, n) if independent else ()
     cut = [pool.first(n) for pool in pools]
     digest = _digest(cut, source, at)
@@ -94,13 +100,18 @@ async def import_pools(
     store_path = output_path / GENERATIONS
     cells = _cells(cut, n, at)
     async with Grader() as grader, GenerationStore(store_path) as store:
-        graded = [await _grade(pool, grader, store, digest) for pool in cut]
+        graded = [
+            await _keep(pool, await judge(pool, source.recording, grader), store, digest)
+            for pool in cut
+        ]
+    both = source.recording.verdicts == "both"
     differing = [
         row
         for pool, ours in zip(cut, graded, strict=True)
         for row in disagreements(pool, ours.correct, ours.answer)
+        if both
     ]
-    judged = [row for pool in cut for row in _verdicts(pool)]
+    judged = [row for pool in cut for row in _verdicts(pool) if both]
     attempts = [
         _attempt(pool, ours, cell) for pool, ours in zip(cut, graded, strict=True) for cell in cells
     ]
@@ -133,9 +144,15 @@ def _digest(pools: Sequence[RecordedPool], source: PoolSource, at: Sequence[int]
 
 
 def _cells(pools: Sequence[RecordedPool], n: int, at: tuple[int, ...]) -> list[CellEntry]:
-    """A cell for each selector: a pooled one, or without sizes one that stands for all of n."""
+    """A cell for each selector: a pooled one, or without sizes one that stands for all of n.
+
+    Where no answers are known nothing votes, and one draw stands for what the model does.
+    """
     scored = all(pool.score for pool in pools)
-    kinds = [*_ALWAYS, *(_SCORED if scored else ())]
+    voting = all(pool.text or pool.answer for pool in pools)
+    kinds = [*(_VOTED if voting else _UNVOTED)]
+    if scored:
+        kinds += [kind for kind in _SCORED if voting or kind[1] == "best"]
     return [
         CellEntry(
             id=f"{name}?n={n}",
@@ -144,41 +161,22 @@ def _cells(pools: Sequence[RecordedPool], n: int, at: tuple[int, ...]) -> list[C
             sampling={},
             pooled=bool(at),
             selector=selector,
-            at=at,
+            at=at if selector != "first" else at[:1] and (1,),
             n=n,
         )
         for name, selector in kinds
     ]
 
 
-async def _grade(pool: RecordedPool, grader: Grader, store: GenerationStore, digest: str) -> Pool:
-    """The pool's columns, graded here; its texts go into the generation store."""
-    ended: list[FinishReason] = [reason or "stop" for reason in pool.finish_reason]
-    ended = ended or ["stop"] * len(pool.text)
-    # As of a draw of a run: a text that was cut off vouches for a box alone.
-    found = [
-        boxed(text) if reason == "length" else extract(text)
-        for text, reason in zip(pool.text, ended, strict=True)
-    ]
-    verdicts = await grader.grade(pool.item.reference, found)
-    forms = iter(await grader.canonical([answer for answer in found if answer is not None]))
-    numbers: dict[str, int] = {}
-    classes = [
-        -1 if answer is None else numbers.setdefault(next(forms), len(numbers)) for answer in found
-    ]
-    keys = [_key(digest, pool, i) for i in range(len(pool.text))]
-    for key, text, reason in zip(keys, pool.text, ended, strict=True):
-        await store.put(key, Completion((), text, 0.0, reason, key=key))
-    return Pool(
-        answer=tuple(found),
-        answer_class=tuple(classes),
-        correct=tuple(verdicts),
-        score=pool.score,
-        steps=pool.steps,
-        tokens=pool.tokens,
-        finish_reason=tuple(ended),
-        generation=tuple(keys),
-    )
+async def _keep(pool: RecordedPool, graded: Pool, store: GenerationStore, digest: str) -> Pool:
+    """The pool with the keys of its texts, which go into the generation store."""
+    if not pool.text:
+        return graded
+    keys = [_key(digest, pool, i) for i in range(len(pool))]
+    reasons = pool.finish_reason or (None,) * len(pool)
+    for key, text, reason in zip(keys, pool.text, reasons, strict=True):
+        await store.put(key, Completion((), text, 0.0, reason or "stop", key=key))
+    return replace(graded, generation=tuple(keys))
 
 
 def _key(digest: str, pool: RecordedPool, i: int) -> str:
@@ -195,13 +193,13 @@ def _attempt(pool: RecordedPool, graded: Pool, cell: CellEntry) -> Attempt:
         prompt_tokens_logical=None, prompt_tokens_ideal=None, flops_logical=None, flops_ideal=None
     )
     known = [count for count in pool.tokens if count is not None]
-    written = sum(known) if known and len(known) == len(pool.text) else None
-    spent = replace(unknown, requests=len(pool.text), completion_tokens=written)
+    written = sum(known) if known and len(known) == len(pool) else None
+    spent = replace(unknown, requests=len(pool), completion_tokens=written)
     return Attempt(
         cell=cell.id,
         problem=pool.item.problem.id,
         seed=0,
-        status="ok" if answer is not None else "no_answer",
+        status="ok" if chosen is not None else "no_answer",
         answer=answer,
         correct=chosen is not None and graded.correct[chosen] is True,
         chosen=chosen,
@@ -275,4 +273,15 @@ def _manifest(
         throughput=None,
         environment=environment.describe(),
         earlier_sessions=(),
+        recording=_entry(pools, source.recording),
+    )
+
+
+def _entry(pools: Sequence[RecordedPool], recording: Recording) -> RecordingEntry:
+    known = all(pool.text or pool.answer for pool in pools)
+    return RecordingEntry(
+        answers=recording.answers if known else "none",
+        verdicts=recording.verdicts,
+        same="text" if recording.by_text else "ours",
+        no_answer=tuple(sorted(recording.no_answer)),
     )

@@ -86,6 +86,16 @@ def expected_majority(classes: Sequence[int], correct: Flags, n: int) -> float:
     return float(np.clip(_majority_by_inversion(sizes, right, mute, n), 0.0, 1.0))
 
 
+def majority_bounds(classes: Sequence[int], correct: Flags) -> tuple[bool, bool]:
+    """Whether the majority of the whole pool is right: if ties go against it, and if for it.
+
+    As in `expected_majority`, a class is correct if its first member is.
+    """
+    sizes, right, _ = _tally(classes, correct)
+    leading = right[sizes == sizes.max(initial=0)]
+    return bool(len(leading) and leading.all()), bool(leading.any())
+
+
 def _tally(
     classes: Sequence[int], correct: Flags
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:

@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -162,7 +162,7 @@ class ProblemEntry(Entry):
             level=one.level,
             subject=one.subject,
             text=one.text,
-            reference=item.reference,
+            reference=item.reference or None,
         )
 
 
@@ -231,6 +231,19 @@ class RepeatsEntry(Entry):
 
     run: str
     differs: tuple[str, ...] = ()
+
+
+class RecordingEntry(Entry):
+    """What of recorded completions was taken at its word (see `importing.recording`)."""
+
+    answers: Literal["ours", "recorded", "none"] = "ours"
+    """`none`: neither texts nor answers were recorded."""
+    verdicts: Literal["ours", "recorded", "both"] = "both"
+    same: Literal["ours", "text"] = "ours"
+    """Which answers voted together: equal ones, or those of the same text."""
+    no_answer: tuple[str, ...] = ()
+    selected: bool = False
+    """Whether a completion of every problem is right, so that problems may be chosen for it."""
 
 
 class Manifest(Entry):
@@ -309,6 +322,8 @@ class RunManifest(Manifest):
     throughput: ThroughputEntry | None = None
     earlier_sessions: tuple[SessionEntry, ...] = ()
     repeats: RepeatsEntry | None = None
+    recording: RecordingEntry | None = None
+    """What counts of a recording; None for a run, and for imports of older versions."""
 
     @field_validator("resolved")
     @classmethod

@@ -97,7 +97,7 @@ def _solutions(
                 f"{run.folder}: the text of {attempt.cell} on {attempt.problem} is not in the "
                 "generation store"
             )
-        yield text, pool.correct[i], pool.finish_reason[i]
+        yield text, pool.correct[i], pool.finish_reason[i] or "stop"
 
 
 def _problem_texts(run: RunStore) -> dict[str, str]:

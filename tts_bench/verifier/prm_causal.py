@@ -44,7 +44,7 @@ class CausalPRMVerifier(AskingVerifier):
     delimiter: str = "\n\n"
     """What ends a step of a solution."""
     aggregate: Aggregate = "last"
-    """How the steps' scores become the solution's: last, min, prod or mean."""
+    """How the steps' scores become the solution's: last, min, prod, mean, gmean or max."""
 
     def __post_init__(self) -> None:
         if not self.delimiter:

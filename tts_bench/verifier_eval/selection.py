@@ -120,7 +120,7 @@ def _drawn(attempt: Attempt, problem: Problem, run_texts: RunTexts) -> DrawnPool
             texts[i] or "",
             logprob=pool.logprob[i],
             generated=pool.tokens[i] or 0,
-            finish_reason=pool.finish_reason[i],
+            finish_reason=pool.finish_reason[i] or "stop",
         )
         for i in kept
     )

@@ -19,7 +19,8 @@ class Votes:
     """Majority vote on each pool of a report, at every k of its coverage curve.
 
     A vote needs no verifier, so it costs what the draws cost. Pools that a strategy of the run
-    voted on are left out, and so is a run with a token budget, which has a pool for each n.
+    voted on are left out, and so are a run with a token budget, which has a pool for each n, and a
+    recording without answers.
     """
 
     def __init__(self, report: Report) -> None:
@@ -71,6 +72,8 @@ def _widest(report: Report, curve: Curve) -> CellRecord | None:
         cell for cell in report.scope.cells if cell.pooled and canonical(cell.sampling) == drawn
     ]
     voted = any(cell.selector == "majority" for cell in cells)
-    if voted or report.scope.budgeted or not cells:
+    recording = report.scope.recording
+    unknown = recording is not None and recording.answers == "none"
+    if voted or unknown or report.scope.budgeted or not cells:
         return None
     return max(cells, key=lambda cell: max(cell.at))

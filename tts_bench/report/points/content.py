@@ -17,6 +17,7 @@ from tts_bench.report.points.control import (
 from tts_bench.report.points.coverage import Curve, coverage_notes, make_curves
 from tts_bench.report.points.outcomes import Outcomes
 from tts_bench.report.points.point import Point, frontier, read_points
+from tts_bench.report.points.recorded import recording_notes
 from tts_bench.report.points.scope import Scope, distinguishing, settings
 from tts_bench.store.lines import summary
 from tts_bench.store.runs import RunStore
@@ -69,6 +70,7 @@ def build_report(run: RunStore, prices: Mapping[str, Price] | None = None) -> Re
             *_frontier_note(scope, points),
             *_notes(run, scope, outcomes, points),
             *_money_notes(scope, points),
+            *recording_notes(scope, outcomes),
             *control_notes(controls, elasticities),
             *coverage_notes(curves),
         ),
@@ -140,4 +142,6 @@ def _notes(
         )
     ungraded = sum({point.cell.id: point.ungraded for point in points}.values())
     if ungraded:
-        yield f"counted as wrong, for their grading timed out: {ungraded} candidates"
+        recorded = scope.recording is not None and scope.recording.verdicts == "recorded"
+        why = "no verdict was recorded" if recorded else "their grading timed out"
+        yield f"counted as wrong, for {why}: {ungraded} candidates"

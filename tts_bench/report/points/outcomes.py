@@ -10,11 +10,12 @@ from tts_bench.errors import StoreError
 from tts_bench.report.points.cost import Cost, subset_cost, whole_cost
 from tts_bench.report.points.money import Rates, make_rates
 from tts_bench.report.points.scope import CellRecord, Scope
+from tts_bench.stats.subsets import majority_bounds
 from tts_bench.store.lines import Fault, summary
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import distinct_draws
-from tts_bench.strategy.select import SELECTORS
-from tts_bench.types import Attempt, Measurement, Usage
+from tts_bench.strategy.select import NO_ANSWER, SELECTORS
+from tts_bench.types import Attempt, Measurement, Pool, Usage
 
 Key = tuple[str, str, int]
 
@@ -40,8 +41,10 @@ class Outcome:
     """Whether its costs are known: an attempt that broke off in an error has spent more than
     its account shows."""
     candidates: int
-    truncated: int
-    unanswered: int
+    truncated: int | None
+    """None where a recording does not say how its texts ended."""
+    unanswered: int | None
+    """None where no answers were recorded."""
     ungraded: int
     """Candidates whose grading timed out; they count as wrong."""
     distinct: int
@@ -53,6 +56,9 @@ class Outcome:
     drawing: Usage
     """Cost of the policy for all of them."""
     seconds: float | None
+    vote: tuple[bool, bool] | None = None
+    """Whether the majority of all candidates is right if every tie goes against it, and if it goes
+    for it; None of what is no majority vote."""
     facts: Mapping[str, float] = field(default_factory=dict)
     """Facts that the strategy noted of the attempt."""
     cached: int | None = None
@@ -121,17 +127,35 @@ def reduce_attempt(attempt: Attempt, cell: CellRecord, measurement: Measurement 
         failed=failed,
         priced=attempt.status != "error",
         candidates=len(pool),
-        truncated=pool.finish_reason.count("length"),
-        unanswered=pool.answer.count(None),
+        truncated=_truncated(pool),
+        unanswered=_unanswered(pool),
         ungraded=pool.correct.count(None),
         distinct=len(distinct),
         distinct_correct=sum(pool.correct[i] is True for i in distinct),
         drawn=_drawn(attempt, cell),
         drawing=attempt.policy,
         seconds=None if measurement is None else measurement.seconds,
+        vote=majority_bounds(pool.answer_class, pool.correct)
+        if cell.selector == "majority" and not failed
+        else None,
         facts=attempt.facts,
         cached=None if measurement is None else measurement.policy_cached_tokens,
     )
+
+
+def _truncated(pool: Pool) -> int | None:
+    """Candidates that were cut off; None if it is not known of all."""
+    if len(pool.finish_reason) < len(pool) or None in pool.finish_reason:
+        return None
+    return pool.finish_reason.count("length")
+
+
+def _unanswered(pool: Pool) -> int | None:
+    """Candidates without an answer; None if their answers are not known: each has a class."""
+    pairs = zip(pool.answer, pool.answer_class, strict=False)
+    if any(answer is None and number != NO_ANSWER for answer, number in pairs):
+        return None
+    return pool.answer.count(None)
 
 
 def _at_size(

@@ -216,8 +216,8 @@ def _point(
         policy=mean_cost([[one.sizes[place].policy for one in found] for found in made]),
         verifier=mean_cost([[one.sizes[place].verifier for one in found] for found in made]),
         seconds=mean_of_means([[one.seconds for one in g] for g in made]) if largest else None,
-        truncated=_share(sum(one.truncated for one in every), candidates),
-        unanswered=_share(sum(one.unanswered for one in every), candidates),
+        truncated=_share([one.truncated for one in every], candidates),
+        unanswered=_share([one.unanswered for one in every], candidates),
         ungraded=sum(one.ungraded for one in every),
         errors=missing + sum(one.failed for one in every),
     )
@@ -251,8 +251,10 @@ def _value(quantity: str, place: int, outcome: Outcome) -> float | None:
     return outcome.seconds if place == len(outcome.sizes) - 1 else None
 
 
-def _share(count: int, total: int) -> float | None:
-    return count / total if total else None
+def _share(counts: Sequence[int | None], total: int) -> float | None:
+    """What share of candidates the counts are; None if one is not known."""
+    known = [count for count in counts if count is not None]
+    return sum(known) / total if total and len(known) == len(counts) else None
 
 
 def _compared(points: Sequence[Point]) -> tuple[Point, ...]:

@@ -11,7 +11,13 @@ from typing import Any
 
 from tts_bench.cost.price import Price
 from tts_bench.report.points.money import Prices, read_prices
-from tts_bench.store.manifest import CellEntry, DatasetEntry, EngineEntry, VerifierEntry
+from tts_bench.store.manifest import (
+    CellEntry,
+    DatasetEntry,
+    EngineEntry,
+    RecordingEntry,
+    VerifierEntry,
+)
 from tts_bench.store.runs import RunStore
 
 
@@ -80,6 +86,8 @@ class Scope:
     """Whether what is missing will not come any more, and so counts as wrong."""
     budgeted: bool
     """Whether a token budget may have shortened the draws of large pools."""
+    recording: RecordingEntry | None = None
+    """What counts of a recording; None if this is none."""
     contents: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
     """Text and reference answer by problem; only of problems whose manifest states both."""
     prices: Prices = field(default_factory=Prices)
@@ -127,6 +135,7 @@ def read_scope(run: RunStore, prices: Mapping[str, Price] | None = None) -> Scop
         seeds=manifest.seeds,
         finished=manifest.finished,
         budgeted=budget.get("tokens") is not None,
+        recording=manifest.recording,
         contents={
             row.id: (row.text, row.reference)
             for row in problems
