@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tts_bench.importing.joined import How
     from tts_bench.importing.pools import RecordedPool
-    from tts_bench.importing.recording import Recording, Sameness, Verdicts, Whose
+    from tts_bench.importing.recording import Equal, Recording, Verdicts, Whose
     from tts_bench.importing.run import Imported
     from tts_bench.steps import Aggregate
 
@@ -55,10 +55,10 @@ and where the two disagree stands in disagreements.jsonl."""
     help="Whose verdicts count; both: ours, and recorded ones are kept beside them.",
 )
 @click.option(
-    "--same",
-    type=click.Choice(["ours", "text"]),
-    help="Which answers vote together: equal ones, or those of the same text. "
-    "[default: text for recorded answers, else ours]",
+    "--equal",
+    type=click.Choice(["equivalent", "literal"]),
+    help="Which answers vote together: those of equal value, or those written alike. "
+    "[default: literal for recorded answers, else equivalent]",
 )
 @click.option(
     "--no-answer",
@@ -100,7 +100,7 @@ def import_pools(
     *,
     answers: Whose,
     verdicts: Verdicts,
-    same: Sameness | None,
+    equal: Equal | None,
     no_answer: tuple[str, ...],
     sizes: str | None,
     searched: bool,
@@ -122,7 +122,7 @@ def import_pools(
 
     if searched and sizes is not None:
         raise UsageError("--n and --not-independent exclude each other: no smaller n can be told")
-    recording = Recording(answers, verdicts, same, frozenset(no_answer))
+    recording = Recording(answers, verdicts, equal, frozenset(no_answer))
     read = _read(sources, recording, searched=searched, **reading)
     plain = re.sub(r"[^\w.-]", "_", name or Path(sources[0]).stem).strip(".")[:_LONGEST_NAME]
     if plain and (fault := folder_fault(plain)):

@@ -52,7 +52,7 @@ async def _classes(
 ) -> tuple[int, ...]:
     """The class of each answer, numbered by first appearance."""
     given = [answer for answer in answers if answer is not None]
-    forms = iter(given if recording.by_text else await grader.canonical(given))
+    forms = iter(given if recording.literally else await grader.canonical(given))
     numbers: dict[str, int] = {}
     return tuple(
         -1 if answer is None else numbers.setdefault(next(forms), len(numbers))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tts_bench.dataset.columns import POOLS, Columns
 from tts_bench.dataset.items import ToReference
-from tts_bench.errors import DatasetError
+from tts_bench.errors import DatasetError, quoted
 from tts_bench.importing.recording import AS_OURS, Recording
 from tts_bench.importing.wide import STAR
 from tts_bench.steps import Aggregate
@@ -39,10 +39,9 @@ def find_columns(names: Sequence[str], layout: Layout, source: str) -> dict[str,
     recording = layout.recording
     columns = Columns(_roles(layout), layout.mapping, option="--map")
     found = columns.find(names, source)
-    for role in _needed(found, names, recording):
-        if role not in found:
-            message = columns.missing(role, names, source, set(found.values()))
-            raise DatasetError(message + _way_out(role, names, recording))
+    if missing := [role for role in _needed(found, names, recording) if role not in found]:
+        message = columns.missing(missing[0], names, source, set(found.values()))
+        raise DatasetError(message + _way_out(missing, names))
     if not any(STAR in found.get(role, "") for role in _COUNTING):
         usual = (role for role, name in found.items() if STAR in name)
         for role in [role for role in usual if role not in layout.mapping]:
@@ -76,12 +75,18 @@ def _needed(found: Mapping[str, str], names: Sequence[str], recording: Recording
     return needed
 
 
-def _way_out(role: str, names: Sequence[str], recording: Recording) -> str:
-    """What else could be taken where a column is missing."""
-    taken = [name for name in names if name in _ANSWERS]
-    if role == "text" and taken:
-        return f"; --answers recorded takes {taken[0]!r} at its word"
-    if role == "reference" and recording.verdicts_kept:
-        usual = [name for rank in POOLS["verdict"] for name in rank if name in names]
-        return f"; --verdicts recorded takes {usual[0]!r} at its word" if usual else ""
-    return ""
+def _way_out(missing: Sequence[str], names: Sequence[str]) -> str:
+    """What else could be taken where columns are missing."""
+    options, columns = [], []
+    for role, instead, option in (
+        ("text", "answer", "--answers recorded"),
+        ("reference", "verdict", "--verdicts recorded"),
+    ):
+        usual = [name for rank in POOLS[instead] for name in rank if name in names]
+        if role in missing and usual:
+            options.append(option)
+            columns.append(quoted(usual[0]))
+    if not options:
+        return ""
+    say = "say" if columns[1:] else "says"
+    return f"; {' '.join(options)} takes what {' and '.join(columns)} {say}"

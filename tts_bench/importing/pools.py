@@ -75,7 +75,10 @@ def read_pools(
             on_bad(error)
     if not groups:
         raise DatasetError(_nothing(source, on_bad))
-    return [_pool(group) for group in groups.values()]
+    pools = [_pool(group) for group in groups.values()]
+    if not layout.recording.graded and not any(_told(pool.verdict) for pool in pools):
+        raise DatasetError(f"{source}: column {quoted(found['verdict'])} holds no verdict")
+    return pools
 
 
 def _nothing(source: str, on_bad: OnBad) -> str:

@@ -10,7 +10,7 @@ from tts_bench.errors import UsageError
 Whose = Literal["ours", "recorded"]
 Verdicts = Literal["ours", "recorded", "both"]
 """`both`: ours count, and recorded ones are kept beside them."""
-Sameness = Literal["ours", "text"]
+Equal = Literal["equivalent", "literal"]
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,9 @@ class Recording:
     answers: Whose = "ours"
     """`ours`: extracted from the texts."""
     verdicts: Verdicts = "both"
-    same: Sameness | None = None
-    """Which answers vote together: equal ones, or those of the same text; None: by `answers`."""
+    equal: Equal | None = None
+    """Which answers vote together: those of equal value, or those written alike; None: `literal`
+    for recorded answers, else `equivalent`."""
     no_answer: frozenset[str] = frozenset()
     """Recorded answers that say that there is none."""
 
@@ -30,9 +31,9 @@ class Recording:
             raise UsageError("--no-answer is for recorded answers: add --answers recorded")
 
     @property
-    def by_text(self) -> bool:
-        """Whether answers vote together only if they are the same text."""
-        return (self.same or ("text" if self.answers == "recorded" else "ours")) == "text"
+    def literally(self) -> bool:
+        """Whether answers vote together only if they are written alike."""
+        return (self.equal or ("literal" if self.answers == "recorded" else "")) == "literal"
 
     @property
     def graded(self) -> bool:

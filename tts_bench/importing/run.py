@@ -40,7 +40,7 @@ VERDICTS = "recorded_verdicts.jsonl"
 DISAGREEMENTS = "disagreements.jsonl"
 _SCORED = (("best_of_n", "best"), ("weighted_vote", "weighted"))
 _VOTED = (("self_consistency", "majority"),)
-_UNVOTED = (("one_draw", "first"),)
+_UNVOTED = (("random_choice", "first"),)
 """For pools whose answers are not known."""
 _UNMEASURED = Measurement(seconds=None, policy_flops=None, verifier_flops=None)
 _READS_SCORES = frozenset(selector for _, selector in _SCORED)
@@ -118,7 +118,9 @@ async def import_pools(
     with held(folder):
         run = new_run(folder, digest)
     with whole_or_none(run):
+        recorded = _entry(cut, graded, source.recording)
         record = _manifest(cut, source, cells, digest, run, store_path, argv)
+        record = record.changed(recording=recorded.recorded())
         for attempt in attempts:
             run.append(attempt, _UNMEASURED)
         _write_lines(run.folder / VERDICTS, judged)
@@ -146,7 +148,7 @@ def _digest(pools: Sequence[RecordedPool], source: PoolSource, at: Sequence[int]
 def _cells(pools: Sequence[RecordedPool], n: int, at: tuple[int, ...]) -> list[CellEntry]:
     """A cell for each selector: a pooled one, or without sizes one that stands for all of n.
 
-    Where no answers are known nothing votes, and one draw stands for what the model does.
+    Where no answers are known nothing votes, and any one stands for what the model does.
     """
     scored = all(pool.score for pool in pools)
     voting = all(pool.text or pool.answer for pool in pools)
@@ -161,7 +163,7 @@ def _cells(pools: Sequence[RecordedPool], n: int, at: tuple[int, ...]) -> list[C
             sampling={},
             pooled=bool(at),
             selector=selector,
-            at=at if selector != "first" else at[:1] and (1,),
+            at=at,
             n=n,
         )
         for name, selector in kinds
@@ -273,15 +275,34 @@ def _manifest(
         throughput=None,
         environment=environment.describe(),
         earlier_sessions=(),
-        recording=_entry(pools, source.recording),
     )
 
 
-def _entry(pools: Sequence[RecordedPool], recording: Recording) -> RecordingEntry:
+def _entry(
+    pools: Sequence[RecordedPool], graded: Sequence[Pool], recording: Recording
+) -> RecordingEntry:
     known = all(pool.text or pool.answer for pool in pools)
     return RecordingEntry(
         answers=recording.answers if known else "none",
         verdicts=recording.verdicts,
-        same="text" if recording.by_text else "ours",
+        equal="literal" if recording.literally else "equivalent",
         no_answer=tuple(sorted(recording.no_answer)),
+        mixed=sum(map(_is_mixed, graded)) if known else 0,
+        selected=_selected([pool.verdict for pool in pools])
+        or _selected([pool.correct for pool in graded]),
     )
+
+
+def _is_mixed(pool: Pool) -> bool:
+    """Whether answers that vote together have different verdicts."""
+    verdicts: dict[int, bool | None] = {}
+    return any(
+        number >= 0 and verdicts.setdefault(number, verdict) != verdict
+        for number, verdict in zip(pool.answer_class, pool.correct, strict=True)
+    )
+
+
+def _selected(verdicts: Sequence[Sequence[bool | None]]) -> bool:
+    """Whether a completion of every one of several problems is right, but not every completion."""
+    right = [one.count(True) for one in verdicts]
+    return len(right) > 1 and min(right) > 0 and sum(right) < sum(map(len, verdicts))

@@ -239,9 +239,11 @@ class RecordingEntry(Entry):
     answers: Literal["ours", "recorded", "none"] = "ours"
     """`none`: neither texts nor answers were recorded."""
     verdicts: Literal["ours", "recorded", "both"] = "both"
-    same: Literal["ours", "text"] = "ours"
-    """Which answers voted together: equal ones, or those of the same text."""
+    equal: Literal["equivalent", "literal"] = "equivalent"
+    """Which answers voted together: those of equal value, or those written alike."""
     no_answer: tuple[str, ...] = ()
+    mixed: int = 0
+    """Problems in which answers that vote together have different verdicts."""
     selected: bool = False
     """Whether a completion of every problem is right, so that problems may be chosen for it."""
 

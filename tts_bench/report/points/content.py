@@ -140,8 +140,9 @@ def _notes(
             f"max_tokens{' or by the budget' if scope.budgeted else ''}; "
             f"above 2 % in {len(cut)} of {len(scope.cells)} cells"
         )
-    ungraded = sum({point.cell.id: point.ungraded for point in points}.values())
-    if ungraded:
+    by_cell = {point.cell.id: point.ungraded for point in points}.values()
+    # The cells of a recording have one pool.
+    if ungraded := sum(by_cell) if scope.recording is None else max(by_cell, default=0):
         recorded = scope.recording is not None and scope.recording.verdicts == "recorded"
         why = "no verdict was recorded" if recorded else "their grading timed out"
         yield f"counted as wrong, for {why}: {ungraded} candidates"

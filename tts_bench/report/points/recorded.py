@@ -16,7 +16,7 @@ def recording_notes(scope: Scope, outcomes: Outcomes) -> Iterator[str]:
     if recording.verdicts == "recorded":
         yield "verdicts are the recording's; nothing was graded here"
     if recording.answers == "recorded":
-        same = "of the same text" if recording.same == "text" else "equal by our grader"
+        same = "of the same text" if recording.equal == "literal" else "equal by our grader"
         none = ", ".join(map(repr, recording.no_answer))
         yield (
             f"answers are the recording's; those {same} vote together"
@@ -24,8 +24,13 @@ def recording_notes(scope: Scope, outcomes: Outcomes) -> Iterator[str]:
         )
     if recording.answers == "none":
         yield (
-            "no answers were recorded, so nothing can vote; one_draw is a single completion, "
+            "no answers were recorded, so nothing can vote; random_choice takes any completion, "
             "whatever it answers"
+        )
+    if recording.mixed:
+        yield (
+            f"answers that vote together have different verdicts in {recording.mixed} of "
+            f"{len(scope.problems)} problems: that of the first drawn counts"
         )
     if recording.selected:
         yield (
