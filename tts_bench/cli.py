@@ -234,7 +234,7 @@ def run(suite: str, *, dry_run: bool, display: Any, **options: Any) -> int:
     except Exception:
         _say_what_is_there("stopped", plan)
         raise
-    report_run(result.run)
+    report_run(result.run, anew=False)
     if result.failed:
         first = _head_and_tail(result.first_error or "")
         echo(

@@ -133,16 +133,27 @@ def report_run(
     style: str = "default",
     output: Path | None = None,
     prices: Mapping[str, Price] | None = None,
+    anew: bool = True,
 ) -> None:
-    """Print the table of one run, and write its files."""
+    """Print the table of one run, and write its files.
+
+    Unless `anew`, they are left as they are if they are those of these very attempts.
+    """
     from tts_bench.report.build import build_report, write_report
     from tts_bench.report.figures.style import check_look
     from tts_bench.report.tables.render import terminal_table
+    from tts_bench.store.stamp import inputs_of, read_stamp
 
     check_look(style)
+    options = (style, repr(dict(prices or {})))
+    if not anew and (stamp := read_stamp(run, *options)):
+        echo(stamp.table)
+        echo(f"current   {run.folder}: its report is of these attempts already")
+        return
+    inputs = inputs_of(run, *options)
     built = build_report(run, prices)
     echo(terminal_table(built))
-    for path in write_report(run, built, style=style, folder=output, say=click.echo):
+    for path in write_report(run, built, style=style, folder=output, say=click.echo, inputs=inputs):
         echo(f"wrote     {path}")
 
 

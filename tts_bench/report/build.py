@@ -15,10 +15,11 @@ from tts_bench.report.figures.save import Gallery
 from tts_bench.report.figures.style import check_look
 from tts_bench.report.page.write import write_page
 from tts_bench.report.points.content import Report, build_report
-from tts_bench.report.tables.render import csv_table, markdown_table
+from tts_bench.report.tables.render import csv_table, markdown_table, terminal_table
 from tts_bench.report.tables.summary import summary_text
 from tts_bench.store.files import new_folder, write_atomically
 from tts_bench.store.runs import RunStore
+from tts_bench.store.stamp import stamp_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +48,7 @@ def write_report(
     style: str = "default",
     folder: Path | None = None,
     say: Callable[[str], object] | None = None,
+    inputs: str | None = None,
 ) -> list[Path]:
     """Write every derived file of a run beside its attempts; returns the paths written.
 
@@ -55,8 +57,10 @@ def write_report(
     note of the page. Pass the report if it has been built already, a style
     (see `looks.look`) for the figures, and another folder to leave the run's own as it is; the
     candidates' texts then stay if they are. Texts that cannot be read any more are kept from the
-    earlier files; `say` is called with a line about them. Raises StoreError if the run has no
-    attempt, or a file cannot be read or written, and UsageError for an unknown style.
+    earlier files; `say` is called with a line about them. With the `inputs` that the report was
+    built from (see `store.stamp`), that of a run that is whole is stamped. Raises StoreError if
+    the run has no attempt, or a file cannot be read or written, and UsageError for an unknown
+    style.
     """
     check_look(style)
     report, beside = report or build_report(run), folder is None
@@ -73,8 +77,11 @@ def write_report(
         written.append(folder / PAGE)
         if beside and write_candidates(run, texts):
             written.append(folder / TABLE)
-        if say and (note := texts.note()):
-            say(note)
+        note = texts.note()
+    if note and say:
+        say(note)
+    if inputs and beside and report.whole and not note and not gallery.failures:
+        stamp_report(run, inputs, written, terminal_table(report))
     return written
 
 

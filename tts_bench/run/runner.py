@@ -27,6 +27,7 @@ from tts_bench.store.lines import Key, summary
 from tts_bench.store.manifest import RunManifest, ThroughputEntry, now
 from tts_bench.store.models import open_models
 from tts_bench.store.runs import RunStore, check_space, point_latest
+from tts_bench.store.stamp import read_stamp
 from tts_bench.store.texts import damaged_texts
 from tts_bench.strategy.base import AllocatingStrategy
 from tts_bench.verifier.base import VerifierInfo
@@ -49,6 +50,8 @@ async def execute(plan: Plan, options: RunOptions, progress: Progress) -> RunRes
     plan = claim(plan, options)
     run, is_new = plan.run, not plan.run.manifest_path.exists()
     try:
+        if not is_new and not options.replay and not any(plan.missing()) and read_stamp(run):
+            return RunResult(run, plan.total, 0)  # all is there, and was found whole
         again = () if is_new or options.replay else damaged_texts(run)
         plan = replace(plan, done=plan.done - frozenset(again))
         if any(plan.missing()):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -261,21 +261,24 @@ class TextReader:
 
     def read(self, keys: Iterable[str]) -> dict[str, str]:
         """The texts that are there and undamaged, by key."""
-        try:
-            rows = rows_of(self._connection, "completions", list(keys))
-            return {
-                row[0]: row[2]
-                for row, is_whole in rows
-                if is_whole and read_row(row, to_completion) is not None
-            }
-        except sqlite3.Error as error:
-            raise StoreError(_unreadable(self.path, error)) from error
+        return {row[0]: row[2] for row, is_whole in self._completions(keys) if is_whole}
 
     def damaged(self, keys: Iterable[str]) -> list[str]:
         """The keys of completions that are there, and are not what was stored."""
+        return [row[0] for row, is_whole in self._completions(keys) if not is_whole]
+
+    def count_whole(self, keys: Iterable[str]) -> int:
+        """How many completions are there and undamaged."""
+        return sum(is_whole for _, is_whole in self._completions(keys))
+
+    def _completions(self, keys: Iterable[str]) -> Iterator[tuple[Row, bool]]:
+        """The rows of completions that are there, and whether each is what was stored.
+
+        They are read in the order of the file, which is that of the keys.
+        """
         try:
-            rows = rows_of(self._connection, "completions", list(keys))
-            return [row[0] for row, whole in rows if not whole or not read_row(row, to_completion)]
+            for row, is_whole in rows_of(self._connection, "completions", sorted(set(keys))):
+                yield row, is_whole and read_row(row, to_completion) is not None
         except sqlite3.Error as error:
             raise StoreError(_unreadable(self.path, error)) from error
 

@@ -14,6 +14,7 @@ from tts_bench.types import FinishReason
 Row = tuple[Any, ...]
 T = TypeVar("T")
 _KEYS_PER_QUERY = 500
+_REASONS = frozenset(get_args(FinishReason))
 
 
 def as_text(data: bytes) -> str:
@@ -23,15 +24,14 @@ def as_text(data: bytes) -> str:
 
 def checksum(row: Sequence[Any]) -> int:
     """A checksum of all values of a row."""
-    parts = (
-        value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
-        for value in row
-    )
-    found = 0
-    for part in parts:
-        data = part if isinstance(part, bytes) else repr(part).encode()
-        found = zlib.crc32(data, zlib.crc32(b"%d|" % len(data), found))
-    return found
+    parts = []
+    for value in row:
+        if isinstance(value, str):
+            data = value.encode("utf-8", "surrogateescape")
+        else:
+            data = value if isinstance(value, bytes) else repr(value).encode()
+        parts += (b"%d|" % len(data), data)
+    return zlib.crc32(b"".join(parts))
 
 
 def to_row(key: str, done: Completion) -> Row:
@@ -54,7 +54,7 @@ def to_completion(row: Row) -> Completion:
     numbers.frombytes(ids)
     logprobs.frombytes(rest[0] if rest else b"")
     text.encode()
-    if finish_reason not in get_args(FinishReason) or not isinstance(logprob, float):
+    if finish_reason not in _REASONS or not isinstance(logprob, float):
         raise ValueError("no completion")
     return Completion(
         tuple(numbers), text, logprob, finish_reason, stop, cached, key, tuple(logprobs)

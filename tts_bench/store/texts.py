@@ -96,13 +96,31 @@ def damaged_texts(run: RunStore) -> dict[Key, list[str]]:
     path = generations_of(run)
     if path is None or not path.is_file():
         return {}
-    found = {}
     with TextReader(path) as reader:
-        for attempt in run.attempts():
-            keys = list(dict.fromkeys(filter(None, attempt.pool.generation)))
-            if damaged := reader.damaged(keys):
-                found[attempt.key] = damaged
+        damaged = set(reader.damaged(_generations(run)))
+    if not damaged:
+        return {}
+    found = {}
+    for attempt in run.attempts():
+        keys = dict.fromkeys(attempt.pool.generation)
+        if of_it := [key for key in keys if key in damaged]:
+            found[attempt.key] = of_it
     return found
+
+
+def has_all_texts(run: RunStore) -> bool:
+    """Whether every completion of a run is in its generation store, as it was stored."""
+    path = generations_of(run)
+    if path is None or not path.is_file():
+        return False
+    keys = _generations(run)
+    with TextReader(path) as reader:
+        return reader.count_whole(keys) == len(keys)
+
+
+def _generations(run: RunStore) -> set[str]:
+    """The keys of the completions that a run's attempts have."""
+    return {key for attempt in run.attempts() for key in attempt.pool.generation if key}
 
 
 def distinct_draws(pool: Pool) -> Sequence[int]:

@@ -40,6 +40,8 @@ class Report:
     elasticities: tuple[Elasticity, ...]
     notes: tuple[str, ...]
     """One sentence each: what is best, partial, unknown or suspicious."""
+    whole: bool
+    """Whether the run is finished, with every attempt and no line that does not count."""
 
     def on_frontier(self, point: Point) -> bool:
         """Whether no other point is cheaper and better than this one."""
@@ -74,6 +76,9 @@ def build_report(run: RunStore, prices: Mapping[str, Price] | None = None) -> Re
             *control_notes(controls, elasticities),
             *coverage_notes(curves),
         ),
+        whole=scope.finished
+        and len(outcomes.by_key) == scope.expected_attempts
+        and not outcomes.faults,
     )
 
 
