@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
 from asked_engines import ModelOnPaper, decided, noting
 from counted_verifier import candidate, policy
 from shared_vllm import Lent
+from stand_in_server import StandIn, listening
 from transformers_runs import engine as transformers_engine
 
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Call, Meter
 from tts_bench.engine.base import Engine
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.server.engine import ServerEngine
+from tts_bench.engine.vllm import VLLMEngine
+from tts_bench.engine.weights import local_path
 from tts_bench.errors import EngineError, ModelError, VerifierError
 from tts_bench.types import Candidate, Problem
 from tts_bench.verifier.base import Scoring
@@ -221,3 +227,41 @@ def test_every_step_is_what_one_plain_forward_pass_says(
         expected = [float((logits[at, plus] - logits[at, minus]).sigmoid()) for at in ends]
         assert scoring.score.steps == pytest.approx(expected, abs=1e-4)
         assert scoring.score.value == scoring.score.steps[-1]
+
+
+SERVED = "tts_bench/tiny/policy"
+ON_SERVERS = ["1 plus 2 equals 3.\n\nSo 3", "1 plus 2 equals 4.\n\n", "x", ""]
+
+
+def on_server(url: str, **settings: Any) -> CausalPRMVerifier:
+    return CausalPRMVerifier(
+        engine=ServerEngine(base_url=url, **{"model": SERVED, **settings}), format=FORM
+    )
+
+
+def test_on_a_server_the_tokenizer_is_that_which_the_engine_names():
+    async def go(**settings: Any) -> list[Scoring]:
+        words = transformers.AutoTokenizer.from_pretrained(local_path(SERVED))
+        server = StandIn(HuggingFaceTokenizer(words), model=settings.get("model", SERVED))
+        async with listening(server) as (url,):
+            verifier = on_server(url, **settings)
+            await verifier.start(policy())
+            try:
+                return await verifier.score(PROBLEM, list(map(candidate, ON_SERVERS)))
+            finally:
+                await verifier.close()
+
+    named = asyncio.run(go(model="verifier-1", tokenizer_model=SERVED))
+    assert named == asyncio.run(go())
+    assert [len(one.score.steps) for one in named] == [2, 1, 1, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.vllm
+def test_a_vllm_server_gives_the_scores_of_vllm_in_this_process(vllm_servers: Any):
+    here = VLLMEngine(model=SERVED, kv_cache_gb=0.125)
+    texts = list(map(candidate, ON_SERVERS))
+    expected = scored(CausalPRMVerifier(engine=here, format=FORM), texts)
+    found = scored(on_server(vllm_servers[0].url), texts)
+    assert [one.score for one in found] == [one.score for one in expected]
+    assert len({one.score.value for one in found}) == 4

@@ -53,7 +53,8 @@ class CausalPRMVerifier(AskingVerifier):
 
     async def start(self, policy: Engine) -> VerifierInfo:
         """Start the engine. Raises ModelError if its model has no format of this kind."""
-        model = getattr(self.engine, "model", None)
+        # A server may have the model under a name that says nothing.
+        model = getattr(self.engine, "tokenizer_model", None) or getattr(self.engine, "model", None)
         if self.engine is None or not isinstance(model, str):
             raise ModelError("verifier 'prm_causal' needs an `engine` of its own, with a `model`")
         form = find_format(self.format, model, ())
@@ -61,7 +62,7 @@ class CausalPRMVerifier(AskingVerifier):
             raise ModelError(f"{model} is read at its head {form.head!r}: use verifier 'prm'")
         info = await super().start(policy)
         try:
-            tokenizer = await asyncio.to_thread(_tokenizer, self.engine)
+            tokenizer = await asyncio.to_thread(_tokenizer, self.engine, model)
         except Exception as error:  # whatever the library raises at a model's files
             raise load_error(model, error) from error
         renderer = Renderer(form, tokenizer, self.delimiter)
@@ -146,11 +147,11 @@ def _digest(prompt: Prompt) -> bytes:
     return hashlib.blake2b(array("q", prompt).tobytes(), digest_size=16).digest()
 
 
-def _tokenizer(engine: Any) -> Any:
+def _tokenizer(engine: Any, model: str) -> Any:
     import transformers
 
     return transformers.AutoTokenizer.from_pretrained(
-        local_path(engine.model),
+        local_path(model),
         revision=getattr(engine, "revision", None),
         trust_remote_code=getattr(engine, "trust_remote_code", False),
     )
