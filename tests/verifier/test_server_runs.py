@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ PRM = "tts_bench/tiny/prm"
 KEY = "open-sesame-18"
 PROBES = 9
 """Completions that an engine draws from its server when it starts."""
+TRIAL = 8
+"""Longest of them."""
 
 
 @pytest.fixture
@@ -58,6 +62,19 @@ def suite(folder: Path, policy: str, verifier: dict[str, Any]) -> Path:
     return path
 
 
+@dataclass
+class JudgeStandIn(StandIn):
+    """Whoever leaves it room for more than a trial gets a grade, by the prompt."""
+
+    def _draw(
+        self, prompt: list[int], seed: int, temperature: float, most: int, stop: list[str]
+    ) -> tuple[list[int], str, str | None]:
+        if most <= TRIAL:
+            return super()._draw(prompt, seed, temperature, most, stop)
+        grade = random.Random(str(prompt)).randint(1, 10)
+        return list(self.tokenizer.encode(f"Grade: {grade}.")), "stop", None
+
+
 def the_error(said: str) -> str:
     """The one line that says what is wrong, beside the run's own "stopped"."""
     [line] = [one for one in said.splitlines() if not one.startswith("stopped: no attempt")]
@@ -84,6 +101,22 @@ def test_policy_and_reward_model_on_two_servers_and_the_key_in_no_file(
     files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
     assert files
     assert not [file for file in files if KEY.encode() in file.read_bytes()]
+
+
+def test_policy_and_judge_on_two_servers(background, tokenizer, tmp_path: Path, cli):
+    policy, judge = background(StandIn(tokenizer)), background(JudgeStandIn(tokenizer))
+    verifier = {"name": "judge", "engine": {"name": "server", "model": MODEL}}
+    verifier["engine"]["base_url"] = judge.url
+    path = suite(tmp_path, policy.url, verifier)
+    done = cli("run", path, "-o", tmp_path, "--display", "none")
+    assert done.returncode == 0, done.stderr
+    attempts = list(resolve_run(tmp_path / "s").attempts())
+    assert len(attempts) == 9
+    assert not [one.error for one in attempts if one.error]
+    grades = {round(score * 9) + 1 for one in attempts for score in one.pool.score}
+    assert grades <= set(range(1, 11))
+    assert len(grades) > 3
+    assert all(one.verifier.requests for one in attempts)
 
 
 def test_reward_servers_that_are_gone_stop_the_run_and_the_same_command_goes_on(
