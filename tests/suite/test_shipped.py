@@ -7,8 +7,10 @@ largest pools.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ import pytest
 import transformers
 import yaml
 from reward_models import SIZES, make
+from stand_in_pooling import PoolingStandIn
+from stand_in_server import StandIn, in_background
 
+from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.store.runs import resolve_run
 from tts_bench.suite.load import find_suite, shipped_suites
 
@@ -90,6 +95,9 @@ def small(suite: dict[str, Any], rows: Path, models: Any) -> dict[str, Any]:
         rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
         suite["dataset"] = part | {"path": str(rows)}
     engine = suite["engine"]
+    if engine["name"] == "server":
+        engine |= {"model": models("Qwen2")}
+        suite["sampling"] |= {"max_tokens": 48}
     if engine["name"] == "vllm":
         family = FAMILIES.get(engine["model"].split("/")[0], "Llama")
         engine |= {"model": models(family), "kv_cache_gb": 0.125, "tensor_parallel_size": 1}
@@ -114,6 +122,20 @@ def small(suite: dict[str, Any], rows: Path, models: Any) -> dict[str, Any]:
     return suite
 
 
+@contextlib.contextmanager
+def served(suite: dict[str, Any]) -> Iterator[None]:
+    """Stand-ins for the servers that the suite names, whose addresses it then has."""
+    with in_background() as bring_up:
+        verifier = suite.get("verifier")
+        kinds = {StandIn: suite["engine"], PoolingStandIn: verifier}
+        for kind, block in kinds.items():
+            if isinstance(block, dict) and "base_url" in block:
+                words = transformers.AutoTokenizer.from_pretrained(block["model"])
+                server = kind(HuggingFaceTokenizer(words), model=block["model"])
+                block["base_url"] = bring_up(server).url
+        yield
+
+
 ON_VLLM = {
     name: yaml.safe_load(file.read_text("utf-8"))["engine"]["name"] == "vllm"
     for name, file in shipped_suites().items()
@@ -133,10 +155,13 @@ def test_it_runs_to_its_end_on_vllm(name, models, tmp_path, cli, undrawn):
 
 
 def run_to_the_end(name: str, models: Any, folder: Path, cli: Any) -> None:
-    given = yaml.safe_load(find_suite(name).read_text("utf-8"))
+    given = small(
+        yaml.safe_load(find_suite(name).read_text("utf-8")), folder / "rows.jsonl", models
+    )
     path = folder / "suite.yaml"
-    path.write_text(yaml.safe_dump(small(given, folder / "rows.jsonl", models)))
-    done = cli("run", path, "--limit", "1", "--output-path", folder / "results")
+    with served(given):
+        path.write_text(yaml.safe_dump(given))
+        done = cli("run", path, "--limit", "1", "--output-path", folder / "results")
     assert done.returncode == 0, done.stderr
     run = resolve_run(folder / "results" / "suite")
     attempts = list(run.attempts())
