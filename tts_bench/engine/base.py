@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
@@ -116,6 +116,8 @@ class Engine(abc.ABC):
     """What is done if it dies or falls silent; no setting of its own, but keys of its block."""
     price: Price | None = None
     """What its model's work costs; likewise a key of its block."""
+    say: Callable[[str], None] = staticmethod(lambda _: None)
+    """Tells the user a line of what happens meanwhile; set by whoever runs it."""
 
     def settings_key(self) -> str:
         """The settings that decide which tokens come, known before anything is loaded."""

@@ -48,6 +48,7 @@ class CachedEngine(Engine):
         salt: str = "",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        object.__setattr__(engine, "say", say)  # the engine is frozen
         self._engine = engine
         self._store = store
         self._replay = replay

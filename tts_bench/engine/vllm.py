@@ -13,10 +13,10 @@ import importlib.util
 import logging
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.engine.vllm_library import (
     build_engine,
@@ -24,6 +24,7 @@ from tts_bench.engine.vllm_library import (
     prepare_environment,
     start_error,
 )
+from tts_bench.engine.vllm_settings import VLLMSettings
 from tts_bench.engine.vllm_worker import LoadedVLLM, RequestCodec, VLLMWorker
 from tts_bench.engine.weights import (
     check_model_exists,
@@ -33,7 +34,6 @@ from tts_bench.engine.weights import (
 )
 from tts_bench.errors import EngineError, MissingExtra, ModelError, did_you_mean
 from tts_bench.secrets.masking import masked
-from tts_bench.types import Count, Positive, Seed, Share, Word
 
 if TYPE_CHECKING:
     from vllm import EngineArgs
@@ -55,46 +55,8 @@ PASSED_ON = (
 
 
 @dataclass(frozen=True)
-class VLLMEngine(Engine):
-    """vLLM after the engine's port. Fields are vLLM's own settings under their own names."""
-
-    speed_only: ClassVar[frozenset[str]] = frozenset(
-        {
-            "tensor_parallel_size",
-            "gpu_memory_utilization",
-            "max_num_seqs",
-            "max_num_batched_tokens",
-            "enforce_eager",
-            "kv_cache_gb",
-            "seed",
-        }
-    )
-
-    model: Word
-    """Hub id, or a folder with config.json, weights and tokenizer."""
-    revision: str | None = None
-    dtype: str = "auto"
-    """`auto` is the weights' own type on a GPU and float32 on a CPU."""
-    max_model_len: Count | None = None
-    """Longest prompt plus completion in tokens; None takes the model's own."""
-    tensor_parallel_size: Count = 1
-    gpu_memory_utilization: Share = 0.9
-    """Share of each GPU's memory for weights and KV cache."""
-    max_num_seqs: Count = 256
-    """Most requests that share one step."""
-    max_num_batched_tokens: Count | None = None
-    """Most tokens in one step. On a CPU it must be at least `max_model_len`."""
-    enforce_eager: bool | None = None
-    """None: eager on a CPU, compiled and with CUDA graphs on a GPU."""
-    kv_cache_gb: Positive | None = None
-    """KV cache in GiB. None: what `gpu_memory_utilization` leaves on a GPU; on a CPU 2 GiB, or
-    half of the free memory if that is less."""
-    seed: Seed = 0
-    """Seeds what no request seeds; completions do not depend on it."""
-    quantization: str | None = None
-    trust_remote_code: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
-    """Further fields of vLLM's EngineArgs, passed on as they are."""
+class VLLMEngine(VLLMSettings):
+    """vLLM after the engine's port, in a thread of this process."""
 
     async def start(self) -> EngineInfo:
         """Load the model in the engine's thread; the caller's event loop stays free."""
@@ -175,6 +137,9 @@ class VLLMEngine(Engine):
             "disable_log_stats": True,
             "use_tqdm_on_load": False,
         }
+        if self.tensor_parallel_size > 1:
+            # Within a placement group of Ray vLLM would ask Ray for workers, and get none.
+            arguments["distributed_executor_backend"] = "mp"
         if on_cpu:
             # A seeded request whose prompt is split over two steps kills vLLM's CPU engine, and
             # blocks of the CPU's default size (128) are too long for short prompts to share.

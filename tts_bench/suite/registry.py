@@ -48,6 +48,7 @@ ENGINES = Kind(
     "engines",
     Engine,
     {
+        "ray": "tts_bench.engine.ray.engine:RayEngine",
         "server": "tts_bench.engine.server.engine:ServerEngine",
         "transformers": "tts_bench.engine.transformers:TransformersEngine",
         "vllm": "tts_bench.engine.vllm:VLLMEngine",
