@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import Done, tts_bench
 from llamacpp_server import LlamaCppServer
+from ray_clusters import NO_RAY, RayNodes
 from server_process import serving
 from shared_vllm import SharedVLLM
 from vllm_servers import VLLMServer
@@ -69,6 +70,15 @@ def llamacpp_server(smollm2_gguf: Path) -> Iterator[LlamaCppServer]:
     server = LlamaCppServer(smollm2_gguf)
     with serving(server):
         yield server
+
+
+@pytest.fixture(scope="session")
+def ray_nodes() -> Iterator[RayNodes]:
+    """A Ray cluster with two nodes for replicas; whoever kills one adds another."""
+    pytest.importorskip("ray", reason=NO_RAY)
+    nodes = RayNodes(2)
+    yield nodes
+    nodes.close()
 
 
 @pytest.fixture(autouse=True)

@@ -36,6 +36,7 @@ NAMES = [
     "transformers",
     pytest.param("vllm", marks=pytest.mark.vllm),
     pytest.param("server-vllm", marks=pytest.mark.vllm),
+    pytest.param("ray-vllm", marks=pytest.mark.vllm),
     *(["own"] if OWN else []),
 ]
 WARM = Sampling(24, temperature=1.5)
@@ -119,7 +120,10 @@ def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     urls: tuple[str, ...] = ()
     if request.param == "server-vllm":
         urls = tuple(server.url for server in request.getfixturevalue("vllm_servers"))
-    engine = settings(request.param, urls)
+    if request.param == "ray-vllm":
+        engine: Engine = request.getfixturevalue("ray_nodes").engine()
+    else:
+        engine = settings(request.param, urls)
     with asyncio.Runner() as loop:
         info = loop.run(engine.start())
         yield Running(engine, info, loop)

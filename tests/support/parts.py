@@ -73,16 +73,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Each worker takes whole files, whose tests share fixtures; one takes all tests of vLLM.
+    """Each worker takes whole files, whose tests share fixtures; one takes all of vLLM and Ray.
 
-    A process that has started vLLM holds 2 GB, and starts the next engine ten times as fast.
+    A process that has started vLLM holds 2 GB, and starts the next engine ten times as fast; the
+    cluster of Ray's tests is one for all of them.
     Names tell these tests: of a worker's tests the scheduler knows no marks.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "vllm" if "vllm" in nodeid.lower() else nodeid.partition("::")[0]
+            file = nodeid.partition("::")[0]
+            return "vllm" if "vllm" in nodeid.lower() or "/ray/" in file else file
 
     config.option.loadscopereorder = False
     return Files(config, log)

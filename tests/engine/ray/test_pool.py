@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
+from waiting import until
 
 from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.ray.pool import ReplicaLost, ReplicaPool
@@ -96,11 +97,6 @@ class World:
 
     def pool(self, patience: float = 0.05, restarts: int = 2) -> ReplicaPool:
         return ReplicaPool(self.launch, patience=patience, restarts=restarts, say=self.said.append)
-
-
-async def until(what: Callable[[], bool]) -> None:
-    while not what():  # noqa: ASYNC110 (no event is set by a list that grows)
-        await asyncio.sleep(0)
 
 
 def texts(done: list[Completion]) -> list[str]:

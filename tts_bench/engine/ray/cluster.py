@@ -107,7 +107,7 @@ def said(error: BaseException) -> str:
     """What Ray says, in one line: its reason if it names one, else the end of what it tells."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    reasons = [line for line in lines if "because" in line]
+    reasons = [line for line in lines if "is dead because" in line]
     return one_line((reasons or lines or [type(error).__name__])[-1])
 
 
