@@ -133,6 +133,24 @@ def test_which_of_several_servers_reads_does_not_matter(tokenizer):
     assert min(shares) > PROBES
 
 
+@pytest.mark.parametrize("moment", [0, 4, 8])
+def test_a_server_that_dies_costs_nothing(tokenizer, moment):
+    async def go():
+        servers = [PoolingStandIn(tokenizer, model=PRM, delay=0.02) for _ in range(2)]
+        async with listening(*servers) as urls:
+            verifier = prm_of(urls, max_in_flight=8, patience=30.0)
+            work = asyncio.create_task(scored(verifier, rounds=8))
+            await servers[0].asked(PROBES + 1 + moment).wait()
+            await servers[0].down()
+            return await work
+
+    async def alone():
+        async with listening(PoolingStandIn(tokenizer, model=PRM)) as urls:
+            return await scored(prm_of(urls), rounds=8)
+
+    assert asyncio.run(go()) == asyncio.run(alone())
+
+
 def after_start(answer: Any):
     """A fault of every third text after those of the start."""
     return lambda number, right: (
@@ -268,9 +286,9 @@ REFUSED = {
     "three labels": (
         {"width": 3},
         {},
-        "numbers for .* tokens, not 2 at each token; a head of kind",
+        "not 2 at each token; a head of kind 'labels' has 2, and",
     ),
-    "one label": ({"width": 1}, {}, "numbers for .* tokens, not 2 at each token; a head of kind"),
+    "one label": ({"width": 1}, {}, "not 2 at each token; a head of kind 'labels' has 2, and"),
     "the last token only": (
         {"task": "classify"},
         {},

@@ -70,7 +70,7 @@ def test_a_vllm_server_that_tells_of_marked_tokens_only_is_refused(tmp_path: Pat
     with (
         serving(VLLMServer(folder, POOLING)) as (url,),
         pytest.raises(
-            ModelError, match=r"numbers for \d+ tokens.* is read with --runner pooling --pooler"
+            ModelError, match=r"numbers for \d+ tokens.* is told of with --runner pooling --pooler"
         ) as caught,
     ):
         score(ProcessRewardModel(folder, backend="server", base_url=url), PROBLEM, TEXTS)

@@ -29,6 +29,10 @@ Task = Literal["token_classify", "classify"]
 _EACH: Task = "token_classify"
 
 
+class WrongCount(VerifierError):
+    """More or fewer numbers than the head gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pooling:
     """How one model is read: under which name, at which tokens, how many numbers at each."""
@@ -52,7 +56,7 @@ class Pooling:
         }
 
     def rows(self, answer: Mapping[str, Any], tokens: int) -> list[Numbers]:
-        """The numbers at each token that is told of. Raises VerifierError for a wrong answer."""
+        """The numbers at each token that is told of. Raises VerifierError if it has others."""
         try:
             [item] = answer["data"]
             raw = base64.b64decode(item["data"], validate=True)
@@ -62,7 +66,7 @@ class Pooling:
         places = tokens if self.task == _EACH else 1
         if len(flat) != places * self.width:
             each = f"{self.width} at {'each token' if places > 1 else 'the last one'}"
-            raise VerifierError(
+            raise WrongCount(
                 f"its answer holds {len(flat)} numbers for {tokens} tokens, not {each}"
             )
         if not all(map(math.isfinite, flat)):
@@ -154,11 +158,13 @@ class _Asker:
         try:
             body = pooling.body(self.ids, activated=activated)
             return pooling.rows(await send(self.client, self.url, PATH, body), len(self.ids))
-        except Unwell as error:
+        except WrongCount as error:
+            head = f"a head of kind {self.loading.head!r} has {pooling.width}"
+            raise ModelError(
+                f"{self.url}: {error}; {head}, and every token is told of with {START}"
+            ) from error
+        except (Unwell, VerifierError) as error:
             raise ModelError(f"{self.url}: a first reading failed: {error}") from error
-        except VerifierError as error:
-            kind = f"a head of kind {self.loading.head!r} is read with {START}"
-            raise ModelError(f"{self.url}: a first reading failed: {error}; {kind}") from error
 
 
 def near(rows: Sequence[Numbers], others: Sequence[Numbers], distance: float) -> bool:
