@@ -122,7 +122,8 @@ class Candidate:
     answer_class: str | None
     """Canonical form of the answer: equal answers have equal forms. None never votes."""
     logprob: float
-    """Sum of the log-probabilities (nats) of all `generated_tokens` under the policy."""
+    """Sum of the log-probabilities (nats) of all `generated_tokens` under the policy; NaN where the
+    engine gives none."""
     generated_tokens: int
     """How many tokens the policy generated on the way here: not those that were injected, but
     also those that were taken back (`Session.extend(drop_stop=True)`)."""
@@ -134,6 +135,8 @@ class Candidate:
     """Draw indices from the root: the candidate's place in the tree of all possible draws."""
     generation: str = field(default="", repr=False)
     """Key of the completion (of its last part) in the generation store."""
+    counted: bool = True
+    """Whether `generated_tokens` is known; it is 0 if an API did not count them."""
 
     @property
     def mean_logprob(self) -> float:

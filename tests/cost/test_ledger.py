@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Call, Ledger, Meter, PrefixIndex
-from tts_bench.errors import BudgetExhausted
+from tts_bench.errors import BudgetExhausted, UsageError
+from tts_bench.types import Usage
 
 SHAPE = ModelShape(layers=2, hidden=8, heads=2, kv_heads=1, head_dim=4, intermediate=16, vocab=32)
 ids = st.lists(st.integers(0, 2), max_size=8).map(tuple)
@@ -47,6 +48,35 @@ def test_a_continuation_pays_ideally_only_what_was_not_computed():
     meter.charge([Call(prompt + written, 2), Call(prompt + written, 2)])
     assert meter.usage.prompt_tokens_ideal == 3 + 1
     assert meter.usage.prompt_tokens_logical == 3 + 7 + 7
+
+
+def test_an_api_is_charged_by_its_own_counts():
+    """A prompt of the same text costs its tokens once ideally; a beginning of it, in proportion."""
+    meter = Meter(SHAPE)
+    text = tuple(range(40))
+    meter.charge([Call(text, 5, 4, prompt_tokens=10), Call(text, 7, 8, prompt_tokens=10)])
+    usage = meter.usage
+    assert (usage.completion_tokens, usage.prompt_tokens_logical) == (12, 20)
+    assert (usage.prompt_tokens_ideal, meter.cached_tokens) == (10, 12)
+    assert usage.flops_logical == pytest.approx(SHAPE.completion(10, 5) + SHAPE.completion(10, 7))
+    meter.charge([Call((*text, *range(100, 140)), 1, prompt_tokens=20)])
+    assert meter.usage.prompt_tokens_ideal == 10 + 10
+
+
+def test_what_nobody_counted_is_unknown_from_then_on():
+    meter = Meter(SHAPE)
+    meter.charge([Call((1, 2), 3, prompt_tokens=2)])
+    meter.charge([Call((1, 2), None), Call((1, 2), 3, prompt_tokens=2)])
+    meter.charge([Call((1, 2), 3, prompt_tokens=2)])
+    assert meter.usage == Usage(4, None, None, None, None, None)
+    assert meter.measured_flops is None
+
+
+def test_a_budget_cannot_be_held_where_nobody_counts():
+    ledger = Ledger(Meter(None), Meter(None), Budget(tokens=100))
+    ledger.policy.charge([Call((1, 2), None)])
+    with pytest.raises(UsageError, match=r"budget\.tokens cannot be held"):
+        ledger.grant(1, 10)
 
 
 def test_flops_of_an_unknown_shape_are_unknown_and_not_zero():

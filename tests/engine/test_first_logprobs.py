@@ -206,7 +206,7 @@ def test_processes_that_open_an_old_store_at_once_migrate_it_once(tmp_path: Path
 
     asyncio.run(go())
     with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     connection.close()
 
 

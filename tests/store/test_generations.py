@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tts_bench.cost.ledger import Call
-from tts_bench.engine.base import Completion, Request
+from tts_bench.engine.base import Completion, Request, TokenCounts
 from tts_bench.engine.cached import CachedEngine, request_key
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import EngineError, ReplayMiss, StoreError
@@ -37,6 +38,31 @@ def test_a_completion_comes_back_as_it_was_stored(tmp_path: Path):
     assert key == found.key == "k"
     assert (found.token_ids, found.text, found.logprob) == (DONE.token_ids, DONE.text, DONE.logprob)
     assert (found.finish_reason, found.stop, found.cached_prompt_tokens) == ("stop", "\n\n", 7)
+
+
+def test_what_an_api_counted_comes_back_and_a_log_probability_that_none_gave(tmp_path: Path):
+    """Also beside rows of format 2, whose checksums know nothing of the new column."""
+    path = tmp_path / "g.sqlite"
+    counted = replace(DONE, logprob=math.nan, counts=TokenCounts(12, 400, 380))
+
+    async def go():
+        async with GenerationStore(path) as store:
+            await store.put("old", DONE)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("ALTER TABLE completions DROP COLUMN counts")
+            connection.execute("PRAGMA user_version=2")
+        async with GenerationStore(path) as store:
+            await store.put("new", counted)
+            await store.put("told nothing", replace(counted, counts=TokenCounts()))
+            return await store.get_many(["old", "new", "told nothing"]), store.damaged
+
+    found, damaged = asyncio.run(go())
+    assert not damaged
+    assert found["old"] == replace(DONE, key="old")
+    assert found["new"] == replace(counted, key="new")
+    assert found["new"].written == 400
+    assert found["told nothing"].written is None
+    assert TextReader(path).damaged(["old", "new"]) == []
 
 
 def test_many_puts_at_once_are_all_stored_and_texts_are_read_in_chunks(tmp_path: Path):
@@ -90,7 +116,7 @@ def test_a_store_of_another_format_is_refused(tmp_path: Path):
         async with GenerationStore(tmp_path / "g.sqlite"):
             pass
 
-    with pytest.raises(StoreError, match="format 99, not 2"):
+    with pytest.raises(StoreError, match="format 99, not 3"):
         asyncio.run(go())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tts_bench.cost.flops import ModelShape
-from tts_bench.errors import BudgetExhausted
+from tts_bench.errors import BudgetExhausted, UsageError
 from tts_bench.types import Usage
 
 Counts = NDArray[np.int64]
@@ -37,7 +37,8 @@ class Call:
     """One model call, as it is charged: the prompt's ids, what was cached, what was written."""
 
     prompt_ids: tuple[int, ...]
-    completion_tokens: int
+    completion_tokens: int | None
+    """None if nobody counted the tokens of this call."""
     cached_prompt_tokens: int = 0
     logits: int | None = None
     """Positions whose vocabulary logits one forward pass computes, if nothing is written:
@@ -48,6 +49,9 @@ class Call:
     shared: bool = False
     """Whether the prompt alone decides what comes (one greedy step): whoever needs the same in
     an attempt reads what is known already, and the attempt pays once."""
+    prompt_tokens: int | None = None
+    """The prompt's tokens as an API counted them, where its ids are not the model's own. What is
+    shared of it then counts in proportion to the ids. None: each id is a token."""
 
 
 class PrefixIndex:
@@ -119,7 +123,9 @@ class Meter:
         calls = [call for call in calls if not call.shared or self._is_new(call.prompt_ids)]
         if not calls:
             return
-        prompt = np.array([len(call.prompt_ids) for call in calls], dtype=np.int64)
+        if self._lost_count(calls):
+            return
+        prompt = np.array([_prompt_tokens(call) for call in calls], dtype=np.int64)
         written = np.array([call.completion_tokens for call in calls], dtype=np.int64)
         cached = np.array([call.cached_prompt_tokens for call in calls], dtype=np.int64)
         shared = np.array([self._share(call) for call in calls], dtype=np.int64)
@@ -145,6 +151,15 @@ class Meter:
         self.cached_tokens += int(cached.sum())
         self.measured_flops = flops(self.measured_flops, cached)
 
+    def _lost_count(self, calls: Sequence[Call]) -> bool:
+        """Whether tokens of these calls or of earlier ones are unknown: then all sums are."""
+        lost = self.usage.completion_tokens is None
+        if not lost and all(call.completion_tokens is not None for call in calls):
+            return False
+        self.usage = Usage(self.usage.requests + len(calls), None, None, None, None, None)
+        self.measured_flops = None
+        return True
+
     def _is_new(self, prompt_ids: tuple[int, ...]) -> bool:
         known = len(self._read)
         self._read.add(prompt_ids)
@@ -153,7 +168,14 @@ class Meter:
     def _share(self, call: Call) -> int:
         """How many leading prompt tokens the ideal count has paid already."""
         self._index.add(call.prompt_ids[: call.known_prompt_tokens])
-        return self._index.add(call.prompt_ids)
+        shared = self._index.add(call.prompt_ids)
+        if call.prompt_tokens is None:
+            return shared
+        return call.prompt_tokens * shared // max(1, len(call.prompt_ids))
+
+
+def _prompt_tokens(call: Call) -> int:
+    return len(call.prompt_ids) if call.prompt_tokens is None else call.prompt_tokens
 
 
 class Ledger:
@@ -170,7 +192,12 @@ class Ledger:
         """Completion tokens that the policy may still write; None without a limit."""
         if self.budget.tokens is None:
             return None
-        spent = (self.policy.usage.completion_tokens or 0) + self._reserved
+        if self.policy.usage.completion_tokens is None:
+            raise UsageError(
+                "budget.tokens cannot be held: the policy's endpoint does not say how many tokens"
+                " it wrote (no `usage` in its answers)"
+            )
+        spent = self.policy.usage.completion_tokens + self._reserved
         return max(0, self.budget.tokens - spent)
 
     def grant(self, calls: int, max_tokens: int) -> tuple[int, int]:

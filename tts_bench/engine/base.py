@@ -48,13 +48,23 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Tokens of one request as an API counted them; None is what it did not tell."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    reasoning: int | None = None
+    """Those of the completion that are thinking, whether their text is shown or not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """Tokens and text that the model wrote for one request.
 
     `token_ids` holds every generated token, the end-of-sequence or stop tokens included.
     `text` is what these ids add to the text of the prompt (special tokens left out, stop
     strings kept). `logprob` sums the log-probabilities (nats) of `token_ids` under the model's
-    unmodified distribution, before temperature and truncation.
+    unmodified distribution, before temperature and truncation; NaN where the engine gives none.
     """
 
     token_ids: tuple[int, ...] = field(repr=False)
@@ -70,11 +80,19 @@ class Completion:
     first_logprobs: tuple[float, ...] = ()
     """Log-probabilities (nats) of the request's `logprob_ids`, in order, at the first generated
     position, under the model's unmodified distribution."""
+    counts: TokenCounts | None = None
+    """What the API counted, where `token_ids` are not the model's own tokens. None: they are, and
+    are counted one by one."""
+
+    @property
+    def written(self) -> int | None:
+        """Tokens that the model wrote; None if nobody counted them."""
+        return len(self.token_ids) if self.counts is None else self.counts.completion
 
     @property
     def mean_logprob(self) -> float:
         """Log-probability per generated token (nats)."""
-        return self.logprob / len(self.token_ids) if self.token_ids else 0.0
+        return self.logprob / self.written if self.written else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +111,10 @@ class EngineInfo:
     """None if the architecture is not one whose FLOPs are known."""
     shape_note: str = ""
     """Why the shape is unknown, for the user."""
+    exact_tokens: bool = True
+    """Whether token ids are the model's own, and not stand-ins for a text that goes to an API."""
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What it was seen not to keep, for the manifest and reports; no part of what it is."""
 
     @property
     def identity(self) -> str:

@@ -136,7 +136,7 @@ class CachedEngine(Engine):
             if told is error:
                 raise
             raise told from error
-        self.generated_tokens += len(completion.token_ids)
+        self.generated_tokens += completion.written or 0
         return {key: await self._store.put(key, completion)}
 
     async def _recall_info(self) -> EngineInfo:
@@ -145,6 +145,7 @@ class CachedEngine(Engine):
         if info is None:
             raise ReplayMiss(f"nothing was ever recorded with {brief(recipe)}")
         shape = info.pop("shape")
+        info["notes"] = tuple(info.get("notes", ()))
         return EngineInfo(**info, shape=ModelShape(**shape) if shape else None)
 
     @property

@@ -6,7 +6,7 @@ import asyncio
 import math
 import operator
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -24,7 +24,7 @@ from tts_bench.strategy.base import AllocatingStrategy, answer_classes
 from tts_bench.strategy.session import Canonicalize, Session
 from tts_bench.strategy.tree import columns
 from tts_bench.suite.cells import Cell
-from tts_bench.types import Attempt, Measurement, Pool, Score, Solution, Status
+from tts_bench.types import Attempt, Candidate, Measurement, Pool, Score, Solution, Status
 from tts_bench.verifier.base import Verifier, VerifierInfo
 
 
@@ -41,6 +41,8 @@ class AttemptContext:
     budget: Budget
     prompt: Prompt
     max_model_len: int | None = None
+    exact_tokens: bool = True
+    """Whether the engine's token ids are the model's own, and their number that of its tokens."""
     on_failure: Callable[[BaseException], None] = lambda _: None
     """Is told of whatever a strategy's failure is."""
 
@@ -92,7 +94,7 @@ class AttemptContext:
             answer=pool.answer[chosen] if chosen is not None else None,
             correct=chosen is not None and pool.correct[chosen] is True,
             chosen=chosen,
-            prompt_tokens=len(dialogue.prompt_ids),
+            prompt_tokens=len(dialogue.prompt_ids) if self.exact_tokens else None,
             pool=pool,
             policy=ledger.policy.usage,
             verifier=ledger.verifier.usage,
@@ -146,8 +148,8 @@ class AttemptContext:
             correct=tuple(verdicts),
             score=tuple(score.value for score in solution.scores),
             steps=_steps(solution),
-            logprob=tuple(round(one.logprob, 6) for one in candidates),
-            tokens=tuple(one.generated_tokens for one in candidates),
+            logprob=_logprobs(candidates),
+            tokens=tuple(one.generated_tokens if one.counted else None for one in candidates),
             finish_reason=tuple(one.finish_reason for one in candidates),
             parent=tuple(
                 None if one.parent is None else numbers.get(one.parent) for one in candidates
@@ -211,6 +213,13 @@ def _answer(solution: Solution) -> str | None:
 def _being_cancelled() -> bool:
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _logprobs(candidates: Sequence[Candidate]) -> tuple[float, ...]:
+    """Log-probabilities of the candidates, or nothing at all if one has none."""
+    if any(math.isnan(one.logprob) for one in candidates):
+        return ()
+    return tuple(round(one.logprob, 6) for one in candidates)
 
 
 def _steps(solution: Solution) -> tuple[tuple[float, ...], ...]:

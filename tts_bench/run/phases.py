@@ -112,6 +112,7 @@ async def draw_pools(
             suite.budget,
             suite.prompt,
             info.max_model_len,
+            info.exact_tokens,
         )
 
         async def draw(cell: Cell, item: Item, seed: int) -> None:

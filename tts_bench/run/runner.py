@@ -118,6 +118,7 @@ async def _run_missing(
             suite.budget,
             suite.prompt,
             info.max_model_len,
+            info.exact_tokens,
             _first_traceback(progress) if options.debug else lambda _: None,
         )
         began = time.monotonic()

@@ -28,7 +28,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS completions (
     key TEXT PRIMARY KEY, ids BLOB NOT NULL, text TEXT NOT NULL, logprob REAL NOT NULL,
     finish_reason TEXT NOT NULL, stop TEXT, cached INTEGER NOT NULL,
-    first_logprobs BLOB NOT NULL DEFAULT x''
+    first_logprobs BLOB NOT NULL DEFAULT x'', counts TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scores (key TEXT PRIMARY KEY, scoring BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,8 +36,12 @@ CREATE TABLE IF NOT EXISTS checksums (
     kind TEXT NOT NULL, key TEXT NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (kind, key)
 ) WITHOUT ROWID;
 """
-_VERSION = 2
-_FROM_1_TO_2 = "ALTER TABLE completions ADD COLUMN first_logprobs BLOB NOT NULL DEFAULT x''"
+_VERSION = 3
+_STEPS = {
+    1: "ALTER TABLE completions ADD COLUMN first_logprobs BLOB NOT NULL DEFAULT x''",
+    2: "ALTER TABLE completions ADD COLUMN counts TEXT",
+}
+"""What brings a file of each version to the next one."""
 
 
 class GenerationStore:
@@ -355,10 +359,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")  # another process may be opening the file as well
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, 1, _VERSION):
+        if not 0 <= version <= _VERSION:
             raise StoreError(f"{path}: generation store of format {version}, not {_VERSION}")
-        if version == 1:
-            connection.execute(_FROM_1_TO_2)
+        for step in range(version or _VERSION, _VERSION):
+            connection.execute(_STEPS[step])
         for statement in filter(str.strip, _SCHEMA.split(";")):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version={_VERSION}")

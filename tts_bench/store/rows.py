@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import math
 import sqlite3
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar, get_args
 
-from tts_bench.engine.base import Completion
+from tts_bench.engine.base import Completion, TokenCounts
 from tts_bench.types import FinishReason
 
 Row = tuple[Any, ...]
@@ -23,9 +26,15 @@ def as_text(data: bytes) -> str:
 
 
 def checksum(row: Sequence[Any]) -> int:
-    """A checksum of all values of a row."""
+    """A checksum of all values of a row, without those at its end that it does not have.
+
+    A column that a later version adds is empty in earlier rows, and changes no checksum of theirs.
+    """
+    end = len(row)
+    while end and row[end - 1] is None:
+        end -= 1
     parts = []
-    for value in row:
+    for value in row[:end]:
         if isinstance(value, str):
             data = value.encode("utf-8", "surrogateescape")
         else:
@@ -36,15 +45,20 @@ def checksum(row: Sequence[Any]) -> int:
 
 def to_row(key: str, done: Completion) -> Row:
     ids = array("i", done.token_ids).tobytes()
+    known = not math.isnan(done.logprob)
+    counts = None
+    if done.counts is not None or not known:
+        counts = json.dumps({"counts": done.counts and asdict(done.counts), "logprob": known})
     return (
         key,
         ids,
         done.text,
-        float(done.logprob),
+        float(done.logprob) if known else 0.0,
         done.finish_reason,
         done.stop,
         int(done.cached_prompt_tokens),
         array("d", done.first_logprobs).tobytes(),
+        counts,
     )
 
 
@@ -56,8 +70,12 @@ def to_completion(row: Row) -> Completion:
     text.encode()
     if finish_reason not in _REASONS or not isinstance(logprob, float):
         raise ValueError("no completion")
+    said = json.loads(rest[1]) if rest[1:] and rest[1] is not None else {"logprob": True}
+    counts = TokenCounts(**said["counts"]) if said.get("counts") else None
+    logprob = logprob if said["logprob"] else math.nan
+    first = tuple(logprobs)
     return Completion(
-        tuple(numbers), text, logprob, finish_reason, stop, cached, key, tuple(logprobs)
+        tuple(numbers), text, logprob, finish_reason, stop, cached, key, first, counts
     )
 
 

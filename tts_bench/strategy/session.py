@@ -216,7 +216,12 @@ class Session:
     def _charge(self, draws: Sequence[_Draw], completions: Sequence[Completion]) -> None:
         self._ledger.policy.charge(
             [
-                Call(draw.request.prompt_ids, len(done.token_ids), done.cached_prompt_tokens)
+                Call(
+                    draw.request.prompt_ids,
+                    done.written,
+                    done.cached_prompt_tokens,
+                    prompt_tokens=done.counts.prompt if done.counts else None,
+                )
                 for draw, done in zip(draws, completions, strict=True)
             ]
         )
@@ -283,7 +288,8 @@ class Session:
             answer=answer,
             answer_class=answer_class,
             logprob=(parent.logprob if parent else 0.0) + done.logprob,
-            generated_tokens=(parent.generated_tokens if parent else 0) + len(done.token_ids),
+            generated_tokens=(parent.generated_tokens if parent else 0) + (done.written or 0),
+            counted=done.written is not None and (parent is None or parent.counted),
             finish_reason=done.finish_reason,
             stop=done.stop,
             parent=parent.id if parent else None,

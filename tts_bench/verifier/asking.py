@@ -134,4 +134,6 @@ def draw_seed(seed: int, problem: Problem, candidate: Candidate, *place: object)
 
 def charge(request: Request, done: Completion, known: int = 0) -> Call:
     """The call that a completion was; `known` as in `Call.known_prompt_tokens`."""
-    return Call(request.prompt_ids, len(done.token_ids), done.cached_prompt_tokens, None, known)
+    prompt = done.counts.prompt if done.counts else None
+    cached = done.cached_prompt_tokens
+    return Call(request.prompt_ids, done.written, cached, None, known, prompt_tokens=prompt)

@@ -35,10 +35,12 @@ def _is_sound(call: object) -> bool:
     """Whether a call can be charged and stored: token ids, and counts that fit them."""
     if not isinstance(call, Call) or not isinstance(call.prompt_ids, tuple):
         return False
-    counts = (call.completion_tokens, call.cached_prompt_tokens, call.known_prompt_tokens)
+    told = [one for one in (call.completion_tokens, call.prompt_tokens) if one is not None]
+    counts = (*told, call.cached_prompt_tokens, call.known_prompt_tokens)
     if not all(isinstance(count, int) and count >= 0 for count in counts):
         return False
-    if call.cached_prompt_tokens > len(call.prompt_ids):
+    read = len(call.prompt_ids) if call.prompt_tokens is None else call.prompt_tokens
+    if call.completion_tokens is not None and call.cached_prompt_tokens > read:
         return False
     if call.logits is not None and not (isinstance(call.logits, int) and call.logits >= 0):
         return False
