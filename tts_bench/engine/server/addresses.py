@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ class Addresses:
         given = [self.base_url] if isinstance(self.base_url, str) else list(self.base_url)
         if len(given) == 1 and "://" not in given[0]:
             given = _of_file(given[0])
-        urls = list(dict.fromkeys(url.rstrip("/").removesuffix("/v1") for url in given))
+        urls = list(dict.fromkeys(_base(url) for url in given))
         for url in urls:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -41,6 +42,11 @@ class Addresses:
         if not urls:
             raise ModelError("base_url names no server")
         return urls
+
+    @property
+    def provider(self) -> str:
+        """Whose servers those are, so that two providers' models are not taken for each other's."""
+        return ", ".join(dict.fromkeys(filter(None, map(_provider, self.urls()))))
 
     def client(self, answer_timeout: float) -> aiohttp.ClientSession:
         """A client that sends the key. Raises ModelError if its variable is not set."""
@@ -72,3 +78,18 @@ def _of_file(name: str) -> list[str]:
             f"base_url {name!r} is no http:// address and no file with such ({error.strerror})"
         ) from error
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _base(url: str) -> str:
+    """The address without what every request adds to it."""
+    return url.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
+
+
+def _provider(url: str) -> str:
+    """The last two labels of a host's name; nothing for an address or a host of this network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return ".".join(host.split(".")[-2:]) if "." in host else ""
+    return ""

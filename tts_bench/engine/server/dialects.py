@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tts_bench.engine.base import Completion, Request
-from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
 from tts_bench.types import FinishReason
 
@@ -40,8 +40,7 @@ class Drawn:
 class Dialect(abc.ABC):
     """One kind of server: where it listens, what it understands, how it answers."""
 
-    name: ClassVar[str]
-    path: ClassVar[str]
+    path: str
     """Where completions are asked for."""
 
     @abc.abstractmethod
@@ -53,15 +52,33 @@ class Dialect(abc.ABC):
         """
 
     @abc.abstractmethod
-    def read(self, body: Mapping[str, Any]) -> Drawn:
-        """What was drawn. Raises LookupError, TypeError or ValueError if it is not there."""
+    def complete(
+        self, request: Request, body: Mapping[str, Any], tokenizer: Tokenizer, vocabulary: int
+    ) -> Completion:
+        """The completion that an answer holds. Raises EngineError if it holds none."""
 
     def refusal(self, request: Request) -> str | None:
         """Why such servers cannot serve the request; None if they can."""
         return None
 
 
-class VLLMDialect(Dialect):
+class TokenDialect(Dialect):
+    """A kind of server that takes token ids and gives token ids."""
+
+    name: ClassVar[str]
+
+    @abc.abstractmethod
+    def read(self, body: Mapping[str, Any]) -> Drawn:
+        """What was drawn. Raises LookupError, TypeError or ValueError if it is not there."""
+
+    def complete(
+        self, request: Request, body: Mapping[str, Any], tokenizer: Tokenizer, vocabulary: int
+    ) -> Completion:
+        """As `completion`."""
+        return completion(request, body, self, tokenizer, vocabulary)
+
+
+class VLLMDialect(TokenDialect):
     """`vllm serve`, 0.10.2 and later: `/v1/completions` with `return_token_ids`."""
 
     name = "vllm"
@@ -115,7 +132,7 @@ class VLLMDialect(Dialect):
         )
 
 
-class SGLangDialect(Dialect):
+class SGLangDialect(TokenDialect):
     """SGLang's own `/generate`, for its OpenAI endpoints return no token ids."""
 
     name = "sglang"
@@ -162,7 +179,7 @@ class SGLangDialect(Dialect):
         )
 
 
-class LlamaCppDialect(Dialect):
+class LlamaCppDialect(TokenDialect):
     """llama.cpp's `/completion`: token prompts, and the ids of what was drawn."""
 
     name = "llamacpp"
@@ -215,7 +232,7 @@ class LlamaCppDialect(Dialect):
         return None
 
 
-DIALECTS: Mapping[str, Dialect] = {
+DIALECTS: Mapping[str, TokenDialect] = {
     one.name: one for one in (VLLMDialect(), SGLangDialect(), LlamaCppDialect())
 }
 
@@ -223,8 +240,8 @@ DIALECTS: Mapping[str, Dialect] = {
 def completion(
     request: Request,
     body: Mapping[str, Any],
-    dialect: Dialect,
-    tokenizer: HuggingFaceTokenizer,
+    dialect: TokenDialect,
+    tokenizer: Tokenizer,
     vocabulary: int,
 ) -> Completion:
     """The completion that an answer holds.

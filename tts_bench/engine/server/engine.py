@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tts_bench.cost.flops import ModelShape
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.server.addresses import Addresses
-from tts_bench.engine.server.dialects import DIALECTS, Dialect, completion
+from tts_bench.engine.server.chat import OWN_FIELDS, ChatDialect
+from tts_bench.engine.server.chat_start import TOKENIZER, ChatStart, Kept
+from tts_bench.engine.server.dialects import DIALECTS, Dialect
 from tts_bench.engine.server.gate import Gate
+from tts_bench.engine.server.messages import VOCABULARY
 from tts_bench.engine.server.pool import ServerPool
 from tts_bench.engine.server.probe import Promises, Served, identify, try_out
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.engine.weights import load_error, local_path, model_revision, model_shape
 from tts_bench.errors import EngineError, ModelError
+from tts_bench.secrets.masking import masked
 
 if TYPE_CHECKING:
     import aiohttp
+
+
+_UNKNOWN_LENGTH = (1 << 31) - 1
+"""Stands for the context of a chat endpoint, which alone knows it."""
 
 
 @dataclass
@@ -27,12 +37,11 @@ class Connected:
     """What is known and open after the start."""
 
     info: EngineInfo
-    tokenizer: HuggingFaceTokenizer
+    tokenizer: Tokenizer
     vocabulary: int
     dialect: Dialect
     served: str
     """The model's name there."""
-    promises: Promises
     pool: ServerPool
     salt: str
 
@@ -56,7 +65,9 @@ class ServerEngine(Engine):
     """Name under which the model is served."""
     tokenizer_model: str | None = None
     """Hub id or folder with the model's tokenizer and config.json; by default `model`."""
-    dialect: Literal["auto", "vllm", "sglang", "llamacpp"] = "auto"
+    dialect: Literal["auto", "vllm", "sglang", "llamacpp", "chat"] = "auto"
+    """`chat` is any OpenAI-compatible endpoint that takes messages and gives text; `auto` finds
+    the others."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key; the key itself is written nowhere."""
     max_model_len: int | None = None
@@ -67,6 +78,34 @@ class ServerEngine(Engine):
     """Seconds without an answer after which a server counts as gone for a request."""
     patience: float = 120.0
     """Seconds for which all servers may be gone before the engine counts as dead."""
+    extra_body: dict[str, Any] = field(default_factory=dict)
+    """Chat: fields of the provider's own, for example `reasoning_effort: high`."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """Chat: its name for the longest completion; by default what it is seen to take."""
+    logprobs: bool = False
+    """Chat: ask for log-probabilities, which not every endpoint gives."""
+    shape: ModelShape | str | None = None
+    """Chat: the model's sizes, or a hub id or folder whose config.json has them, to count FLOPs."""
+
+    def __post_init__(self) -> None:
+        of_chat = ("extra_body", "max_tokens_field", "logprobs", "shape")
+        of_others = ("tokenizer_model", "max_model_len")
+        is_chat = self.dialect == "chat"
+        for name in of_others if is_chat else of_chat:
+            if getattr(self, name):
+                raise ValueError(f"{name} is {'not ' if is_chat else ''}for dialect: chat")
+        if taken := sorted(OWN_FIELDS & self.extra_body.keys()):
+            raise ValueError(f"extra_body must not hold {taken[0]}, which requests set themselves")
+
+    def settings_key(self) -> str:
+        """As every engine's; what only chats have says something only there."""
+        key = super().settings_key()
+        if self.dialect == "chat":
+            return key
+        name, settings = key.split(" ", 1)
+        later = ("extra_body", "max_tokens_field", "logprobs", "shape")
+        kept = {one: value for one, value in json.loads(settings).items() if one not in later}
+        return f"{name} {json.dumps(kept, sort_keys=True)}"
 
     async def start(self) -> EngineInfo:
         """Ask every server what it is, and try one request after the other.
@@ -78,7 +117,8 @@ class ServerEngine(Engine):
         self._check_settings()
         client = self._addresses.client(self.answer_timeout)
         try:
-            connected = await self._connect(client)
+            is_chat = self.dialect == "chat"
+            connected = await (self._connect_chat(client) if is_chat else self._connect(client))
         except BaseException:
             await client.close()
             raise
@@ -110,11 +150,14 @@ class ServerEngine(Engine):
             raise EngineError(why)
         request = _within(request, at.info.max_model_len)
         stop = request.sampling.stop
-        special = bool(stop) and at.tokenizer.names_special(stop)
+        spelt = at.tokenizer
+        special = (
+            isinstance(spelt, HuggingFaceTokenizer) and bool(stop) and spelt.names_special(stop)
+        )
         body = at.dialect.payload(request, at.served, special, at.salt)
         server, answer = await at.pool.post(at.dialect.path, body, request.prompt_ids)
         try:
-            return completion(request, answer, at.dialect, at.tokenizer, at.vocabulary)
+            return at.dialect.complete(request, answer, at.tokenizer, at.vocabulary)
         except EngineError as error:
             raise EngineError(f"{server.url}: {error}") from error
 
@@ -141,9 +184,59 @@ class ServerEngine(Engine):
             vocabulary=vocabulary,
             dialect=dialect,
             served=served.model,
-            promises=promised,
-            pool=ServerPool(client, self.urls, Gate(self.max_in_flight), self.patience),
+            pool=self._pool(client),
             salt=uuid.uuid4().hex,
+        )
+
+    def _pool(self, client: aiohttp.ClientSession) -> ServerPool:
+        gate = Gate(self.max_in_flight)
+        return ServerPool(client, self.urls, gate, self.patience, self.api_key_env)
+
+    async def _connect_chat(self, client: aiohttp.ClientSession) -> Connected:
+        """As `_connect`, for an endpoint that takes messages and gives text."""
+        shape, note = await asyncio.to_thread(self._chat_shape)
+        start = ChatStart(client, self.model, self.api_key_env, self.max_tokens_field)
+        dialect = ChatDialect(logprobs=self.logprobs, extra=self.extra_body)
+        kept = await start.meet(self.urls(), dialect)
+        return Connected(
+            info=self._chat_info(kept, shape, note),
+            tokenizer=TOKENIZER,
+            vocabulary=VOCABULARY,
+            dialect=kept.dialect,
+            served=self.model,
+            pool=self._pool(client),
+            salt="",
+        )
+
+    def _chat_shape(self) -> tuple[ModelShape | None, str]:
+        """The shape that the suite gives. Raises ModelError for a model that cannot be had."""
+        if self.shape is None:
+            return None, "a chat endpoint does not show its model: set engine.shape if it is known"
+        if isinstance(self.shape, ModelShape):
+            return self.shape, ""
+        import transformers
+
+        try:
+            config = transformers.AutoConfig.from_pretrained(local_path(self.shape)).to_dict()
+        except Exception as error:
+            raise ModelError(f"shape: {load_error(self.shape, error)}") from error
+        return model_shape(config)
+
+    def _chat_info(self, kept: Kept, shape: ModelShape | None, note: str) -> EngineInfo:
+        # Whatever else decides a text is part of the name, and so of every stored key.
+        asked = [json.dumps(masked(self.extra_body), sort_keys=True)] if self.extra_body else []
+        asked += ["with log-probabilities"] if self.logprobs else []
+        home = self._addresses.provider
+        return EngineInfo(
+            engine=" ".join(["server chat", *asked]),
+            model=self.model,
+            revision="" if kept.revision == self.model else kept.revision,
+            dtype=f"as served by {home}" if home else "as served",
+            max_model_len=_UNKNOWN_LENGTH,
+            shape=shape,
+            shape_note=note,
+            exact_tokens=False,
+            notes=kept.notes,
         )
 
     async def _identify_all(self, client: aiohttp.ClientSession, urls: list[str]) -> Served:

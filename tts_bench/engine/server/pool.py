@@ -5,19 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.affinity import Affinity
 from tts_bench.engine.server.gate import Gate
-from tts_bench.errors import EngineDied, EngineError
+from tts_bench.errors import EngineDied, EngineError, ModelError
 
 if TYPE_CHECKING:
     import aiohttp
 
 TOO_MANY = 429
+_PASSING = (408, 425)
+_SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+"""Codes of a 429 that no waiting mends."""
+_SAMPLING = re.compile(r"['\"` ](top_k|top_p|temperature|stop|seed|logprobs)['\"`]")
+"""A field of the request that a refusal names: no other request would fare better."""
+_FLAGGED = re.compile("moderat|flagged|content polic", re.IGNORECASE)
+"""Words of a 403 that is about one text and not about the key."""
 QUOTED = 200
 """Characters of a server's own words that a message quotes."""
 
@@ -31,6 +40,37 @@ class Unwell(Exception):
         """Whether it is only asked too much."""
         self.wait = wait
         """Seconds that it asked to be left alone."""
+
+
+class Refused(EngineError):
+    """A server will not serve a request, now or later; `status` and `said` are its answer."""
+
+    def __init__(self, message: str, status: int, said: str, about: str) -> None:
+        super().__init__(message)
+        self.status, self.said = status, said
+        self.about = about
+        """Its code, kind and field of the error, where it names them."""
+
+    def of_the_run(self, key_env: str | None) -> ModelError | None:
+        """What to say if no other request will be served either; None if another may be."""
+        why = f"({self.status}: {self.said})"
+        if self.status == 404:
+            return ModelError(f"the server does not know the model, or the address {why}")
+        field = _SAMPLING.search(f"'{self.about}' {self.said} ")
+        if self.status in (400, 422) and field:
+            return ModelError(f"the server does not take {field[1]} as the suite has it {why}")
+        return self.of_the_account(key_env)
+
+    def of_the_account(self, key_env: str | None) -> ModelError | None:
+        """What to say if it is about the key, or what is paid for; None if it is not."""
+        why = f"({self.status}: {self.said})"
+        if self.status == 402 or _is_spent(self.about):
+            return ModelError(f"the account has nothing left {why}; the same command goes on later")
+        if self.status == 401 or (self.status == 403 and not _FLAGGED.search(self.said)):
+            if key_env is None:
+                return ModelError(f"the server wants a key {why}: name its variable, api_key_env")
+            return ModelError(f"the key in the environment variable {key_env} is refused {why}")
+        return None
 
 
 @dataclass(eq=False)
@@ -71,6 +111,8 @@ class ServerPool:
     """The base URLs as they are now: a file of them may change."""
     gate: Gate
     patience: float
+    key_env: str | None = None
+    """The environment variable that the key is from, for messages."""
     servers: dict[str, Server] = field(default_factory=dict)
     _affinity: Affinity = field(default_factory=Affinity, repr=False)
     _alive: float = field(default_factory=time.monotonic)
@@ -91,7 +133,8 @@ class ServerPool:
     ) -> tuple[Server, dict[str, Any]]:
         """The answer of one server, and which it was.
 
-        Raises EngineError if the request is refused, EngineDied if no server is left.
+        Raises EngineError if the request is refused, ModelError if every other one would be as
+        well (the key, the account), EngineDied if no server is left.
         """
         async with self.gate.admitted_once():
             while not self.client.closed:
@@ -101,6 +144,8 @@ class ServerPool:
                     answer = await send(self.client, server.url, path, body)
                 except Unwell as unwell:
                     self.report(server, unwell)
+                except Refused as refused:
+                    raise refused.of_the_run(self.key_env) or refused from None
                 else:
                     self._is_well(server)
                     return server, answer
@@ -148,7 +193,7 @@ async def send(
 ) -> dict[str, Any]:
     """POST the body (GET without one) and return the answer.
 
-    Raises Unwell if the server did not serve it and may another time, EngineError if it refused.
+    Raises Unwell if the server did not serve it and may another time, Refused if it never will.
     """
     import aiohttp
 
@@ -162,31 +207,55 @@ async def send(
         raise Unwell("its answer was cut off") from error
     except aiohttp.ClientError as error:
         raise Unwell(f"{type(error).__name__}: {error}"[:QUOTED]) from error
-    if answer.status == TOO_MANY:
-        raise Unwell("429, too many requests", busy=True, wait=_retry_after(answer))
-    if answer.status >= 500:
-        raise Unwell(f"{answer.status}: {_words(text)}", wait=_retry_after(answer))
+    wait = retry_after(answer.headers.get("retry-after", ""), time.time())
     if answer.status >= 400:
-        raise EngineError(f"{url}{path} refused a request ({answer.status}): {_words(text)}")
+        raise _failure(f"{url}{path}", answer.status, text, wait)
     try:
         found = json.loads(text)
     except ValueError as error:
         raise Unwell("its answer is no JSON") from error
-    return found if isinstance(found, dict) else {"": found}
+    if not isinstance(found, dict):
+        return {"": found}
+    # Gateways that have begun to answer 200 can only put a later failure into the body.
+    inner = found.get("error")
+    if isinstance(inner, dict) and type(status := inner.get("code")) is int and status >= 400:
+        raise _failure(f"{url}{path}", status, text, wait)
+    return found
 
 
-def _retry_after(answer: aiohttp.ClientResponse) -> float:
-    """Seconds of the header Retry-After; 0 if it names none (a date is not read)."""
+def _failure(where: str, status: int, body: bytes, wait: float) -> Unwell | Refused:
+    """What an answer that is none says: try again, here or elsewhere, or never."""
+    said, about = _words(body)
+    if status == TOO_MANY and not _is_spent(about):
+        return Unwell("429, too many requests", busy=True, wait=wait)
+    if status >= 500 or status in _PASSING:
+        return Unwell(f"{status}: {said}", wait=wait)
+    return Refused(f"{where} refused a request ({status}): {said}", status, said, about)
+
+
+def retry_after(value: str, now: float) -> float:
+    """Seconds that the header Retry-After asks for, which is a number of them or a date.
+
+    0 if it asks for nothing, a minute at most; `now` is the time since the epoch.
+    """
     with contextlib.suppress(ValueError):
-        return min(60.0, max(0.0, float(answer.headers.get("retry-after", "0"))))
+        return min(60.0, max(0.0, float(value)))
+    with contextlib.suppress(ValueError, OverflowError):
+        return min(60.0, max(0.0, parsedate_to_datetime(value).timestamp() - now))
     return 0.0
 
 
-def _words(body: bytes) -> str:
-    """What the server says of its refusal, in one line."""
-    text = body.decode("utf-8", "replace")
+def _words(body: bytes) -> tuple[str, str]:
+    """What the server says of its refusal, in one line; and what the refusal is about."""
+    text, about = body.decode("utf-8", "replace"), ""
     with contextlib.suppress(ValueError, AttributeError):
         found = json.loads(text)
         error = found.get("error", found)
         text = str(error.get("message", error) if isinstance(error, dict) else error)
-    return " ".join(text.split())[:QUOTED]
+        if isinstance(error, dict):
+            about = " ".join(str(error.get(key) or "") for key in ("code", "type", "param"))
+    return " ".join(text.split())[:QUOTED], about
+
+
+def _is_spent(about: str) -> bool:
+    return any(code in about.split() for code in _SPENT)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
-from tts_bench.engine.server.dialects import DIALECTS, Dialect, completion
+from tts_bench.engine.server.dialects import DIALECTS, TokenDialect
 from tts_bench.engine.server.pool import Unwell, send
 from tts_bench.errors import EngineError, ModelError, did_you_mean
 from tts_bench.types import Sampling
@@ -66,8 +66,11 @@ async def identify(client: aiohttp.ClientSession, url: str, dialect: str, model:
         if found is not None and (version := _VERSION[kind](found)) is not None:
             name, longest = await _MODEL[kind](client, url, model, found)
             return Served(kind, version, name, longest)
-    wanted = "vLLM, SGLang or llama.cpp" if dialect == "auto" else f"{dialect} server"
-    raise ModelError(f"{url} answers, but not as {wanted} does")
+    if dialect != "auto":
+        raise ModelError(f"{url} answers, but not as {dialect} server does")
+    plain = await _ask(client, url, "/v1/models")
+    hint = "; if it takes chats only, set dialect: chat" if plain and "data" in plain else ""
+    raise ModelError(f"{url} answers, but not as vLLM, SGLang or llama.cpp does{hint}")
 
 
 async def try_out(
@@ -96,7 +99,7 @@ async def try_out(
         body = dialect.payload(request, served.model, special, "probe")
         try:
             answer = await send(client, url, dialect.path, body)
-            return completion(request, answer, dialect, tokenizer, vocabulary)
+            return dialect.complete(request, answer, tokenizer, vocabulary)
         except (EngineError, Unwell) as error:
             raise ModelError(f"{url}: a first completion failed: {error}") from error
 
@@ -123,7 +126,7 @@ async def _check_stop(
         raise ModelError(f"{url}: the stop string {stop!r} is cut from the text, or passed over")
 
 
-async def _gives_chosen(draw: Any, prompt: tuple[int, ...], dialect: Dialect) -> bool:
+async def _gives_chosen(draw: Any, prompt: tuple[int, ...], dialect: TokenDialect) -> bool:
     request = Request(prompt, Sampling(max_tokens=1), 0, logprob_ids=(0, 1))
     if dialect.refusal(request) is not None:
         return False
