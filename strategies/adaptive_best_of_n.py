@@ -1,7 +1,7 @@
 """Adaptive best-of-N: a few draws tell how hard a problem is, and that how many it gets."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tts_bench import (
     Problem,
@@ -25,6 +25,8 @@ class AdaptiveBestOfN(Strategy):
     agree and the verifier thinks that they are right. The probe is part of what a problem gets:
     its draws are used and paid for, once.
     """
+
+    needs: ClassVar = ("scores",)
 
     probe: int = 4
     """Candidates that are drawn for every problem."""

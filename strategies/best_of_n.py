@@ -10,6 +10,8 @@ from tts_bench import Candidate, SampleAndSelect, Score, Session
 class BestOfN(SampleAndSelect):
     """Keep the candidate with the highest verifier score (Cobbe et al. 2021, 2110.14168)."""
 
+    needs: ClassVar = ("scores",)
+
     selector: ClassVar[str] = "best"
 
     async def scores(self, candidates: list[Candidate], session: Session) -> list[Score]:

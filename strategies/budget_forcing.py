@@ -1,6 +1,7 @@
 """Budget forcing: make the model think longer by taking its "done" back, or cut it short."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tts_bench import Candidate, Problem, Sampling, Session, Solution, Strategy
 
@@ -14,6 +15,8 @@ class BudgetForcing(Strategy):
     off, the end is written for it and the answer is asked for. All rounds share one count of
     thinking tokens, of which those that were taken back are part.
     """
+
+    needs: ClassVar = ("exact_tokens",)
 
     waits: int = 2
     """How often an end of thinking is taken back, whatever has been thought by then."""

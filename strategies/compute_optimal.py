@@ -1,7 +1,7 @@
 """Compute-optimal sampling: one number of draws for the whole suite, shared out by a probe."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tts_bench import (
     AllocatingStrategy,
@@ -30,6 +30,8 @@ class ComputeOptimal(AllocatingStrategy):
     probe in place of their trained predictor. The probe's draws are used and paid for, once.
     """
 
+    needs: ClassVar = ("scores",)
+
     n: int = 16
     """Candidates drawn per problem, on average over the suite."""
     probe: int = 4
@@ -46,6 +48,9 @@ class ComputeOptimal(AllocatingStrategy):
             raise ValueError(f"n must be at least 1, not {self.n}")
         if self.max_n < self.n:
             raise ValueError(f"max_n must be at least as large as n ({self.n}), not {self.max_n}")
+
+    def needed(self) -> frozenset[str]:
+        return frozenset(() if self.selector == "majority" else self.needs)
 
     def most_tokens(self, sampling: Sampling) -> int | None:
         return self.n * sampling.max_tokens

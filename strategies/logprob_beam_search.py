@@ -1,7 +1,7 @@
 """Log-prob beam search: beam search that keeps what the policy itself finds most probable."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tts_bench import BeamStepSearch, Candidate, Node, Score, Search, distinct
 
@@ -16,6 +16,8 @@ class LogprobBeamSearch(BeamStepSearch):
     is what the verifier is worth. It is a strategy of its own and no option of `beam_search`,
     because its scores are negative: votes cannot be weighted by them, and it asks no verifier.
     """
+
+    needs: ClassVar = ("exact_tokens", "logprobs")
 
     score: Literal["mean", "sum"] = "mean"
     """Log-probability per token, or of the whole text (which favours short ones)."""

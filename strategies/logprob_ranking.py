@@ -14,6 +14,8 @@ class LogprobRanking(SampleAndSelect):
     asked: this is the baseline that shows what ranking by the policy's own taste is worth.
     """
 
+    needs: ClassVar = ("logprobs",)
+
     normalize: Literal["mean", "sum"] = "mean"
     """Divide by the number of generated tokens, or not."""
 

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tts_bench import Candidate, Node, Sampling, Score, Search, StepSearch, distinct
 
@@ -47,6 +47,8 @@ class MCTS(StepSearch):
     its place. That is an anti-pattern, here to be measured: the search then finds what the
     policy would have written anyway, and pays much more for it.
     """
+
+    needs: ClassVar = ("exact_tokens", "logprobs", "scores")
 
     n: int = 16
     """Simulations; each finds one solution."""

@@ -1,6 +1,7 @@
 """A compute-optimal policy: the strategy that paid most at this difficulty and budget."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tts_bench import Problem, Sampling, Session, Solution, Strategy, load_policy
 
@@ -13,6 +14,8 @@ class Policy(Strategy):
     predicted by the mean verifier score of a probe, which is charged beside what follows.
     """
 
+    needs: ClassVar = ("scores",)
+
     file: str
     """The policy file."""
     budget: float
@@ -22,6 +25,11 @@ class Policy(Strategy):
         if not self.budget > 0:
             raise ValueError(f"budget must be more than 0, not {self.budget}")
         load_policy(self.file, self.budget)
+
+    def needed(self) -> frozenset[str]:
+        policy = load_policy(self.file, self.budget)
+        probe = frozenset(() if policy.file.by == "level" else self.needs)
+        return probe.union(*(strategy.needed() for strategy in policy.strategies))
 
     def most_tokens(self, sampling: Sampling) -> int | None:
         policy = load_policy(self.file, self.budget)

@@ -1,7 +1,7 @@
 """Self-refine: draft, feedback, revision, by one model in one conversation."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tts_bench import (
     Candidate,
@@ -34,6 +34,8 @@ class SelfRefine(Strategy):
     turns of the conversation. Feedback is paid for, and is no candidate.
     """
 
+    needs: ClassVar = ("scores",)
+
     rounds: int = 2
     """How often the draft is revised."""
     choose: Literal["last", "best", "majority"] = "last"
@@ -46,6 +48,9 @@ class SelfRefine(Strategy):
         for name in ("rounds", "feedback_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+    def needed(self) -> frozenset[str]:
+        return frozenset(self.needs if self.choose == "best" else ())
 
     def most_tokens(self, sampling: Sampling) -> int | None:
         return sampling.max_tokens + self.rounds * (self.feedback_tokens + sampling.max_tokens)

@@ -13,6 +13,8 @@ class WeightedVote(SampleAndSelect):
     Snell et al. 2024 (2408.03314) call it "best-of-N weighted".
     """
 
+    needs: ClassVar = ("scores",)
+
     selector: ClassVar[str] = "weighted"
 
     async def scores(self, candidates: list[Candidate], session: Session) -> list[Score]:

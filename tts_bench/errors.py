@@ -8,6 +8,7 @@ TtsBenchError                 show the message, no traceback
 │   ├── DatasetError          a data set cannot be read or holds nothing usable
 │   │   └── BadRow            one of its rows is unusable
 │   ├── ModelError            a model cannot be found, loaded or fitted in memory
+│   ├── NotGiven              a strategy or verifier needs what the engine cannot give
 │   └── StoreError            a run or a store cannot be opened, read or written
 ├── EngineError               the engine failed at one request
 │   └── EngineDied            ... and at all that would follow: it is started anew
@@ -79,6 +80,10 @@ class BadRow(DatasetError):
 
 class ModelError(UsageError):
     """A model cannot be found, loaded, or fitted in memory."""
+
+
+class NotGiven(UsageError):
+    """A strategy or a verifier needs what the engine cannot give (see `types.Need`)."""
 
 
 class StoreError(UsageError):

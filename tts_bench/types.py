@@ -33,6 +33,12 @@ FinishReason = Literal["stop", "length"]
 Status = Literal["ok", "no_answer", "budget", "error"]
 """How an attempt ended; only `ok` has an answer, and anything else counts as wrong."""
 
+Need = Literal["exact_tokens", "logprobs", "chosen_logprobs", "scores"]
+"""What some strategies and verifiers cannot do without, and some engines cannot give.
+
+Going on from the exact tokens of a text (or finding stop strings in it), log-probabilities of what
+was drawn, those of chosen tokens; and the verifier's opinion, which may need something itself.
+"""
 CUT = "\N{REPLACEMENT CHARACTER}"
 """What a decoder writes for a character of which not all bytes are there."""
 

@@ -53,7 +53,8 @@ def as_text(found: list[Row]) -> str:
     width = max(len(row["name"]) for row in found) + 2
     lines = []
     for row in found:
-        lines.append(f"{row['name']:<{width}}{row.get('error') or row.get('about', '')}")
+        needs = f" [needs {', '.join(row['needs'])}]" if row.get("needs") else ""
+        lines.append(f"{row['name']:<{width}}{row.get('error') or row.get('about', '')}{needs}")
         for parameter in row.get("parameters", []):
             default = "required" if parameter["required"] else parameter["default"]
             lines.append(f"{'':<{width}}  {parameter['name']}: {parameter['type']} = {default}")
@@ -78,7 +79,10 @@ def _plugin(registry: Registry, kind: Kind, name: str) -> Row:
         }
         for one in parameters(cls)
     ]
-    return {"name": name, "about": about, "parameters": found}
+    row = {"name": name, "about": about, "parameters": found}
+    if needs := [need.replace("_", " ") for need in getattr(cls, "needs", ())]:
+        row["needs"] = needs
+    return row
 
 
 def _suite(name: str, path: Path) -> Row:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from tts_bench.cost.price import Price
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
 from tts_bench.secrets.masking import masked
-from tts_bench.types import FinishReason, Sampling
+from tts_bench.types import FinishReason, Need, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,10 @@ class Engine(abc.ABC):
         kept = {name: value for name, value in fields.items() if name not in self.speed_only}
         kept = masked(kept)  # whose key it is changes nothing, and this is stored
         return f"{type(self).__name__} {json.dumps(kept, sort_keys=True, default=str)}"
+
+    def lacks(self) -> Mapping[Need, str]:
+        """What it cannot give, with the reason as a message says it; known before the start."""
+        return {}
 
     @property
     @abc.abstractmethod

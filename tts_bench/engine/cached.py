@@ -17,6 +17,7 @@ from tts_bench.engine.remembered_tokenizer import RememberedTokenizer, ids_bytes
 from tts_bench.engine.soundness import sound
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError, ReplayMiss
+from tts_bench.types import Need
 
 _INFO = "engine|"
 
@@ -64,6 +65,10 @@ class CachedEngine(Engine):
     def settings_key(self) -> str:
         """The inner engine's."""
         return self._engine.settings_key()
+
+    def lacks(self) -> Mapping[Need, str]:
+        """The inner engine's."""
+        return self._engine.lacks()
 
     async def start(self) -> EngineInfo:
         """Start the inner engine; under `replay`, only recall what it once said of itself."""

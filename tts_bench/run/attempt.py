@@ -16,7 +16,7 @@ from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.dataset.base import Item
 from tts_bench.engine.base import Engine
-from tts_bench.errors import BudgetExhausted, ModelLost, ReplayMiss, UsageError, quoted
+from tts_bench.errors import BudgetExhausted, ModelLost, NotGiven, ReplayMiss, UsageError, quoted
 from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.run.failure import described
 from tts_bench.run.own_rule import expect_choices
@@ -65,6 +65,8 @@ class AttemptContext:
             status = "no_answer" if _answer(solution) is None else "ok"
         except ReplayMiss as miss:
             raise miss.at(f"{cell.id} on {item.problem.id}, seed {seed}") from miss
+        except NotGiven as lacking:
+            raise UsageError(f"{cell.id}: {lacking}") from lacking
         except (UsageError, ModelLost):
             raise
         except BudgetExhausted as raised:

@@ -162,6 +162,11 @@ def _range(values: Sequence[float], digits: int) -> str:
 
 def _shape(model: Any) -> ModelShape | None:
     """Shape of a model: of its own config if it is here, else as published."""
+    given = model.shape if isinstance(model, ServerEngine) and model.dialect == "chat" else None
+    if isinstance(given, ModelShape):
+        return given
+    if isinstance(given, str):
+        return stored_shape(given) or SHAPES.get(given)
     return stored_shape(model.model, getattr(model, "revision", None)) or SHAPES.get(model.model)
 
 

@@ -91,11 +91,15 @@ class EngineEntry(Entry):
     max_model_len: int = 0
     shape: dict[str, Any] | None = None
     shape_note: str = ""
+    exact_tokens: bool = True
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, info: EngineInfo) -> Self:
-        """The entry of a started engine."""
-        return cls(**asdict(info))
+        """The entry of a started engine; what only some have to say is left out for the others."""
+        said = asdict(info)
+        silent = {"exact_tokens": True, "notes": ()}
+        return cls(**{name: one for name, one in said.items() if one != silent.get(name, ...)})
 
     @property
     def brief(self) -> dict[str, str]:

@@ -70,7 +70,8 @@ def to_completion(row: Row) -> Completion:
     text.encode()
     if finish_reason not in _REASONS or not isinstance(logprob, float):
         raise ValueError("no completion")
-    said = json.loads(rest[1]) if rest[1:] and rest[1] is not None else {"logprob": True}
+    told = rest[1] if len(rest) > 1 else None
+    said: dict[str, Any] = {"logprob": True} if told is None else json.loads(told)
     counts = TokenCounts(**said["counts"]) if said.get("counts") else None
     logprob = logprob if said["logprob"] else math.nan
     first = tuple(logprobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +20,16 @@ class Strategy(abc.ABC):
     keep no state between problems. A strategy sees the problem and the session, and nothing
     else: neither the engine, nor the verifier, nor the reference answer.
     """
+
+    needs: ClassVar[Collection[str]] = ()
+    """What it cannot do without, of `types.Need`: a suite whose engine cannot give it is refused.
+
+    `exact_tokens` if it calls `extend` without a `reply`, `scores` if it asks the verifier,
+    `logprobs` if it reads log-probabilities."""
+
+    def needed(self) -> frozenset[str]:
+        """What these parameters cannot do without; by default all `needs`."""
+        return frozenset(self.needs)
 
     @abc.abstractmethod
     async def solve(self, problem: Problem, session: Session) -> Solution:

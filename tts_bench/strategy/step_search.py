@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tts_bench.answers.extract import boxed
 from tts_bench.errors import BudgetExhausted
@@ -23,6 +23,8 @@ class StepSearch(Strategy):
     where the model ended its turn or wrote a stop string of the suite; one that was cut off has
     not. Where the budget runs out, the choice is made among what there is.
     """
+
+    needs: ClassVar[Collection[str]] = ("exact_tokens", "scores")
 
     n: int = 16
     """Candidates in the search at any time, and at its end."""

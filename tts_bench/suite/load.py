@@ -24,6 +24,7 @@ from tts_bench.secrets.masking import masked, remember
 from tts_bench.suite.cells import Cell, expand
 from tts_bench.suite.fields import build, check, unknown_key
 from tts_bench.suite.folder_name import folder_fault
+from tts_bench.suite.gives import Gives
 from tts_bench.suite.masked_text import masked_text
 from tts_bench.suite.overrides import Overrides, set_values
 from tts_bench.suite.plugins import build_plugin, common_keys, load_class
@@ -230,7 +231,10 @@ class _Resolver:
         concurrency = self._concurrency()
         name = self._name(path)
         budgeted = budget is not None and budget.tokens is not None
-        cells = self._cells(sampling, budgeted)
+        gives = engine and verifier and Gives(engine[1], *verifier, self._registry, self._document)
+        if gives and prompt:
+            gives.check_prompts(prompt)
+        cells = self._cells(sampling, budgeted, gives or None)
         if self._document.faults or not (dataset and engine and verifier and prompt and budget):
             return None
         return Suite(
@@ -293,7 +297,9 @@ class _Resolver:
         block = self._data.get(kind.name)
         return build_plugin(block, (kind.name,), kind, self._registry, self._document)
 
-    def _cells(self, sampling: Sampling | None, budgeted: bool) -> tuple[Cell, ...]:
+    def _cells(
+        self, sampling: Sampling | None, budgeted: bool, gives: Gives | None
+    ) -> tuple[Cell, ...]:
         entries = self._entries()
         cells: list[Cell] = []
         names: list[str] = []
@@ -308,7 +314,10 @@ class _Resolver:
             cls = load_class(name, where, STRATEGIES, self._registry, self._document)
             if cls is not None:
                 found = expand(cls, entry, address, sampling, self._document, budgeted=budgeted)
-                cells += [] if self._left_out(name) else found
+                if not self._left_out(name):
+                    cells += found
+                    if gives:
+                        gives.check_cells(found, address)
         for wanted in self._overrides.strategies if names else ():
             if wanted not in names:
                 hint = did_you_mean(wanted, names) or f"; it has {', '.join(names)}"

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import UnknownName, UsageError, did_you_mean
 from tts_bench.strategy.base import SampleAndSelect, Strategy
 from tts_bench.strategy.select import SELECTORS
+from tts_bench.types import Need
 from tts_bench.verifier.base import Verifier
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -225,6 +226,8 @@ def _checked(kind: Kind, value: object, name: str) -> type[Any]:
     if inspect.isabstract(value):
         lacking = ", ".join(sorted(getattr(value, "__abstractmethods__", ())))
         raise UsageError(f"{kind.name} {name!r}: {value.__name__} is abstract: it lacks {lacking}")
+    if issubclass(value, Strategy):
+        _check_needs(value, f"{kind.name} {name!r}: {value.__name__}")
     if draws_one_pool(value):
         _check_selector(value, f"{kind.name} {name!r}: {value.__name__}")
     return value
@@ -235,6 +238,16 @@ def _is_frozen_dataclass(cls: type[Any]) -> bool:
     own = "__dataclass_fields__" in vars(cls) or not inspect.get_annotations(cls)
     marks = getattr(cls, "__dataclass_params__", None)
     return own and marks is not None and bool(marks.frozen)
+
+
+def _check_needs(cls: type[Strategy], shown: str) -> None:
+    known = get_args(Need)
+    if isinstance(cls.needs, str):
+        raise UsageError(f'{shown} needs {cls.needs!r}: write a list, ("{cls.needs}",)')
+    for need in cls.needs:
+        if need not in known:
+            hint = did_you_mean(str(need), known) or f"; known: {', '.join(known)}"
+            raise UsageError(f"{shown} needs an unknown {need!r}{hint}")
 
 
 def _check_selector(cls: type[Any], shown: str) -> None:

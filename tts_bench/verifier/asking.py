@@ -12,7 +12,7 @@ from typing import Any
 
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
-from tts_bench.errors import EngineError, VerifierError
+from tts_bench.errors import EngineError, ModelError, VerifierError
 from tts_bench.types import Candidate, NoneOrMore, NotNegative, Problem, Seed, Share
 from tts_bench.verifier.base import Verifier, VerifierInfo
 
@@ -25,7 +25,11 @@ class AskingVerifier(Verifier):
     """The engine that is asked; None asks the policy's own model."""
 
     async def start(self, policy: Engine) -> VerifierInfo:
-        """Start the own engine, if there is one."""
+        """Start the own engine, if there is one. Raises ModelError if it cannot give enough."""
+        lacks = (self.engine or policy).lacks()
+        for need in self.engine_needs:
+            if need in lacks:
+                raise ModelError(f"{type(self).__name__} cannot work: {lacks[need]}")
         info = policy.info if self.engine is None else await self.engine.start()
         self.__dict__["_asked"] = (self.engine or policy, info)
         return VerifierInfo(self.settings_key(), info)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from tts_bench.cost.ledger import Call
 from tts_bench.cost.price import Price
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.secrets.masking import masked
-from tts_bench.types import Candidate, Problem, Score
+from tts_bench.types import Candidate, Need, Problem, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,10 @@ class Verifier(abc.ABC):
 
     speed_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how fast scores come, but not which."""
+    needs: ClassVar[Collection[Need]] = ()
+    """What the policy's engine must give for it (see `types.Need`)."""
+    engine_needs: ClassVar[Collection[Need]] = ()
+    """What the engine that it asks must give for it: its own, or the policy's."""
     upkeep: Upkeep = Upkeep()
     """What is done if it dies or falls silent; no setting of its own, but keys of its block."""
     price: Price | None = None

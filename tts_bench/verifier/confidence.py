@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from tts_bench.types import Candidate, Problem, Score
+from tts_bench.errors import NotGiven
+from tts_bench.types import Candidate, Need, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier
 
 
@@ -19,6 +21,13 @@ class ConfidenceVerifier(Verifier):
     reports log-probs anyway, and it knows nothing that the policy does not know.
     """
 
+    needs: ClassVar[Collection[Need]] = ("logprobs",)
+
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         """One score for each candidate; no model is called."""
+        if any(math.isnan(candidate.logprob) for candidate in candidates):
+            raise NotGiven(
+                "verifier 'confidence' reads the policy's log-probabilities, which its engine does"
+                " not give: name another verifier (judge, orm, prm)"
+            )
         return [Scoring(Score(math.exp(candidate.mean_logprob))) for candidate in candidates]

@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.engine.weights import load_error, local_path
 from tts_bench.errors import EngineError, ModelError, VerifierError
 from tts_bench.steps import Aggregate, aggregate, split_steps
-from tts_bench.types import Candidate, Problem, Sampling, Score
+from tts_bench.types import Candidate, Need, Problem, Sampling, Score
 from tts_bench.verifier.asking import AskingVerifier
 from tts_bench.verifier.backend import Reading, probability
 from tts_bench.verifier.base import Scoring, VerifierInfo
@@ -38,6 +38,8 @@ class CausalPRMVerifier(AskingVerifier):
     that has been scored is not asked for again: a search asks once for each new step. A
     candidate without any step (an empty text) scores 0.
     """
+
+    engine_needs: ClassVar[Collection[Need]] = ("exact_tokens", "chosen_logprobs")
 
     format: str | Format | None = None
     """Name of a known format, or a record; None: that of the engine's model, if it is known."""

@@ -60,7 +60,7 @@ def test_messages_come_out_of_ids_as_they_went_in():
 def test_a_turn_cannot_be_gone_on_with():
     ids = SPELT.encode_chat(CHAT, {})
     for more in (SPELT.encode("It is"), written("", "It"), SPELT.encode("It") + ids[:1] + (65,)):
-        with pytest.raises(UsageError, match="go on from the exact tokens"):
+        with pytest.raises(UsageError, match="goes on from the exact tokens"):
             messages(ids + more)
     with pytest.raises(UsageError, match=r"prompt\.chat"):
         messages(SPELT.encode("plain"))

@@ -35,7 +35,7 @@ _VARIANTS = 4
 
 @dataclass(frozen=True)
 class Kept:
-    """How an endpoint is to be asked, which model it says that it runs, and what it does not keep."""
+    """How an endpoint is to be asked, which model it says it runs, and what it does not keep."""
 
     dialect: ChatDialect
     revision: str

@@ -25,7 +25,11 @@ from tts_bench.errors import EngineError, ModelError
 from tts_bench.secrets.masking import masked
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import aiohttp
+
+    from tts_bench.types import Need
 
 
 _UNKNOWN_LENGTH = (1 << 31) - 1
@@ -97,6 +101,19 @@ class ServerEngine(Engine):
         if taken := sorted(OWN_FIELDS & self.extra_body.keys()):
             raise ValueError(f"extra_body must not hold {taken[0]}, which requests set themselves")
 
+    def lacks(self) -> Mapping[Need, str]:
+        """What no chat endpoint gives, or none without being asked; llama.cpp's one gap."""
+        chosen: dict[Need, str] = {}
+        if self.dialect in ("chat", "llamacpp"):
+            said = "gives no log-probabilities of chosen tokens"
+            chosen["chosen_logprobs"] = f"engine 'server' with dialect: {self.dialect} {said}"
+        if self.dialect != "chat":
+            return chosen
+        lacks: dict[Need, str] = {"exact_tokens": "a chat endpoint takes messages and gives text"}
+        if not self.logprobs:
+            lacks["logprobs"] = "a chat endpoint gives them, if at all, with engine.logprobs: true"
+        return lacks | chosen
+
     def settings_key(self) -> str:
         """As every engine's; what only chats have says something only there."""
         key = super().settings_key()
@@ -151,9 +168,8 @@ class ServerEngine(Engine):
         request = _within(request, at.info.max_model_len)
         stop = request.sampling.stop
         spelt = at.tokenizer
-        special = (
-            isinstance(spelt, HuggingFaceTokenizer) and bool(stop) and spelt.names_special(stop)
-        )
+        names = spelt.names_special if isinstance(spelt, HuggingFaceTokenizer) else None
+        special = bool(stop) and names is not None and names(stop)
         body = at.dialect.payload(request, at.served, special, at.salt)
         server, answer = await at.pool.post(at.dialect.path, body, request.prompt_ids)
         try:

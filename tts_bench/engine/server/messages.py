@@ -12,7 +12,7 @@ from typing import Any
 
 from tts_bench.engine.reopen import Reopened
 from tts_bench.engine.tokenizer import Tokenizer
-from tts_bench.errors import EngineError, ModelError, UsageError
+from tts_bench.errors import EngineError, ModelError, NotGiven
 
 _ROLES = ("system", "user", "assistant")
 _FIRST = sys.maxunicode + 1
@@ -83,7 +83,7 @@ def written(thinking: str, text: str) -> tuple[int, ...]:
 def messages(ids: Sequence[int]) -> list[dict[str, str]]:
     """The messages of a chat whose next turn is the assistant's, without what was thought.
 
-    Raises UsageError for ids that go on within a turn, and EngineError for what is no chat.
+    Raises NotGiven for ids that go on within a turn, and EngineError for what is no chat.
     """
     if not ids or not all(0 <= one < VOCABULARY for one in ids):
         raise EngineError("the prompt is no chat: it is empty, or has ids that mean nothing")
@@ -92,13 +92,13 @@ def messages(ids: Sequence[int]) -> list[dict[str, str]]:
         if one in _SPEAKER:
             turns.append((_SPEAKER[one], []))
         elif not turns:
-            raise UsageError("a chat endpoint takes messages: it needs prompt.chat: true")
+            raise NotGiven("a chat endpoint takes messages: it needs prompt.chat: true")
         else:
             turns[-1][1].append(one)
     if turns[-1] != ("assistant", []):
-        raise UsageError(
-            "a chat endpoint takes messages and begins every turn anew, so nothing can go on from"
-            " the exact tokens of a text (extend without `reply`, inject, prompt.prefill)"
+        raise NotGiven(
+            "it goes on from the exact tokens of a text, and a chat endpoint takes messages and"
+            " begins every turn anew (`extend` needs a `reply` there)"
         )
     return [{"role": role, "content": _said(turn)} for role, turn in turns[:-1]]
 

@@ -137,6 +137,13 @@ def _notes(
             f"no verifier FLOPs: the shape of {name} is not known; what uses it is not in "
             "accuracy_vs_flops.png"
         )
+    models = {
+        "the policy's endpoint": scope.engine,
+        "the verifier's endpoint": scope.verifier.model,
+    }
+    for whose, model in models.items():
+        for note in model.notes if model else ():
+            yield f"{whose}: {note}"
     cut = {p.cell.id: p.truncated for p in points if (p.truncated or 0) > _TRUNCATED_NOTE}
     if cut:
         worst = max(cut, key=lambda cell: cut[cell] or 0)

@@ -1,0 +1,158 @@
+"""What a suite's engines cannot give is refused when the suite is read, in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tts_bench.errors import SuiteError, UsageError
+from tts_bench.suite.load import load_suite
+from tts_bench.suite.registry import STRATEGIES, Registry
+
+CHAT = {"name": "server", "dialect": "chat", "base_url": "http://127.0.0.1:9", "model": "m"}
+JUDGE = {"name": "judge", "engine": CHAT}
+STEPWISE = {
+    "beam_search",
+    "budget_forcing",
+    "dvts",
+    "logprob_beam_search",
+    "mcts",
+    "particle_filter",
+    "rebase",
+}
+
+
+@pytest.fixture
+def faults(tmp_path: Path):
+    def faults(strategies: list, engine: dict | None = None, **more) -> list[str]:
+        """What is wrong, without the place; nothing if the suite is sound."""
+        suite = {
+            "dataset": {"name": "arithmetic", "problems": 5},
+            "engine": {**CHAT, **(engine or {})},
+            "sampling": {"max_tokens": 32},
+            "strategies": strategies,
+            **more,
+        }
+        path = tmp_path / "s.yaml"
+        path.write_text(yaml.safe_dump(suite))
+        try:
+            load_suite(path, Registry())
+        except SuiteError as error:
+            return [line.partition("s.yaml:")[2].partition(" ")[2] for line in error.problems]
+        return []
+
+    return faults
+
+
+def entries(registry: Registry) -> list:
+    own = {"policy"}
+    return [name for name in registry.names(STRATEGIES) if name not in own]
+
+
+def test_strategies_that_go_on_from_exact_tokens_are_refused_with_those_that_work(faults):
+    found = faults(entries(Registry()), verifier=JUDGE)
+    assert {line.split()[1] for line in found} == STEPWISE | {"logprob_ranking"}
+    [beam] = [line for line in found if "beam_search goes" in line and "logprob" not in line]
+    assert beam.startswith(
+        "strategies[2].strategy: beam_search goes on from the exact tokens of a text: a chat"
+        " endpoint takes messages and gives text; these work: adaptive_best_of_n, "
+    )
+    for name in ("best_of_n", "self_refine", "token_budget", "compute_optimal", "greedy"):
+        assert f" {name}" in beam
+    assert " dvts" not in beam
+    assert " logprob_ranking" not in beam
+
+
+def test_what_reads_log_probabilities_needs_an_endpoint_that_is_asked_for_them(faults):
+    assert faults(["greedy", "self_consistency", "self_refine", "token_budget"]) == []
+    both = ["best_of_n", "logprob_ranking"]
+    asked, ranked = faults(both)
+    assert asked.startswith(
+        "strategies[0].strategy: best_of_n asks verifier 'confidence', which reads the policy's"
+        " log-probabilities: a chat endpoint gives them, if at all, with engine.logprobs: true;"
+        " these work: "
+    )
+    assert ranked.startswith("strategies[1].strategy: logprob_ranking reads the policy's log-prob")
+    assert faults(both, {"logprobs": True}) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "refused"),
+    [
+        ({"strategy": "self_refine", "choose": "best"}, True),
+        ({"strategy": "self_refine", "choose": ["last", "majority"]}, False),
+        ({"strategy": "compute_optimal", "selector": "weighted"}, True),
+        ({"strategy": "compute_optimal", "selector": "majority"}, False),
+    ],
+)
+def test_parameters_decide_whether_a_verifier_is_asked(faults, parameters, refused):
+    assert bool(faults([parameters])) is refused
+
+
+@pytest.mark.parametrize("dialect", ["chat", "llamacpp"])
+@pytest.mark.parametrize("name", ["generative", "prm_causal"])
+def test_verifiers_that_choose_tokens_are_refused_there(faults, name, dialect):
+    own = {"name": name, "engine": {**CHAT, "dialect": dialect}}
+    [line] = faults(["greedy"], verifier=own)
+    assert line.startswith(f"verifier: verifier '{name}' ")
+    assert line.endswith("`judge` can do without")
+
+
+@pytest.mark.parametrize(
+    "prompt", [{"chat": False}, {"prefill": "Let"}, {"template_kwargs": {"enable_thinking": False}}]
+)
+def test_prompts_that_no_endpoint_can_be_given_are_refused(faults, prompt):
+    [key] = prompt
+    [line] = faults(["greedy"], prompt=prompt)
+    assert line.startswith(f"prompt.{key}: cannot be kept: a chat endpoint takes messages")
+    if key != "prefill":
+        [line] = faults(["greedy"], verifier={**JUDGE, **prompt})
+        assert line.startswith(f"verifier.{key}: cannot be kept: a chat endpoint takes messages")
+
+
+def test_settings_that_mean_nothing_there_have_a_line(faults):
+    [line] = faults(["greedy"], {"extra_body": {"seed": 3}})
+    assert line == "engine: extra_body must not hold seed, which requests set themselves"
+    assert faults(["greedy"], {"shape": {"layers": 2}})[0].startswith("engine.shape: missing key")
+
+
+OWN = """
+from dataclasses import dataclass
+from tts_bench import Strategy
+
+@dataclass(frozen=True)
+class Own(Strategy):
+    needs = {needs}
+
+    async def solve(self, problem, session):
+        ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [
+        ('"exact_tokens"', "write a list"),
+        ('("exact_token",)', "needs an unknown 'exact_token'. Did you mean 'exact_tokens'?"),
+    ],
+)
+def test_a_strategy_of_ones_own_says_what_it_needs(tmp_path, needs, said, faults):
+    path = tmp_path / "own.py"
+    path.write_text(OWN.format(needs='("exact_tokens",)'))
+    [line] = faults([{"strategy": f"{path}:Own"}])
+    assert "goes on from the exact tokens" in line
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(OWN.format(needs=needs))
+    with pytest.raises(UsageError) as caught:
+        Registry().load(STRATEGIES, f"{wrong}:Own")
+    assert said in str(caught.value)
+
+
+def test_ls_marks_what_strategies_need(cli):
+    lines = cli("ls", "strategies").stdout.splitlines()
+    [beam] = [line for line in lines if line.startswith("beam_search ")]
+    assert beam.endswith("[needs exact tokens, scores]")
+    [greedy] = [line for line in lines if line.startswith("greedy ")]
+    assert "[needs" not in greedy
