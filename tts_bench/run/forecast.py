@@ -10,6 +10,7 @@ from tts_bench.cost.price import in_dollars
 from tts_bench.cost.published import SHAPES
 from tts_bench.engine.base import Engine
 from tts_bench.engine.memory import available_memory, gpu_memory
+from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.weights import check_model_exists, stored_shape, weight_bytes

@@ -33,7 +33,7 @@ def checksum(row: Sequence[Any]) -> int:
     end = len(row)
     while end and row[end - 1] is None:
         end -= 1
-    parts = []
+    parts: list[bytes] = []
     for value in row[:end]:
         if isinstance(value, str):
             data = value.encode("utf-8", "surrogateescape")

@@ -36,25 +36,25 @@ class Gives:
 
     def check_prompts(self, prompt: Prompt) -> None:
         """Prompts and the verifier's own engine."""
-        if why := self.engine.lacks().get("exact_tokens"):
+        if why_not := self.engine.lacks().get("exact_tokens"):
             wrong = {
                 "chat": not prompt.chat,
                 "prefill": bool(prompt.prefill),
                 "template_kwargs": bool(prompt.template_kwargs),
             }
-            self._refuse("prompt", wrong, why)
+            self._refuse("prompt", wrong, why_not)
         lacks = (getattr(self.verifier, "engine", None) or self.engine).lacks()
-        for need in self.verifier.engine_needs:
-            if need in lacks:
+        for need, why in lacks.items():
+            if need in self.verifier.engine_needs:
                 what = f"verifier {self.verifier_name!r} {_WHY[need]}"
-                self.document.fault(("verifier",), f"{what}: {lacks[need]}; `judge` can do without")
+                self.document.fault(("verifier",), f"{what}: {why}; `judge` can do without")
                 return
-        if isinstance(self.verifier, ChatVerifier) and (why := lacks.get("exact_tokens")):
+        if isinstance(self.verifier, ChatVerifier) and (why_not := lacks.get("exact_tokens")):
             own = {
                 "chat": not self.verifier.chat,
                 "template_kwargs": bool(self.verifier.template_kwargs),
             }
-            self._refuse("verifier", own, why)
+            self._refuse("verifier", own, why_not)
 
     def check_cells(self, cells: Sequence[Cell], address: Address) -> None:
         """The cells of one entry; one line for all of them."""
@@ -74,10 +74,10 @@ class Gives:
             if need in needed:
                 return f"{name} {_WHY[need]}: {why}"
         if "scores" in needed:
-            for need in self.verifier.needs:
-                if need in lacks:
+            for need, why in lacks.items():
+                if need in self.verifier.needs:
                     asked = f"{name} asks verifier {self.verifier_name!r}, which"
-                    return f"{asked} {_WHY[need]}: {lacks[need]}"
+                    return f"{asked} {_WHY[need]}: {why}"
         return None
 
     def _working(self) -> str:

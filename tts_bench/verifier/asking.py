@@ -27,9 +27,9 @@ class AskingVerifier(Verifier):
     async def start(self, policy: Engine) -> VerifierInfo:
         """Start the own engine, if there is one. Raises ModelError if it cannot give enough."""
         lacks = (self.engine or policy).lacks()
-        for need in self.engine_needs:
-            if need in lacks:
-                raise ModelError(f"{type(self).__name__} cannot work: {lacks[need]}")
+        for need, why in lacks.items():
+            if need in self.engine_needs:
+                raise ModelError(f"{type(self).__name__} cannot work: {why}")
         info = policy.info if self.engine is None else await self.engine.start()
         self.__dict__["_asked"] = (self.engine or policy, info)
         return VerifierInfo(self.settings_key(), info)

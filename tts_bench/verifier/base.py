@@ -18,7 +18,7 @@ from tts_bench.cost.ledger import Call
 from tts_bench.cost.price import Price
 from tts_bench.engine.base import Engine, EngineInfo
 from tts_bench.secrets.masking import masked
-from tts_bench.types import Candidate, Need, Problem, Score
+from tts_bench.types import Candidate, Problem, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class Verifier(abc.ABC):
 
     speed_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how fast scores come, but not which."""
-    needs: ClassVar[Collection[Need]] = ()
-    """What the policy's engine must give for it (see `types.Need`)."""
-    engine_needs: ClassVar[Collection[Need]] = ()
+    needs: ClassVar[Collection[str]] = ()
+    """What the policy's engine must give for it, of `types.Need`."""
+    engine_needs: ClassVar[Collection[str]] = ()
     """What the engine that it asks must give for it: its own, or the policy's."""
     upkeep: Upkeep = Upkeep()
     """What is done if it dies or falls silent; no setting of its own, but keys of its block."""

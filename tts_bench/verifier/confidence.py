@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tts_bench.errors import NotGiven
-from tts_bench.types import Candidate, Need, Problem, Score
+from tts_bench.types import Candidate, Problem, Score
 from tts_bench.verifier.base import Scoring, Verifier
 
 
@@ -21,7 +21,7 @@ class ConfidenceVerifier(Verifier):
     reports log-probs anyway, and it knows nothing that the policy does not know.
     """
 
-    needs: ClassVar[Collection[Need]] = ("logprobs",)
+    needs: ClassVar[Collection[str]] = ("logprobs",)
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
         """One score for each candidate; no model is called."""

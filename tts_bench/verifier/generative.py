@@ -13,7 +13,7 @@ from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.errors import ModelError
 from tts_bench.steps import split_steps
-from tts_bench.types import Candidate, Need, NotNegative, Positive, Problem, Sampling, Score, Tries
+from tts_bench.types import Candidate, NotNegative, Positive, Problem, Sampling, Score, Tries
 from tts_bench.verifier.asking import ChatVerifier, charge, draw_seed, fill
 from tts_bench.verifier.backend import probability
 from tts_bench.verifier.base import Scoring, VerifierInfo
@@ -54,7 +54,7 @@ class GenerativeVerifier(ChatVerifier):
     that give a verdict on every step; it is empty if no rationale does.
     """
 
-    engine_needs: ClassVar[Collection[Need]] = ("exact_tokens", "chosen_logprobs")
+    engine_needs: ClassVar[Collection[str]] = ("exact_tokens", "chosen_logprobs")
 
     prompt: str = PROMPT
     """May hold `{problem}`, `{solution}` (as it was written) and `{steps}` (numbered)."""

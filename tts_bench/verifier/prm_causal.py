@@ -18,7 +18,7 @@ from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.engine.weights import load_error, local_path
 from tts_bench.errors import EngineError, ModelError, VerifierError
 from tts_bench.steps import Aggregate, aggregate, split_steps
-from tts_bench.types import Candidate, Need, Problem, Sampling, Score
+from tts_bench.types import Candidate, Problem, Sampling, Score
 from tts_bench.verifier.asking import AskingVerifier
 from tts_bench.verifier.backend import Reading, probability
 from tts_bench.verifier.base import Scoring, VerifierInfo
@@ -39,7 +39,7 @@ class CausalPRMVerifier(AskingVerifier):
     candidate without any step (an empty text) scores 0.
     """
 
-    engine_needs: ClassVar[Collection[Need]] = ("exact_tokens", "chosen_logprobs")
+    engine_needs: ClassVar[Collection[str]] = ("exact_tokens", "chosen_logprobs")
 
     format: str | Format | None = None
     """Name of a known format, or a record; None: that of the engine's model, if it is known."""
