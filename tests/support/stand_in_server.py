@@ -41,6 +41,8 @@ class StandIn:
     served: int = 0
     running: int = 0
     most_running: int = 0
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the last that was being served is done, or was given up by its client."""
     headers: list[str] = field(default_factory=list)
     """The Authorization of each completion that was asked for."""
     prompts: list[tuple[int, ...]] = field(default_factory=list)
@@ -109,12 +111,15 @@ class StandIn:
         number = self.served
         self.asked(number).set()
         self.running += 1
+        self.idle.clear()
         self.most_running = max(self.most_running, self.running)
         try:
             await asyncio.sleep(self.delay)
             answer = getattr(self, f"_{self.dialect}")(asked)
         finally:
             self.running -= 1
+            if not self.running:
+                self.idle.set()
         if self.fault is not None and (other := self.fault(number, answer)) is not None:
             if isinstance(other, web.StreamResponse):
                 return other

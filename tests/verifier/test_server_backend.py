@@ -371,6 +371,52 @@ def test_a_wrong_address_is_one_line(url, said):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_is_one_line(tokenizer, status):
+    async def go():
+        refusal = lambda *_: web.json_response({"error": "Unauthorized"}, status=status)  # noqa: E731
+        async with listening(PoolingStandIn(tokenizer, model=PRM, fault=refusal)) as urls:
+            await prm_of(urls).start(None)
+
+    with pytest.raises(ModelError, match=rf"\({status}\): .*is the key in api_key_env right"):
+        asyncio.run(go())
+
+
+def test_a_server_that_never_answers_is_left(tokenizer):
+    async def go(delay: float):
+        first = PoolingStandIn(tokenizer, model=PRM)
+        async with listening(first, PoolingStandIn(tokenizer, model=PRM)) as urls:
+            verifier = prm_of(urls, answer_timeout=0.5, patience=30.0)
+            await verifier.start(None)
+            first.delay = delay
+            found = await verifier.score(Problem("p", PROBLEM), list(map(candidate, TEXTS)))
+            await verifier.close()
+            return found, first.most_running
+
+    found, waiting = asyncio.run(go(3600.0))
+    assert found == asyncio.run(go(0.0))[0]
+    assert waiting > 0
+
+
+def test_cancelling_closes_the_request(tokenizer):
+    async def go():
+        server = PoolingStandIn(tokenizer, model=PRM)
+        async with listening(server) as urls:
+            verifier = prm_of(urls)
+            await verifier.start(None)
+            server.delay = 3600.0
+            work = asyncio.create_task(verifier.score(Problem("p", PROBLEM), [candidate("So 7")]))
+            await server.asked(PROBES + 1).wait()
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            async with asyncio.timeout(30):
+                await server.idle.wait()
+            await verifier.close()
+            return server.running
+
+    assert asyncio.run(go()) == 0
+
+
 def test_a_longer_text_than_the_server_takes_is_refused_here(tokenizer):
     async def go():
         async with listening(PoolingStandIn(tokenizer, model=PRM)) as urls:

@@ -136,6 +136,8 @@ class _Asker:
                 return pooling, await self.ask(pooling)
             except EngineError as error:
                 refusal = error
+        if any(code in str(refusal) for code in ("(401)", "(403)")):
+            raise ModelError(f"{refusal}; is the key in api_key_env right?") from refusal
         if "(404)" in str(refusal):
             raise ModelError(
                 f"{self.url} serves {name} to generate, not as a reward model: start it with"
