@@ -302,7 +302,7 @@ REFUSED = {
     "another kind": (
         {"dialect": "sglang"},
         {},
-        "is a server of sglang; reward models are read from",
+        "answers, but not as vllm server does; reward models are read from vLLM's",
     ),
     "probabilities": ({"activates": True}, {}, "gives probabilities where logits are asked for"),
     "no key": ({}, {"api_key_env": "NO_SUCH_KEY"}, "variable NO_SUCH_KEY is not set"),

@@ -92,11 +92,12 @@ async def try_out(client: aiohttp.ClientSession, url: str, name: str, loading: L
     Raises ModelError in one line: nobody there, another kind of server, another model, tokenizer
     or head, numbers that went through an activation.
     """
-    served = await identify(client, url, "auto", name)
-    if served.dialect != "vllm":
-        raise ModelError(
-            f"{url} is a server of {served.dialect}; reward models are read from vLLM's only"
-        )
+    try:
+        served = await identify(client, url, "vllm", name)
+    except ModelError as error:
+        if "but not as" not in str(error):
+            raise
+        raise ModelError(f"{error}; reward models are read from vLLM's servers only") from error
     tokenizer = HuggingFaceTokenizer(loading.tokenizer)
     alike = await spells_alike(client, url, served, tokenizer)
     if alike is False:
