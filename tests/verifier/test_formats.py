@@ -86,10 +86,23 @@ def test_a_suite_may_hold_a_record(tmp_path: Path):
     [
         ("{name: prm, model: m, format: qwen-math-prm}", r"s\.yaml:4: .*Did you mean"),
         ("{name: prm, model: m, format: {layout: pieces, head: labels, maker: x}}", r"s\.yaml:4"),
-        ("{name: prm, model: m, aggregate: max}", r"s\.yaml:4"),
+        ("{name: prm, model: m, aggregate: median}", r"s\.yaml:4"),
         ("{name: prm, model: m, delimiter: ''}", "delimiter must not be empty"),
         ("{name: orm, model: m, format: classifer}", "Did you mean 'classifier'"),
         ("{name: prm}", "missing key 'model'"),
+        ("{name: prm, model: m, backend: sever}", r"s\.yaml:4: .*server"),
+        ("{name: prm, model: m, backend: server}", r"s\.yaml:4: .*server needs base_url"),
+        ("{name: prm, model: m, base_url: 'http://a'}", r"s\.yaml:4: .*needs backend: server"),
+        ("{name: orm, model: m, backend: server, base_url: []}", "server needs base_url"),
+        ("{name: orm, model: m, backend: server, base_url: 5}", r"s\.yaml:4: .*base_url"),
+        (
+            "{name: orm, model: m, backend: server, base_url: 'http://a', patience: 0}",
+            r"s\.yaml:4: .*patience",
+        ),
+        (
+            "{name: orm, model: m, backend: server, base_url: 'http://a', max_in_flight: 0}",
+            r"s\.yaml:4: .*max_in_flight",
+        ),
     ],
 )
 def test_faults_of_a_verifier_are_faults_of_the_suite(tmp_path: Path, block: str, message: str):
