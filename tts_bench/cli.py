@@ -283,6 +283,8 @@ def _announce(plan: Plan) -> None:
 def _say_what_is_there(how: str, plan: Plan) -> None:
     """After a run that did not end: what it has left, and how to go on."""
     done = sum(1 for _ in plan.run.attempts()) if plan.run.folder.is_dir() else 0
+    if how == "stopped" and not plan.run.manifest_path.exists():
+        return  # its models did not start: the error says all
     if not done:
         echo(f"{how}: no attempt was finished", err=True)
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class StandIn:
     fault: Fault | None = None
     delay: float = 0.0
     seeds: bool = True
+    tls: ssl.SSLContext | None = None
     offset: int = 0
     """Added to the ids of /tokenize: a server of another tokenizer."""
     served: int = 0
@@ -54,7 +56,7 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     async def up(self) -> None:
         """Listen; after the first time at the same port."""
@@ -82,7 +84,9 @@ class StandIn:
         # Handlers are cancelled if their client goes away, as those of the real servers are.
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(
+            self._runner, "127.0.0.1", self.port, ssl_context=self.tls, reuse_address=True
+        )
         await site.start()
         self.port = self._runner.addresses[0][1]
 

@@ -108,6 +108,8 @@ class RewardModel(Verifier):
         for name in ("base_url", "served_model", "api_key_env"):
             if getattr(self, name) and self.backend != "server":
                 raise ValueError(f"{name} needs backend: server")
+        if self.backend == "server":
+            _ = self._addresses  # raises for an address that is none
 
     def urls(self) -> list[str]:
         """Addresses of the servers; none for other backends. Raises ModelError for what is none."""

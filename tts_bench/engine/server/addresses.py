@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,32 +18,43 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 60.0
 """Long: while thousands of requests are in flight, connecting may have to wait for its turn."""
+_USER_INFO = re.compile(r"(?<=://)[^/]*@")
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The servers of one model, as a suite names them."""
+    """The servers of one model, as a suite names them; ValueError says what is no address."""
 
     base_url: str | tuple[str, ...]
     """An address, several, or a file with one in each line."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key."""
 
+    def __post_init__(self) -> None:
+        if not self._given:
+            raise ValueError("base_url names no server")
+        for url in () if self._file else self._given:
+            if fault := _fault(url):
+                raise ValueError(f"base_url {fault}")
+
     def urls(self) -> list[str]:
-        """The base URLs, without a slash at the end. Raises ModelError for what is none."""
-        given = [self.base_url] if isinstance(self.base_url, str) else list(self.base_url)
-        if len(given) == 1 and "://" not in given[0]:
-            given = _of_file(given[0])
-        urls = list(dict.fromkeys(_base(url) for url in given))
-        for url in urls:
-            parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ModelError(f"base_url {url!r} is no http:// or https:// address")
-            if parts.username or parts.password:
-                raise ModelError("base_url: put the key into api_key_env, not into the address")
-        if not urls:
-            raise ModelError("base_url names no server")
-        return urls
+        """The base URLs, without a slash at the end.
+
+        Raises ModelError where a file of them is not there, names none, or holds what is none.
+        """
+        urls = _of_file(self._file) if self._file else self._given
+        return list(dict.fromkeys(map(_base, urls)))
+
+    @property
+    def _given(self) -> list[str]:
+        return [self.base_url] if isinstance(self.base_url, str) else list(self.base_url)
+
+    @property
+    def _file(self) -> str | None:
+        """The file of addresses, if one is named instead of any."""
+        given = self._given
+        alone = len(given) == 1 and bool(given[0].strip()) and "://" not in given[0]
+        return given[0] if alone and not _looks_like_host(given[0]) else None
 
     @property
     def provider(self) -> str:
@@ -54,7 +67,8 @@ class Addresses:
 
         headers = {"Authorization": f"Bearer {key}"} if (key := self._key()) else {}
         # No limit of its own: the gate has one, and waiting here would count as the server's.
-        connector = aiohttp.TCPConnector(limit=0)
+        # A context of its own: that of the library ignores an SSL_CERT_FILE that is set later.
+        connector = aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context())
         timeout = aiohttp.ClientTimeout(
             total=None, connect=CONNECT_SECONDS, sock_read=answer_timeout
         )
@@ -69,20 +83,61 @@ class Addresses:
         return key
 
 
+def _base(url: str) -> str:
+    """The address without what every request adds to it."""
+    url = url.rstrip("/").removesuffix("/chat/completions").removesuffix("/completions")
+    return url.removesuffix("/v1")
+
+
+def _looks_like_host(text: str) -> bool:
+    """Whether a text without a scheme is a host with a port, and no file here."""
+    is_host = re.fullmatch(r"[\w.-]+:\d+(/v1)?/?|localhost|[\d.]+", text)
+    return is_host is not None and not Path(text).exists()
+
+
+def _fault(url: str) -> str | None:
+    """What makes a text no address of a server; it holds no key or password of the text."""
+    if not url.strip() or re.search(r"[\s\0-\x1f]", url):
+        return f"{url!r} is no address: it is empty or has blanks"
+    if "://" not in url:
+        return f"{url!r} is no address: it has no http:// or https:// before it"
+    try:
+        parts = urlsplit(url)
+        host, port, known = parts.hostname, parts.port, parts.username or parts.password
+        (host or "").encode("idna")
+    except ValueError as error:  # UnicodeError is one
+        return f"{_USER_INFO.sub('', url)!r} is no address: {error}"
+    if known:
+        return "holds a name or a password: put the key into api_key_env, not into the address"
+    bare = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    if parts.scheme not in ("http", "https"):
+        return f"{bare!r} is no http:// or https:// address"
+    if not host or port == 0:
+        return f"{bare!r} is no address: it names no {'port' if host else 'host'}"
+    if parts.query or parts.fragment:
+        return f"{bare!r} has a part after ? or #, which no request would keep: leave it out"
+    return None
+
+
 def _of_file(name: str) -> list[str]:
     path = Path(name).expanduser()
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
         raise ModelError(
-            f"base_url {name!r} is no http:// address and no file with such ({error.strerror})"
+            f"base_url {name!r} is no http:// or https:// address and no file of such ({why})"
         ) from error
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-
-
-def _base(url: str) -> str:
-    """The address without what every request adds to it."""
-    return url.rstrip("/").removesuffix("/chat/completions").removesuffix("/v1")
+    urls = []
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        if not line or line.startswith("#"):
+            continue
+        if fault := _fault(line):
+            raise ModelError(f"{name}:{number}: {fault}")
+        urls.append(line)
+    if not urls:
+        raise ModelError(f"{name}: names no server: write an address in each line")
+    return urls
 
 
 def _provider(url: str) -> str:

@@ -92,6 +92,7 @@ class ServerEngine(Engine):
     """Chat: the model's sizes, or a hub id or folder whose config.json has them, to count FLOPs."""
 
     def __post_init__(self) -> None:
+        _ = self._addresses  # raises for an address that is none
         of_chat = ("extra_body", "max_tokens_field", "logprobs", "shape")
         of_others = ("tokenizer_model", "max_model_len")
         is_chat = self.dialect == "chat"

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.affinity import Affinity
+from tts_bench.engine.server.connection import moved, proxy_of, said_of
 from tts_bench.engine.server.gate import Gate
 from tts_bench.errors import EngineDied, EngineError, ModelError
 
@@ -184,7 +185,8 @@ class ServerPool:
             if now - self._alive > self.patience:
                 told = "; ".join(f"{one.url}: {one.said}" for one in self.servers.values())
                 raise EngineDied(f"no server answers any more ({told})")
-            self.refresh()
+            with contextlib.suppress(ModelError):  # the file of URLs may be half-written
+                self.refresh()
             await asyncio.sleep(0.25)
 
 
@@ -193,20 +195,25 @@ async def send(
 ) -> dict[str, Any]:
     """POST the body (GET without one) and return the answer.
 
-    Raises Unwell if the server did not serve it and may another time, Refused if it never will.
+    Raises Unwell if the server did not serve it and may another time, Refused if it never will,
+    ModelError if it or its proxy is elsewhere than was said.
     """
     import aiohttp
 
     method = "GET" if body is None else "POST"
     try:
-        async with client.request(method, url + path, json=body) as answer:
+        async with client.request(
+            method, url + path, json=body, proxy=proxy_of(url), allow_redirects=False
+        ) as answer:
             text = await answer.read()
     except TimeoutError as error:
         raise Unwell("no answer in time") from error
     except aiohttp.ClientPayloadError as error:
         raise Unwell("its answer was cut off") from error
     except aiohttp.ClientError as error:
-        raise Unwell(f"{type(error).__name__}: {error}"[:QUOTED]) from error
+        raise Unwell(said_of(error, url)[:QUOTED]) from error
+    if 300 <= answer.status < 400:
+        raise moved(url, answer.status, answer.headers.get("location", ""))
     wait = retry_after(answer.headers.get("retry-after", ""), time.time())
     if answer.status >= 400:
         raise _failure(f"{url}{path}", answer.status, text, wait)
