@@ -19,7 +19,7 @@ SEEDS = 1 << 31
 OWN_FIELDS = frozenset(
     {
         *("model", "messages", "max_tokens", "max_completion_tokens", "stop", "seed"),
-        *("temperature", "top_p", "top_k", "n", "logprobs", "top_logprobs"),
+        *("temperature", "top_p", "n", "logprobs", "top_logprobs"),
         *("stream", "stream_options", "tools", "functions"),
     }
 )
@@ -72,7 +72,7 @@ class ChatDialect(Dialect):
             body["top_k"] = sampling.top_k
         if self.logprobs:
             body["logprobs"] = True
-        return body | dict(self.extra)
+        return dict(self.extra) | body  # a top_k that the request has goes before a provider's
 
     def complete(
         self, request: Request, body: Mapping[str, Any], tokenizer: Tokenizer, vocabulary: int

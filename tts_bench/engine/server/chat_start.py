@@ -79,7 +79,9 @@ class ChatStart:
         if first.text:
             await self._check_seeds(url, dialect, first)
         said = answer.get("model")
-        return Kept(dialect, said if isinstance(said, str) else "", tuple(notes))
+        # llama.cpp names a file, whose folder says nothing of the model.
+        name = said.rpartition("/")[2] if isinstance(said, str) and said.startswith("/") else said
+        return Kept(dialect, name if isinstance(name, str) else "", tuple(notes))
 
     async def _check_listed(self, url: str) -> None:
         """The model must be among those that the endpoint lists, if it lists any."""
@@ -172,5 +174,12 @@ class ChatStart:
 
 
 def _is_listed(model: str, name: str) -> bool:
-    """Whether a listed name is the model's: some lists add a tag or a prefix (Ollama, Gemini)."""
-    return name in (model, f"{model}:latest", f"models/{model}") or name == model.partition(":")[0]
+    """Whether a listed name is the model's: some lists add a tag or a folder (Ollama, llama.cpp).
+
+    A first completion follows, so a name that is no more than similar is found out.
+    """
+    plain = name.rpartition("/")[2].removesuffix(".gguf")
+    return model in (name, plain, f"{plain}.gguf") or name in (
+        f"{model}:latest",
+        model.partition(":")[0],
+    )
