@@ -156,3 +156,14 @@ def test_ls_marks_what_strategies_need(cli):
     assert beam.endswith("[needs exact tokens, scores]")
     [greedy] = [line for line in lines if line.startswith("greedy ")]
     assert "[needs" not in greedy
+
+
+def test_the_docs_name_the_strategies_that_chat_endpoints_have(faults):
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text()
+    works, _, refused = page.partition("**What works.**")[2].partition(
+        "What goes on from the exact"
+    )
+    refused = refused.partition(") is refused")[0]
+    shipped = set(entries(Registry()))
+    assert {name for name in shipped if f"`{name}`" in refused} == STEPWISE
+    assert {name for name in shipped if f"`{name}`" in works} == shipped - STEPWISE
