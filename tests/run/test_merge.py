@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from tts_bench.store.runs import resolve_run
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "scripted.py"
+KILLED = PLUGIN.with_name("killed_merge.py")
 SUITE = {
     "name": "s",
     "dataset": {"name": "arithmetic", "problems": 20},
@@ -180,3 +185,57 @@ def test_one_run_alone_is_nothing_to_join(shards, tmp_path: Path, cli):
     done = cli("merge", first, first, "-o", tmp_path / "joined")
     assert done.returncode == 2
     assert "merge joins two runs or more" in done.stderr
+
+
+@pytest.mark.parametrize("at", [1, 7, 29])
+def test_a_merge_that_is_killed_leaves_nothing_that_is_taken_for_a_run(
+    at: int, shards, suite: Path, tmp_path: Path, cli
+):
+    # 28 attempts of two shards and the manifest are 29 writes.
+    parts, joined = shards(1, 2), tmp_path / "joined"
+    words = [sys.executable, KILLED, "merge", *parts, "-o", joined]
+    environment = {**os.environ, "MERGE_DIES_AT": str(at)}
+    killed = subprocess.run(words, env=environment, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    [half] = (joined / "s").glob("*Z_*")
+    assert not (joined / "s" / "latest").exists()
+    assert cli("ls", "runs", "-o", joined).stdout.count("Z_") == 0
+    for words in (["report", half], ["report", joined / "s"], ["merge", half, *parts]):
+        refused = cli(*words, *(["-o", tmp_path / "other"] if words[0] == "merge" else []))
+        assert refused.returncode == 2
+        assert len(refused.stderr.splitlines()) == 1
+    again = cli("merge", *parts, "-o", joined)
+    assert again.returncode == 1, again.stderr
+    assert "missing   no run of shard 3/3" in again.stderr
+    assert not half.exists() or lines(joined / "s") == lines(half)
+    assert lines(joined / "s") == sorted([*lines(parts[0]), *lines(parts[1])])
+    assert len(list((joined / "s").glob("*Z_*"))) == 1
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 1)])
+def test_a_merge_that_is_told_to_stop_while_it_writes_leaves_all_of_it(
+    name: str, code: int, shards, tmp_path: Path
+):
+    parts, joined = shards(1, 2), tmp_path / "joined"
+    words = [sys.executable, KILLED, "merge", *parts, "-o", joined]
+    environment = {**os.environ, "MERGE_DIES_AT": "7", "MERGE_SIGNAL": name}
+    told = subprocess.run(
+        words, env=environment, capture_output=True, text=True, check=False, preexec_fn=_heed
+    )
+    assert told.returncode == code, told.stderr
+    assert "Traceback" not in told.stderr
+    assert lines(joined / "s") == sorted([*lines(parts[0]), *lines(parts[1])])
+    assert resolve_run(joined / "s").read_manifest().status == "stopped"
+
+
+def _heed() -> None:
+    """Tests that run in the background ignore it, and so would a child."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_folder_that_lost_its_manifest_otherwise_is_left_alone(shards, suite, tmp_path, cli):
+    [part] = shards(1)
+    whole = resolve_run(part).folder
+    (whole / "manifest.json").unlink()
+    assert cli("run", suite, "--shard", "1/3", "-o", part.parent).returncode == 0
+    assert whole.is_dir()

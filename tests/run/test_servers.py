@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import transformers
@@ -110,6 +115,50 @@ def test_servers_that_are_all_gone_stop_the_run_and_the_same_command_goes_on(
     assert done.returncode == 0, done.stderr
     assert len(rows(tmp_path)) == 3 * 3
     assert all(row["error"] is None for row in rows(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_run_that_is_told_to_stop_closes_its_requests_and_goes_on_later(
+    name: str, background, tokenizer, tmp_path: Path, cli
+):
+    def wait(what: Coroutine[Any, Any, object]) -> None:
+        asyncio.run_coroutine_threadsafe(what, server.loop).result(120)
+
+    async def asked(number: int) -> None:
+        await server.asked(number).wait()
+
+    server = background(StandIn(tokenizer))
+    server.fault = lambda number, answer: setattr(server, "delay", 3600.0 if number >= 12 else 0.0)
+    engine = {"name": "server", "model": MODEL, "base_url": server.url}
+    path = tmp_path / "s.yaml"
+    path.write_text(yaml.safe_dump(suite(engine, FLAT)))
+    command = ("run", str(path), "-o", str(tmp_path), "--display", "none")
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tts_bench", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_heed,
+    )
+    wait(asked(14))
+    assert server.running
+    child.send_signal(signal.Signals[name])
+    _, said = child.communicate(timeout=120)
+    assert child.returncode == 130, said
+    assert "Traceback" not in said
+    assert f"continue with: {shlex.join(['tts-bench', *command])}" in said
+    wait(server.emptied(14))
+    assert resolve_run(tmp_path / "s").read_manifest().status == "cancelled"
+    server.fault, server.delay = None, 0.0
+    done = cli(*command)
+    assert done.returncode == 0, done.stderr
+    assert len(rows(tmp_path)) == 3 * 2
+    assert all(row["error"] is None for row in rows(tmp_path))
+
+
+def _heed() -> None:
+    """Tests that run in the background ignore it, and so would a child."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_the_key_is_in_no_file_of_the_run(background, tokenizer, tmp_path: Path, cli, monkeypatch):

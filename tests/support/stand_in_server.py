@@ -52,6 +52,7 @@ class StandIn:
     loop: asyncio.AbstractEventLoop | None = None
     """That of the thread in which it runs, for tests that run elsewhere."""
     _marks: dict[int, asyncio.Event] = field(default_factory=dict)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _runner: web.AppRunner | None = None
 
     @property
@@ -90,6 +91,11 @@ class StandIn:
         await site.start()
         self.port = self._runner.addresses[0][1]
 
+    async def emptied(self, after: int) -> None:
+        """Wait until that many completions were asked for, and none is being made any more."""
+        await self.asked(after).wait()
+        await self._idle.wait()
+
     def asked(self, number: int) -> asyncio.Event:
         """Set when that many completions were asked for."""
         return self._marks.setdefault(number, asyncio.Event())
@@ -115,6 +121,7 @@ class StandIn:
         number = self.served
         self.asked(number).set()
         self.running += 1
+        self._idle.clear()
         self.idle.clear()
         self.most_running = max(self.most_running, self.running)
         try:
@@ -122,6 +129,8 @@ class StandIn:
             answer = getattr(self, f"_{self.dialect}")(asked)
         finally:
             self.running -= 1
+            if not self.running:
+                self._idle.set()
             if not self.running:
                 self.idle.set()
         if self.fault is not None and (other := self.fault(number, answer)) is not None:

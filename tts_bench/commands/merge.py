@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -29,11 +28,13 @@ def merge(runs: tuple[Path, ...], output_path: Path, *, debug: bool) -> int:
     The same suite run on the output path goes on with what is missing.
     """
     from tts_bench.commands.report import report_run
+    from tts_bench.concurrency.signals import run_until_told
     from tts_bench.run.merge import merge_runs
     from tts_bench.store.runs import resolve_run
 
     found = [resolve_run(run) for run in runs]
-    merged = asyncio.run(merge_runs(found, output_path, ["tts-bench", *sys.argv[1:]]))
+    argv = ["tts-bench", *sys.argv[1:]]
+    merged = run_until_told(lambda: merge_runs(found, output_path, argv))
     report_run(merged.run)
     for what in merged.lacking:
         echo(f"missing   {what}", err=True)

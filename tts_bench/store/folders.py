@@ -19,6 +19,8 @@ from tts_bench.store.runs import RunStore
 _RUN = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ_[0-9a-f]{4}")
 _BEFORE_MANIFEST = {".lock", ".owner", "attempts.jsonl", "measurements.jsonl", "suite.yaml"}
 """Files that a run has before its model has loaded; the lines have nothing yet."""
+_UNFINISHED = ".unfinished"
+"""File of a folder that is written as a whole: what stands there can be made again."""
 _PATIENCE = 60.0
 
 
@@ -60,9 +62,16 @@ def new_run(folder: Path, suite_hash: str) -> RunStore:
 
 @contextlib.contextmanager
 def whole_or_none(run: RunStore) -> Iterator[None]:
-    """Close a run if all of it was written; if that failed at any point, its folder goes away."""
+    """Close a run if all of it was written; if that failed at any point, its folder goes away.
+
+    Its manifest is written last. What a killed process leaves has none, and a mark that says that
+    nobody misses it: the next command that makes a run there removes it.
+    """
+    mark = run.folder / _UNFINISHED
     try:
+        mark.touch()
         yield
+        mark.unlink()
     except BaseException:
         run.close()
         shutil.rmtree(run.folder, ignore_errors=True)
@@ -102,12 +111,13 @@ def _remove_staged(folder: Path) -> None:
 
 
 def _remove_stillborn(folder: Path) -> None:
-    """Remove a folder that has no attempt, if no process holds it."""
+    """Remove a folder that has no attempt, or was to be written as a whole, if nobody holds it."""
     files = list(folder.iterdir())
-    if {path.name for path in files} - _BEFORE_MANIFEST:
-        return
-    if any(path.suffix == ".jsonl" and path.stat().st_size for path in files):
-        return
+    if not any(path.name == _UNFINISHED for path in files):
+        if {path.name for path in files} - _BEFORE_MANIFEST:
+            return
+        if any(path.suffix == ".jsonl" and path.stat().st_size for path in files):
+            return
     with contextlib.suppress(Timeout), FileLock(folder / ".lock", timeout=0):
         shutil.rmtree(folder)
 
