@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -35,7 +36,7 @@ def run(cli: Callable[..., Done], *words: str) -> RunStore:
 
 def test_the_page_names_its_files() -> None:
     blocks = re.findall(r"```(?:python|yaml)\n", PAGE)
-    assert len(blocks) == len(FILES) == 6
+    assert len(blocks) == len(FILES) == 7
 
 
 @pytest.mark.usefixtures("folder", "undrawn")
@@ -96,3 +97,34 @@ def test_the_working_folders_strategies_are_recorded_where_one_is_run(
     assert first.read_manifest().include_path == (str(folder / "strategies"),)
     again = run(cli, "--strategy", "greedy")
     assert again.read_manifest().include_path == ()
+
+
+@pytest.mark.usefixtures("folder", "undrawn")
+def test_answers_of_the_page_are_found_and_checked(cli: Callable[..., Done]) -> None:
+    texts = ["Answer: (10 - 6) * (5 - 4) * 4 = 24", "so\nAnswer: 4 * 6 = 24", "4 * (5 + 10) / 6"]
+    texts += [
+        "Answer: (10 - 4) * (5 - 1) = 24",
+        "Answer: 5 * (10 - 4) - 6 = 24",
+        "Answer: 1/0 = 24",
+    ]
+    rows = [{"id": 1, "problem": "4 5 6 10", "answer": "24", "completions": texts}]
+    Path("p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, _, err = cli("import", "p.jsonl", "-o", "r", "--answer-kind", "game24.py:Game24")
+    assert code == 0, err
+    [attempt] = resolve_run(Path("r/p")).attempts()
+    assert attempt.pool.answer[1] == "4 * 6"
+    assert attempt.pool.correct == (False, False, False, False, True, False)
+    rows = [{"problem": "4 5 6 10", "answer": "24", "text": text} for text in texts]
+    Path("g.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    fields = [
+        "--reference-field",
+        "answer",
+        "--response-field",
+        "text",
+        "--problem-field",
+        "problem",
+    ]
+    code, out, err = cli("grade", "g.jsonl", *fields, "--answer-kind", "game24.py:Game24")
+    assert code == 0, err
+    assert [line.split("\t")[1] for line in out.splitlines()[:-1]].index("correct") == 4
+    assert "correct=1 " in out

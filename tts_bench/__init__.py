@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tts_bench.answers.kinds import AnswerKind
     from tts_bench.cost.ledger import Call
     from tts_bench.dataset.base import Dataset, Item, LoadedDataset
     from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AnswerKind": "answers.kinds",
     "Attempt": "types",
     "BeamStepSearch": "strategy.beams",
     "Call": "cost.ledger",
@@ -94,6 +96,7 @@ _HOME = {
 
 __all__ = [
     "AllocatingStrategy",
+    "AnswerKind",
     "Attempt",
     "BeamStepSearch",
     "Call",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from command_line import Done, tts_bench
-from parts import NOT_TO_BE_HAD
+from parts import NOT_TO_BE_HAD, ROOT
 
 from tts_bench.steps import Aggregate, aggregate
 
@@ -56,6 +57,18 @@ def test_game_of_24_by_its_recorded_verdicts(pools: Path, tmp_path: Path):
     assert f"{100 * found.coverage(100):.0f}" == "33"
     values = [f"{found.coverage(k):.4f}" for k in (2, 4, 8, 16, 32, 64)]
     assert values == ["0.1057", "0.1391", "0.1694", "0.2001", "0.2400", "0.2929"]
+
+
+def test_game_of_24_by_the_checker_of_the_docs(pools: Path, tmp_path: Path):
+    """Every text ends in "= 24", so that the last number proves nothing."""
+    page = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+    [source] = re.findall(r"```python\n# game24.py\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "game24.py").write_text(source)
+    pool = pools / "tot_game24_standard100.pool.jsonl"
+    found = Import(tmp_path, pool, "--answer-kind", f"{tmp_path / 'game24.py'}:Game24")
+    assert "verdicts  0 of 10000 recorded ones are not ours" in found.done.stdout
+    assert f"{100 * found.coverage(1):.2f}" == "7.34"
+    assert f"{100 * found.coverage(100):.0f}" == "33"
 
 
 def test_nemo_skills_prints_these_of_seven_aime_problems(pools: Path, tmp_path: Path):

@@ -179,7 +179,7 @@ class Failing:
 
 
 class NoGrader:
-    async def grade(self, reference, answers):
+    async def grade(self, reference, answers, problem=""):
         return [answer == reference for answer in answers]
 
 

@@ -17,15 +17,17 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from tts_bench.answers import formulas
-from tts_bench.answers.equality import canonical, canonical_quick, equal, equal_quick
+from tts_bench.answers.equality import canonical, equal
+from tts_bench.answers.kinds import MATH, AnswerKind
 from tts_bench.answers.notation import plain
 from tts_bench.concurrency.memo import Memo
-from tts_bench.errors import TtsBenchError
+from tts_bench.errors import TtsBenchError, UsageError
 
 _BATCH = 32
 """Questions sent to a worker at once; few enough to spread over the workers."""
@@ -57,16 +59,26 @@ class Question(NamedTuple):
 
     reference: str | None
     answer: str
+    problem: str = ""
+    """The problem's text, for kinds of answers that need it."""
 
 
-Reply = bool | str | None
+class Refused(NamedTuple):
+    """A reply that is none: what a user's own kind of answers did wrong."""
+
+    why: str
+
+
+Reply = bool | str | Refused | None
 """None: the question was beyond the limits."""
 
 
 class Grading(Protocol):
     """What others need of a grader: a verdict for each answer, None if it was not graded."""
 
-    async def grade(self, reference: str, answers: list[str | None]) -> list[bool | None]: ...
+    async def grade(
+        self, reference: str, answers: list[str | None], problem: str = ""
+    ) -> list[bool | None]: ...
 
 
 class Grader:
@@ -75,7 +87,8 @@ class Grader:
     Used as an async context manager, within one event loop at a time. Workers start at the
     first question that needs algebra. An answer at which a worker passes its limits, or dies, is
     tried once more in a fresh one before it is given up. What was asked before is remembered, and
-    what is being asked is asked once. `work` is what a worker does with a question.
+    what is being asked is asked once. `kind` says what answers are, `work` what a worker does with
+    a question: by default what the kind does, which must be importable in another process then.
     """
 
     def __init__(
@@ -83,10 +96,13 @@ class Grader:
         workers: int = min(4, os.cpu_count() or 1),
         limits: GradingLimits = GradingLimits(),  # noqa: B008 - it is immutable
         work: Callable[[Question], Reply] | None = None,
+        kind: AnswerKind = MATH,
     ) -> None:
         self.workers = workers
         self.limits = limits
-        self._work = work or reply_to
+        self.kind = kind
+        by_default: Callable[[Question], Reply] = reply_to if kind == MATH else KindWork(kind)
+        self._work = work or by_default
         self._known: dict[Question, Reply] = {}
         self._memo: Memo[Question, None, Reply] = Memo(self._look_up, self._ask)
         self._queue: deque[tuple[Question, asyncio.Future[Reply]]] = deque()
@@ -101,23 +117,27 @@ class Grader:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def grade(self, reference: str, answers: Sequence[str | None]) -> list[bool | None]:
+    async def grade(
+        self, reference: str, answers: Sequence[str | None], problem: str = ""
+    ) -> list[bool | None]:
         """Whether each answer equals the reference; None where it was not decided in the limits.
 
-        No answer (None) is wrong. Raises TtsBenchError where workers cannot be started.
+        No answer (None) is wrong. `problem` is its text, for kinds that need it. Raises
+        TtsBenchError where workers cannot be started, and UsageError where a user's kind fails.
         """
-        questions = [Question(reference, answer) for answer in answers if answer is not None]
-        replies = await self._replies(questions)
-        return [
-            False if answer is None else _verdict(replies[Question(reference, answer)])
-            for answer in answers
-        ]
+        text = "" if self.kind == MATH else problem
+        questions = [None if one is None else Question(reference, one, text) for one in answers]
+        replies = await self._replies(filter(None, questions))
+        return [False if one is None else _verdict(replies[one]) for one in questions]
 
     async def canonical(self, answers: Sequence[str]) -> list[str]:
-        """The form under which each answer votes; its text, normalised, beyond the limits."""
+        """The form under which each answer votes; its text, normalised, beyond the limits.
+
+        Raises UsageError where a user's kind fails.
+        """
         questions = [Question(None, answer) for answer in answers]
         replies = await self._replies(questions)
-        forms = [replies[question] for question in questions]
+        forms = [_checked(replies[question]) for question in questions]
         return [
             form if isinstance(form, str) else plain(answer)
             for form, answer in zip(forms, answers, strict=True)
@@ -141,7 +161,7 @@ class Grader:
 
     async def _look_up(self, questions: Sequence[Question]) -> dict[Question, Reply]:
         for question in questions:
-            if question not in self._known and (quick := _quick(question)) is not None:
+            if question not in self._known and (quick := self.kind.quick(*question)) is not None:
                 self._known[question] = quick
         return {one: self._known[one] for one in questions if one in self._known}
 
@@ -189,14 +209,29 @@ class Grader:
 
 
 def _verdict(reply: Reply) -> bool | None:
-    return reply if isinstance(reply, bool) else None
+    found = _checked(reply)
+    return found if isinstance(found, bool) else None
 
 
-def _quick(question: Question) -> Reply:
-    """The reply where no algebra is needed, else None."""
-    if question.reference is None:
-        return canonical_quick(question.answer)
-    return equal_quick(question.reference, question.answer)
+def _checked(reply: Reply) -> bool | str | None:
+    """The reply. Raises UsageError for one that is none."""
+    if isinstance(reply, Refused):
+        raise UsageError(reply.why)
+    return reply
+
+
+@dataclass(frozen=True)
+class KindWork:
+    """What a worker does for a kind of answers."""
+
+    kind: AnswerKind
+
+    def __call__(self, question: Question) -> Reply:
+        """The kind's reply, or what it did wrong."""
+        try:
+            return self.kind.ask(*question)
+        except UsageError as error:
+            return Refused(str(error))
 
 
 class _Worker:

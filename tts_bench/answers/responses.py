@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tts_bench.answers.extract import boxed, extract, stated, what_is_said
+from tts_bench.answers.extract import extract, stated, what_is_said
 from tts_bench.answers.grader import Grader
+from tts_bench.answers.kinds import MATH
 from tts_bench.answers.prose import is_prose
 from tts_bench.stats.quantiles import wilson
 
@@ -36,6 +37,8 @@ class Response(NamedTuple):
     text: str | None
     """None if there is no response."""
     cut_off: bool = False
+    problem: str = ""
+    """The problem's text, for kinds of answers that need it."""
 
 
 async def grade_responses(responses: Sequence[Response], grader: Grader) -> list[GradedAnswer]:
@@ -46,8 +49,11 @@ async def grade_responses(responses: Sequence[Response], grader: Grader) -> list
 async def _grade(response: Response, grader: Grader) -> GradedAnswer:
     answer = None
     if response.text is not None:
-        answer = boxed(response.text) if response.cut_off else find_answer(response.text)
-    [correct] = await grader.grade(response.reference, [answer])
+        if response.cut_off or grader.kind != MATH:
+            answer = grader.kind.find(response.text, cut_off=response.cut_off)
+        else:
+            answer = find_answer(response.text)
+    [correct] = await grader.grade(response.reference, [answer], response.problem)
     return GradedAnswer(answer, correct=correct is True, timed_out=correct is None)
 
 

@@ -17,6 +17,14 @@ from tts_bench.commands.echo import echo
 @click.option("--reference-field", required=True, help="Field with the reference answer.")
 @click.option("--response-field", required=True, help="Field with the answer or whole solution.")
 @click.option("--finish-reason-field", help="Field that says whether it was cut off.")
+@click.option(
+    "--answer-kind",
+    default="math",
+    show_default=True,
+    metavar="math|choice|PATH.py:CLASS",
+    help="What answers are.",
+)
+@click.option("--problem-field", help="Field with the problem's text, for a kind that needs it.")
 @click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only such rows (repeatable).")
 @click.option(
     "--timeout",
@@ -32,6 +40,8 @@ def grade(
     reference_field: str,
     response_field: str,
     finish_reason_field: str | None,
+    answer_kind: str,
+    problem_field: str | None,
     where: tuple[str, ...],
     timeout: float,
     as_json: bool,
@@ -40,20 +50,28 @@ def grade(
     """Grade the responses in FILE (.jsonl, .json, .csv or .parquet) against their references."""
     from dataclasses import asdict
 
-    from tts_bench.answers.grader import Grader, GradingLimits
+    from tts_bench.answers.grader import GradingLimits
+    from tts_bench.answers.kinds import MATH
     from tts_bench.answers.responses import grade_responses, summary
     from tts_bench.dataset.references import References
     from tts_bench.dataset.responses import read_responses
+    from tts_bench.suite.answers import grader_named, load_answers
 
-    references = References()
+    references, kind = References(), load_answers(answer_kind)
     responses = read_responses(
-        file, reference_field, response_field, references, finish_reason_field, where
+        file,
+        reference_field,
+        response_field,
+        references if kind == MATH else kind.read_reference,
+        finish_reason_field,
+        where,
+        problem_field,
     )
     for note in references.notes:
         echo(f"note: {note}", err=True)
 
     async def go() -> list[Any]:
-        async with Grader(limits=GradingLimits(cpu_seconds=timeout)) as grader:
+        async with grader_named(answer_kind, GradingLimits(cpu_seconds=timeout)) as grader:
             return await grade_responses(responses, grader)
 
     verdicts = asyncio.run(go())

@@ -66,6 +66,13 @@ and where the two disagree stands in disagreements.jsonl."""
     metavar="TEXT",
     help="A recorded answer that says that there is none (repeatable).",
 )
+@click.option(
+    "--answer-kind",
+    default="math",
+    show_default=True,
+    metavar="math|choice|PATH.py:CLASS",
+    help="What answers are, for those that we find and grade.",
+)
 @click.option("--first", type=click.IntRange(min=1), help="Only the first so many of each pool.")
 @click.option(
     "--join",
@@ -102,6 +109,7 @@ def import_pools(
     verdicts: Verdicts,
     equal: Equal | None,
     no_answer: tuple[str, ...],
+    answer_kind: str,
     sizes: str | None,
     searched: bool,
     name: str | None,
@@ -122,7 +130,7 @@ def import_pools(
 
     if searched and sizes is not None:
         raise UsageError("--n and --not-independent exclude each other: no smaller n can be told")
-    recording = Recording(answers, verdicts, equal, frozenset(no_answer))
+    recording = Recording(answers, verdicts, equal, answer_kind, frozenset(no_answer))
     read = _read(sources, recording, searched=searched, **reading)
     plain = re.sub(r"[^\w.-]", "_", name or Path(sources[0]).stem).strip(".")[:_LONGEST_NAME]
     if plain and (fault := folder_fault(plain)):
@@ -186,6 +194,7 @@ def _read(
     split: str,
     revision: str | None,
 ) -> _Read:
+    from tts_bench.answers.kinds import MATH
     from tts_bench.dataset.columns import parse_columns
     from tts_bench.dataset.download import download
     from tts_bench.dataset.references import References
@@ -194,11 +203,14 @@ def _read(
     from tts_bench.importing.layout import Layout
     from tts_bench.importing.pools import read_pools
     from tts_bench.importing.searched import sign_of_search
+    from tts_bench.suite.answers import load_answers
 
     columns, references, bad = parse_columns(maps, "--map"), References(), BadRows()
+    kind = load_answers(recording.kind)
+    to_reference = references if kind == MATH else kind.read_reference
     on_bad = bad if skip_bad else refuse
     chosen = {condition.partition("=")[0] for condition in where}
-    layout = Layout(references, columns, aggregate, recording, join == "line", chosen)
+    layout = Layout(to_reference, columns, aggregate, recording, join == "line", chosen)
     read: list[tuple[str, list[RecordedPool]]] = []
     commits, total = [], 0
     for source in sources:

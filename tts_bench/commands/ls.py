@@ -21,7 +21,10 @@ Row = dict[str, Any]
 
 @click.command()
 @click.argument(
-    "kind", type=click.Choice(["strategies", "suites", "engines", "verifiers", "datasets", "runs"])
+    "kind",
+    type=click.Choice(
+        ["strategies", "suites", "engines", "verifiers", "datasets", "answers", "runs"]
+    ),
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--include-path", multiple=True, type=click.Path(path_type=Path))

@@ -22,6 +22,7 @@ def read_responses(
     to_reference: ToReference,
     finish_reason_field: str | None = None,
     conditions: Sequence[str] = (),
+    problem_field: str | None = None,
 ) -> list[Response]:
     """The response of every row that meets the conditions, in order; it may be null or missing.
 
@@ -37,6 +38,8 @@ def read_responses(
     given = {"reference": reference_field, "response": response_field}
     if finish_reason_field is not None:
         given["finish_reason"] = finish_reason_field
+    if problem_field is not None:
+        given["problem"] = problem_field
     Columns(dict.fromkeys(given, ()), given).find(column_names(rows), str(path))
     found = []
     for row in rows:
@@ -53,7 +56,9 @@ def read_responses(
             ended = finish_reason(row.cells.get(finish_reason_field or ""))
         except ValueError as error:
             raise BadRow(row.where, str(error)) from error
-        found.append(Response(reference, _text(row, response_field), ended == "length"))
+        problem = _text(row, problem_field) if problem_field else None
+        text = _text(row, response_field)
+        found.append(Response(reference, text, ended == "length", problem or ""))
     return found
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tts_bench.answers.extract import boxed, extract
 from tts_bench.answers.grader import Grader
+from tts_bench.answers.kinds import AnswerKind
 from tts_bench.importing.pools import RecordedPool
 from tts_bench.importing.recording import Recording
 from tts_bench.types import Pool
@@ -13,14 +13,16 @@ from tts_bench.types import Pool
 
 async def judge(pool: RecordedPool, recording: Recording, grader: Grader) -> Pool:
     """The pool's columns, with the answers and verdicts that count."""
-    found = _answers(pool, recording)
+    found = _answers(pool, recording, grader.kind)
     if found is None:
         # What votes together is not known: each completion stands for itself.
         found, classes = (None,) * len(pool), tuple(range(len(pool)))
     else:
         classes = await _classes(found, recording, grader)
     verdicts = (
-        tuple(await grader.grade(pool.item.reference, found)) if recording.graded else pool.verdict
+        tuple(await grader.grade(pool.item.reference, found, pool.item.problem.text))
+        if recording.graded
+        else pool.verdict
     )
     return Pool(
         answer=found,
@@ -33,7 +35,9 @@ async def judge(pool: RecordedPool, recording: Recording, grader: Grader) -> Poo
     )
 
 
-def _answers(pool: RecordedPool, recording: Recording) -> tuple[str | None, ...] | None:
+def _answers(
+    pool: RecordedPool, recording: Recording, kind: AnswerKind
+) -> tuple[str | None, ...] | None:
     """What each completion answers; None if nothing tells."""
     if recording.answers == "recorded":
         return pool.answer or None
@@ -42,7 +46,7 @@ def _answers(pool: RecordedPool, recording: Recording) -> tuple[str | None, ...]
     # As of a draw of a run: a text that was cut off vouches for a box alone.
     reasons = pool.finish_reason or (None,) * len(pool)
     return tuple(
-        boxed(text) if reason == "length" else extract(text)
+        kind.find(text, cut_off=reason == "length")
         for text, reason in zip(pool.text, reasons, strict=True)
     )
 

@@ -23,6 +23,8 @@ class Recording:
     equal: Equal | None = None
     """Which answers vote together: those of equal value, or those written alike; None: `literal`
     for recorded answers, else `equivalent`."""
+    kind: str = "math"
+    """The name of the kind of answers by which ours are found and graded."""
     no_answer: frozenset[str] = frozenset()
     """Recorded answers that say that there is none."""
 

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tts_bench.answers.grader import Grader
 from tts_bench.cost.flops import ModelShape
 from tts_bench.dataset.base import LoadedDataset
 from tts_bench.engine.base import Completion
@@ -34,6 +33,7 @@ from tts_bench.store.manifest import (
 )
 from tts_bench.store.runs import RunStore, next_number, point_latest
 from tts_bench.strategy.select import SELECTORS
+from tts_bench.suite.answers import grader_named
 from tts_bench.types import Attempt, Measurement, Pool, Usage
 
 VERDICTS = "recorded_verdicts.jsonl"
@@ -99,7 +99,8 @@ async def import_pools(
     folder = output_path / source.name
     store_path = output_path / GENERATIONS
     cells = _cells(cut, n, at)
-    async with Grader() as grader, GenerationStore(store_path) as store:
+    kind = source.recording.kind
+    async with grader_named(kind) as grader, GenerationStore(store_path) as store:
         graded = [
             await _keep(pool, await judge(pool, source.recording, grader), store, digest)
             for pool in cut
@@ -141,8 +142,15 @@ def _sizes(sizes: Sequence[int] | None, n: int) -> tuple[int, ...]:
 
 
 def _digest(pools: Sequence[RecordedPool], source: PoolSource, at: Sequence[int]) -> str:
-    text = json.dumps([asdict(pool) for pool in pools] + [source.path, list(at)], default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """What makes two imports the same; as in all versions where nothing new is in them."""
+    told = [asdict(pool) for pool in pools]
+    rows = [{name: part for name, part in one.items() if name != "answer" or part} for one in told]
+    parts: list[Any] = [*rows, source.path, list(at)]
+    if source.recording != AS_OURS:
+        parts.append(
+            repr({**vars(source.recording), "no_answer": sorted(source.recording.no_answer)})
+        )
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
 def _cells(pools: Sequence[RecordedPool], n: int, at: tuple[int, ...]) -> list[CellEntry]:
@@ -286,6 +294,7 @@ def _entry(
         answers=recording.answers if known else "none",
         verdicts=recording.verdicts,
         equal="literal" if recording.literally else "equivalent",
+        kind=recording.kind,
         no_answer=tuple(sorted(recording.no_answer)),
         mixed=sum(map(_is_mixed, graded)) if known else 0,
         selected=_selected([pool.verdict for pool in pools])

@@ -12,6 +12,7 @@ from numbers import Real
 from typing import Any
 
 from tts_bench.answers.grader import Grading
+from tts_bench.answers.kinds import MATH, AnswerKind
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.dataset.base import Item
@@ -45,6 +46,7 @@ class AttemptContext:
     """Whether the engine's token ids are the model's own, and their number that of its tokens."""
     on_failure: Callable[[BaseException], None] = lambda _: None
     """Is told of whatever a strategy's failure is."""
+    answers: AnswerKind = MATH
 
     async def attempt(self, cell: Cell, item: Item, seed: int) -> tuple[Attempt, Measurement]:
         """Let the cell's strategy attempt the problem, grade it and add up what it took.
@@ -79,7 +81,7 @@ class AttemptContext:
             if _being_cancelled():
                 raise
             error = "CancelledError: the strategy or the engine cancelled itself"
-        pool = await self._grade(solution, item.reference) if solution else Pool()
+        pool = await self._grade(solution, item) if solution else Pool()
         expected: tuple[tuple[int, float, float], ...] = ()
         if solution is not None:
             try:
@@ -138,11 +140,13 @@ class AttemptContext:
             seed=seed,
             canonicalize=self.canonicalize,
             max_model_len=self.max_model_len,
+            answers=self.answers,
         )
 
-    async def _grade(self, solution: Solution, reference: str) -> Pool:
+    async def _grade(self, solution: Solution, item: Item) -> Pool:
         candidates = solution.candidates
-        verdicts = await self.grader.grade(reference, [one.answer for one in candidates])
+        answers = [one.answer for one in candidates]
+        verdicts = await self.grader.grade(item.reference, answers, item.problem.text)
         numbers = {candidate.id: i for i, candidate in enumerate(candidates)}
         return Pool(
             answer=tuple(one.answer for one in candidates),

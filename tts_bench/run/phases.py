@@ -76,7 +76,9 @@ class _Unscored(Verifier):
 class _Ungraded:
     """Grades nothing: the second phase does."""
 
-    async def grade(self, reference: str, answers: list[str | None]) -> list[bool | None]:
+    async def grade(
+        self, reference: str, answers: list[str | None], problem: str = ""
+    ) -> list[bool | None]:
         return [None] * len(answers)
 
 
@@ -113,6 +115,7 @@ async def draw_pools(
             suite.prompt,
             info.max_model_len,
             info.exact_tokens,
+            answers=suite.answers,
         )
 
         async def draw(cell: Cell, item: Item, seed: int) -> None:

@@ -97,7 +97,9 @@ async def _run_missing(
     drawn = None
     if options.phases:
         drawn = await draw_pools(suite, plan.missing(), options.generations, plan.salt, progress)
-    async with open_models(options.generations, progress, salt=plan.salt) as models:
+    async with open_models(
+        options.generations, progress, salt=plan.salt, grader=suite.grader()
+    ) as models:
         engine = await models.engine(suite.engine, replay=options.replay or options.phases)
         info, grader = engine.info, models.grader
         verifier, verifier_info = await models.verifier(
@@ -120,6 +122,7 @@ async def _run_missing(
             info.max_model_len,
             info.exact_tokens,
             _first_traceback(progress) if options.debug else lambda _: None,
+            suite.answers,
         )
         began = time.monotonic()
         if drawn is not None:

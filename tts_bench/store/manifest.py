@@ -245,6 +245,8 @@ class RecordingEntry(Entry):
     verdicts: Literal["ours", "recorded", "both"] = "both"
     equal: Literal["equivalent", "literal"] = "equivalent"
     """Which answers voted together: those of equal value, or those written alike."""
+    kind: str = "math"
+    """The kind of answers by which ours were found and graded."""
     no_answer: tuple[str, ...] = ()
     mixed: int = 0
     """Problems in which answers that vote together have different verdicts."""

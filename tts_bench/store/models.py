@@ -66,10 +66,13 @@ class OpenModels:
 
 @contextlib.asynccontextmanager
 async def open_models(
-    generations: Path, progress: Progress, *, salt: str = ""
+    generations: Path, progress: Progress, *, salt: str = "", grader: Grader | None = None
 ) -> AsyncIterator[OpenModels]:
-    """Open the grader and the store; at the end everything is closed, the last opened first."""
+    """Open the grader and the store; at the end everything is closed, the last opened first.
+
+    The grader is one for mathematics unless another is given.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        grader = await stack.enter_async_context(Grader())
+        grader = await stack.enter_async_context(grader or Grader())
         store = await stack.enter_async_context(GenerationStore(generations))
         yield OpenModels(grader, store, progress, salt, stack)

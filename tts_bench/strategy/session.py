@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
-from tts_bench.answers.extract import boxed, extract
+from tts_bench.answers.kinds import MATH, AnswerKind
 from tts_bench.answers.thinking import opens_thinking
 from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
@@ -67,6 +67,7 @@ class Session:
         seed: int,
         canonicalize: Canonicalize,
         max_model_len: int | None = None,
+        answers: AnswerKind = MATH,
     ) -> None:
         self._dialogue = dialogue
         self._engine = engine
@@ -75,6 +76,7 @@ class Session:
         self._sampling = sampling
         self._seed = seed
         self._canonicalize = canonicalize
+        self._answers = answers
         self.max_model_len = max_model_len
         """Longest prompt plus completion of the policy, in tokens; None if it is not known."""
         self._drawn: dict[tuple[object, ...], int] = {}
@@ -233,7 +235,7 @@ class Session:
         texts = [draw.prefix.text_with(done, self._tokenizer) for draw, done in pairs]
         turns = [text[draw.prefix.turn :] for text, draw in zip(texts, draws, strict=True)]
         found = [
-            _find_answer(turn, done, self._thinks(draw.prefix))
+            self._find_answer(turn, done, self._thinks(draw.prefix))
             for turn, (draw, done) in zip(turns, pairs, strict=True)
         ]
         forms = iter(await self._canonicalize([answer for answer in found if answer is not None]))
@@ -244,6 +246,16 @@ class Session:
         for draw, one in zip(draws, made, strict=True):
             self._issued[one.id] = _Issued(one, draw.request.sampling.stop, draw.prefix.turn)
         return made
+
+    def _find_answer(self, text: str, done: Completion, thinking: bool) -> str | None:
+        """The answer in the text of the last turn; of a text that was cut off, only one in a box.
+
+        `thinking` tells that the prompt has opened a thinking. What is thought is no answer.
+
+        The last number of an unfinished calculation is nobody's answer, and "the answer is 1" may
+        have been about to become 12.
+        """
+        return self._answers.find(text, cut_off=done.finish_reason == "length", thinking=thinking)
 
     def _thinks(self, prefix: Prefix) -> bool:
         """Whether what stands before the policy's present turn opens a thinking for it."""
@@ -306,18 +318,6 @@ def _room(parent: Candidate | None, total_tokens: int | None, max_tokens: int) -
     if left < 1:
         raise ValueError(f"candidate {parent.id} has {parent.generated_tokens} tokens already")
     return min(max_tokens, left)
-
-
-def _find_answer(text: str, done: Completion, thinking: bool) -> str | None:
-    """The answer in the text of the last turn; of a text that was cut off, only one in a box.
-
-    `thinking` tells that the prompt has opened a thinking. What is thought is no answer.
-
-    The last number of an unfinished calculation is nobody's answer, and "the answer is 1" may
-    have been about to become 12.
-    """
-    find = boxed if done.finish_reason == "length" else extract
-    return find(text, thinking=thinking)
 
 
 def draw_seed(

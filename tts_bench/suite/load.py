@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tts_bench.answers.grader import Grader
+from tts_bench.answers.kinds import MATH, AnswerKind
 from tts_bench.cost.ledger import Budget
 from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import SuiteError, UsageError, did_you_mean
 from tts_bench.prompt import Prompt
 from tts_bench.secrets.masking import masked, remember
+from tts_bench.suite.answers import grader_of
 from tts_bench.suite.cells import Cell, expand
 from tts_bench.suite.fields import build, check, unknown_key
 from tts_bench.suite.folder_name import folder_fault
@@ -29,6 +32,7 @@ from tts_bench.suite.masked_text import masked_text
 from tts_bench.suite.overrides import Overrides, set_values
 from tts_bench.suite.plugins import build_plugin, common_keys, load_class
 from tts_bench.suite.registry import (
+    ANSWERS,
     DATASETS,
     ENGINES,
     STRATEGIES,
@@ -47,6 +51,7 @@ MOST_CONCURRENCY = 100_000
 SEED_LIMIT = 2**63
 """Seeds must fit what engines and stores hold: a signed integer of 64 bits."""
 _KEYS = (
+    "answers",
     "budget",
     "concurrency",
     "dataset",
@@ -79,6 +84,11 @@ class Suite:
     cells: tuple[Cell, ...]
     concurrency: int
     resolved: Mapping[str, Any]
+    answers: AnswerKind = MATH
+
+    def grader(self) -> Grader:
+        """A grader of this suite's answers."""
+        return grader_of(self.answers, self.resolved.get(ANSWERS.name))
 
     def hash(self, content_hash: str, limit: str | None) -> str:
         """What makes a run of this suite the same run.
@@ -96,6 +106,8 @@ class Suite:
         if isinstance(own, Engine):
             settings["verifier"]["engine"] = _decisive(self.resolved["verifier"]["engine"], own)
             plugins.append(own)
+        if ANSWERS.name in self.resolved:
+            plugins.append(self.answers)
         code = [source_hash(type(plugin)) for plugin in plugins]
         decisive = [settings, content_hash, limit, [cell.id for cell in self.cells], code]
         text = json.dumps(masked(decisive), sort_keys=True, default=str)
@@ -190,9 +202,11 @@ def load_blocks(
 def _spell_out(data: dict[str, Any]) -> None:
     """Write short forms in full: `dataset: math500` as a mapping, and so on."""
     data.setdefault("verifier", "confidence")
-    for key in ("dataset", "engine", "verifier"):
+    for key in ("answers", "dataset", "engine", "verifier"):
         if isinstance(data.get(key), str):
             data[key] = {"name": data[key]}
+    if data.get("answers") == {"name": "math"}:
+        del data["answers"]  # what a suite without the key has
     if isinstance(data.get("strategies"), list):
         data["strategies"] = [
             {"strategy": entry} if isinstance(entry, str) else entry for entry in data["strategies"]
@@ -224,6 +238,7 @@ class _Resolver:
         dataset = self._plugin(DATASETS)
         engine = self._plugin(ENGINES)
         verifier = self._plugin(VERIFIERS)
+        answers = self._plugin(ANSWERS) if ANSWERS.name in self._data else ("math", MATH)
         sampling = self._required(Sampling, "sampling")
         prompt = build(Prompt, self._data.get("prompt", {}), ("prompt",), self._document)
         budget = build(Budget, self._data.get("budget", {}), ("budget",), self._document)
@@ -235,7 +250,9 @@ class _Resolver:
         if gives and prompt:
             gives.check_prompts(prompt)
         cells = self._cells(sampling, budgeted, gives or None)
-        if self._document.faults or not (dataset and engine and verifier and prompt and budget):
+        if self._document.faults or not (
+            dataset and engine and verifier and answers and prompt and budget
+        ):
             return None
         return Suite(
             name=name,
@@ -252,6 +269,7 @@ class _Resolver:
             cells=cells,
             concurrency=concurrency,
             resolved=self._data,
+            answers=answers[1],
         )
 
     def _name(self, path: Path) -> str:

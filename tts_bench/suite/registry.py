@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+from tts_bench.answers.kinds import AnswerKind
 from tts_bench.dataset.base import Dataset
 from tts_bench.engine.base import Engine
 from tts_bench.errors import UnknownName, UsageError, did_you_mean
@@ -83,8 +84,17 @@ DATASETS = Kind(
         "math500": "tts_bench.dataset.hub:Math500",
     },
 )
+ANSWERS = Kind(
+    "answers",
+    "answers",
+    AnswerKind,
+    {
+        "choice": "tts_bench.answers.kinds:ChoiceAnswers",
+        "math": "tts_bench.answers.kinds:MathAnswers",
+    },
+)
 STRATEGIES = Kind("strategy", "strategies", Strategy, {})
-KINDS = {kind.plural: kind for kind in (STRATEGIES, ENGINES, VERIFIERS, DATASETS)}
+KINDS = {kind.plural: kind for kind in (STRATEGIES, ENGINES, VERIFIERS, DATASETS, ANSWERS)}
 
 
 class Registry:
