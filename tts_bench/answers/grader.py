@@ -63,13 +63,13 @@ class Question(NamedTuple):
     """The problem's text, for kinds of answers that need it."""
 
 
-class Refused(NamedTuple):
+class KindFault(NamedTuple):
     """A reply that is none: what a user's own kind of answers did wrong."""
 
     why: str
 
 
-Reply = bool | str | Refused | None
+Reply = bool | str | KindFault | None
 """None: the question was beyond the limits."""
 
 
@@ -215,7 +215,7 @@ def _verdict(reply: Reply) -> bool | None:
 
 def _checked(reply: Reply) -> bool | str | None:
     """The reply. Raises UsageError for one that is none."""
-    if isinstance(reply, Refused):
+    if isinstance(reply, KindFault):
         raise UsageError(reply.why)
     return reply
 
@@ -231,7 +231,7 @@ class KindWork:
         try:
             return self.kind.ask(*question)
         except UsageError as error:
-            return Refused(str(error))
+            return KindFault(str(error))
 
 
 class _Worker:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tts_bench.answers.grader import Grader, GradingLimits, KindWork, Question, Refused, Reply
+from tts_bench.answers.grader import Grader, GradingLimits, KindFault, KindWork, Question, Reply
 from tts_bench.answers.kinds import MATH, AnswerKind
 from tts_bench.errors import UsageError
 from tts_bench.suite.registry import ANSWERS, Registry
@@ -28,7 +28,7 @@ class NamedWork:
         try:
             return KindWork(_loaded(self.name, self.settings))(question)
         except UsageError as error:
-            return Refused(str(error))
+            return KindFault(str(error))
 
 
 def load_answers(name: str) -> AnswerKind:
