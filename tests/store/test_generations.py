@@ -344,7 +344,9 @@ def test_of_two_scores_of_one_key_the_first_stays_and_both_get_it(tmp_path: Path
             first = await store.put_scores({"k": SCORED})
             return first, await store.put_scores({"k": other, "l": other})
 
-    assert asyncio.run(go()) == ({"k": SCORED}, {"k": SCORED, "l": other})
+    first, second = asyncio.run(go())
+    assert (first, second) == ({"k": SCORED}, {"k": SCORED, "l": other})
+    assert first["k"] is SCORED  # what was just written is not read back
 
 
 def test_a_store_from_before_scores_were_stored_gets_a_table_for_them(tmp_path: Path):

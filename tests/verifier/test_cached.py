@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from counted_verifier import MODEL, CountedVerifier, candidate, policy
 
 from tts_bench.cost.flops import ModelShape
+from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import ReplayMiss, VerifierError
@@ -71,6 +73,19 @@ def test_what_is_packed_is_unpacked_to_the_last_bit():
     assert back.calls[0].logits == 2
     assert back.calls[1].logits is None
     assert isinstance(back.calls[0].prompt_ids, tuple)
+
+
+def test_what_is_packed_has_the_words_that_stores_have():
+    """Keys and their order are those of all stores: equal scorings stay equal bytes."""
+    calls = (Call((1, 2, 70000), 0, 1, logits=2), Call((1, 2, 3, 4), 5, shared=True))
+    made = pack(Scoring(Score(0.1 + 0.2, (1.0, -7.5)), calls))
+    assert zlib.decompress(made).decode() == (
+        '{"score":{"value":0.30000000000000004,"steps":[1.0,-7.5]},"calls":['
+        '{"completion_tokens":0,"cached_prompt_tokens":1,"logits":2,"known_prompt_tokens":0,'
+        '"shared":false,"prompt":[0,1,2,70000]},'
+        '{"completion_tokens":5,"cached_prompt_tokens":0,"logits":null,"known_prompt_tokens":0,'
+        '"shared":true,"prompt":[2,3,4]}]}'
+    )
 
 
 def test_scores_in_flight_are_joined(path: Path):

@@ -94,9 +94,8 @@ class GenerationStore:
 
     async def put_scores(self, scorings: Mapping[str, Scoring]) -> dict[str, Scoring]:
         """Store scores; where another process has stored one meanwhile, that one is returned."""
-        rows = [(key, pack(one)) for key, one in scorings.items()]
-        await self._run(self._insert_scores, rows)
-        return await self.get_scores(list(scorings))
+        stored: dict[str, Scoring] = await self._run(self._insert_scores, scorings)
+        return stored
 
     async def absorb(self, path: Path) -> None:
         """Take up everything of another store that is not here. Raises StoreError."""
@@ -165,11 +164,12 @@ class GenerationStore:
     def _select_scores(self, keys: list[str]) -> dict[str, Scoring]:
         return self._undamaged("scores", keys, lambda row: unpack(row[1]))
 
-    def _insert_scores(self, rows: list[tuple[str, bytes]]) -> None:
-        ignored = self._put_rows("scores", rows)
-        self._select_scores(ignored)
+    def _insert_scores(self, scorings: Mapping[str, Scoring]) -> dict[str, Scoring]:
+        ignored = self._put_rows("scores", [(key, pack(one)) for key, one in scorings.items()])
+        stored = self._select_scores(ignored)
         if self.damaged.intersection(ignored):
-            self._put_rows("scores", rows)
+            return self._insert_scores(scorings)
+        return {key: stored.get(key, one) for key, one in scorings.items()}
 
     def _select_facts(self, prefix: str) -> dict[str, Any]:
         keys = self._db.execute(

@@ -7,7 +7,7 @@ import json
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Protocol
 
 from tts_bench.concurrency.memo import Memo
@@ -23,6 +23,7 @@ from tts_bench.verifier.soundness import sound
 
 _INFO = "verifier|"
 _Asked = tuple[Problem, Candidate]
+_CALL = tuple(one.name for one in fields(Call) if one.name != "prompt_ids")
 
 
 class ScoreStore(Protocol):
@@ -155,23 +156,26 @@ def pack(scoring: Scoring) -> bytes:
     The calls of one scoring mostly go on from each other: of each prompt only what the one
     before it does not begin with is kept.
     """
-    fields = asdict(scoring)
+    calls = []
     before: tuple[int, ...] = ()
-    for call in fields["calls"]:
-        ids = call.pop("prompt_ids")
-        same = common_prefix(before, ids)
-        call["prompt"], before = [same, *ids[same:]], ids
-    return zlib.compress(json.dumps(fields, separators=(",", ":")).encode(), 1)
+    for call in scoring.calls:
+        same = common_prefix(before, call.prompt_ids)
+        counts = {name: getattr(call, name) for name in _CALL}
+        calls.append(counts | {"prompt": [same, *call.prompt_ids[same:]]})
+        before = call.prompt_ids
+    score = {"value": scoring.score.value, "steps": scoring.score.steps}
+    whole = {"score": score, "calls": calls}
+    return zlib.compress(json.dumps(whole, separators=(",", ":")).encode(), 1)
 
 
 def unpack(data: bytes) -> Scoring:
     """The scoring that `pack` wrote."""
-    fields = json.loads(zlib.decompress(data))
+    found = json.loads(zlib.decompress(data))
     calls: list[Call] = []
     before: tuple[int, ...] = ()
-    for call in fields["calls"]:
+    for call in found["calls"]:
         same, *rest = call.pop("prompt")
         before = (*before[:same], *rest)
         calls.append(Call(prompt_ids=before, **call))
-    value, steps = fields["score"]["value"], tuple(fields["score"]["steps"])
+    value, steps = found["score"]["value"], tuple(found["score"]["steps"])
     return Scoring(Score(value, steps), tuple(calls))
