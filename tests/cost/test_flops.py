@@ -336,3 +336,19 @@ def test_a_mixture_is_active_in_part() -> None:
     counts = parameters(shape_from_config(config))
     assert counts.total == 46_702_792_704
     assert counts.active == pytest.approx(12.9e9, rel=0.005)
+
+
+def test_numbers_cost_to_the_bit_what_arrays_of_them_cost() -> None:
+    """Numbers are reckoned without numpy, and totals of stored runs may not depend on that."""
+    rng = np.random.default_rng(5)
+    plain = shape_from_config(LLAMA_8B)
+    for shape in (plain, replace(plain, sliding_layers=7, sliding_window=300)):
+        prompt = rng.integers(0, 5000, 50)
+        cached, written = rng.integers(0, prompt + 1), rng.integers(0, 900, 50)
+        whole = shape.completion(prompt, written, cached)
+        read = shape.scoring(prompt, cached, logits=written)
+        for at in range(50):
+            p, c, w = (int(counts[at]) for counts in (prompt, cached, written))
+            assert shape.completion(p, w, c) == whole[at]
+            assert shape.scoring(p, c, logits=w) == read[at]
+            assert type(shape.completion(p, w, c)) is float

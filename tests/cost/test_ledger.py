@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,3 +151,33 @@ def test_a_spent_budget_grants_nothing():
 def test_without_a_budget_everything_is_granted():
     assert ledger(None).grant(7, 100) == (7, 100)
     assert ledger(None).left is None
+
+
+@pytest.mark.parametrize("many", [1, 3, 7, 8, 40])
+def test_calls_of_all_kinds_are_summed_up_to_the_bit(many: int):
+    """Totals of stored attempts are numpy's sums, however few or many calls they are of."""
+    shape = replace(SHAPE, hidden=8192, layers=81, intermediate=28673, vocab=151937)
+    rng = np.random.default_rng(many)
+    sizes = rng.integers(1, 4000, many)
+    written, logits = rng.integers(0, 900, many), rng.integers(0, 9, many)
+    cached, reads = rng.integers(0, sizes + 1), rng.random(many) < 0.3
+    calls = [
+        Call(
+            (int(number), *range(int(size) - 1)),
+            int(w),
+            int(c),
+            logits=int(x) if reading else None,
+        )
+        for number, size, w, c, x, reading in zip(
+            range(many), sizes, written, cached, logits, reads, strict=True
+        )
+    ]
+    meter = Meter(shape)
+    meter.charge(calls)
+    for total, known in (
+        (meter.usage.flops_logical, np.zeros_like(sizes)),
+        (meter.measured_flops, cached),
+    ):
+        generation = shape.completion(sizes, written, known)
+        reading = shape.scoring(sizes, known, logits=logits)
+        assert total == float(np.sum(np.where(reads, reading, generation)))

@@ -86,6 +86,8 @@ def test_what_is_packed_has_the_words_that_stores_have():
         '{"completion_tokens":5,"cached_prompt_tokens":0,"logits":null,"known_prompt_tokens":0,'
         '"shared":true,"prompt":[2,3,4]}]}'
     )
+    counted = Scoring(Score(1.0), (Call((1, 2), 0, prompt_tokens=9),))
+    assert unpack(pack(counted)) == counted
 
 
 def test_scores_in_flight_are_joined(path: Path):

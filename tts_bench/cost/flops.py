@@ -16,6 +16,7 @@ with the attention of every token counted at its own position).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -92,7 +93,7 @@ class ModelShape:
         Logits are computed at the last position only; a prompt that is cached as a whole costs
         nothing. Raises ValueError unless 0 <= cached <= prompt.
         """
-        operations: Tokens = self.scoring(prompt, cached, logits=np.greater(prompt, cached))
+        operations: Tokens = self.scoring(prompt, cached, logits=prompt > cached)
         return operations
 
     def decode(self, prompt: Tokens, completion: Tokens) -> Tokens:
@@ -102,9 +103,9 @@ class ModelShape:
         so D tokens take D - 1 passes, each with its logits.
         """
         start = _counts(prompt)
-        passes = np.maximum(_counts(completion) - 1, 0)
+        passes = _larger(_counts(completion) - 1.0, 0.0)
         per_pass = self.body_per_token + self.head_per_token
-        operations: Tokens = _like(passes * per_pass + self._attention(start + passes, start))
+        operations: Tokens = passes * per_pass + self._attention(start + passes, start)
         return operations
 
     def completion(self, prompt: Tokens, completion: Tokens, cached: Tokens | int = 0) -> Tokens:
@@ -123,21 +124,20 @@ class ModelShape:
         Raises ValueError unless 0 <= cached <= tokens.
         """
         end, start = _counts(tokens), _counts(cached)
-        if np.any(start > end):
+        if _any(start > end):
             raise ValueError(f"more tokens cached than there are: {cached} of {tokens}")
         layers = (end - start) * self.body_per_token + self._attention(end, start)
-        operations: Tokens = _like(layers + _counts(logits) * self.head_per_token)
+        operations: Tokens = layers + _counts(logits) * self.head_per_token
         return operations
 
-    def _attention(self, end: NDArray[Any], start: NDArray[Any]) -> NDArray[Any]:
+    def _attention(self, end: Any, start: Any) -> Any:
         """Attention of the tokens at positions start+1 ... end, each to the keys up to it."""
         full = _keys_up_to(end, None) - _keys_up_to(start, None)
-        keys: NDArray[Any] = (self.layers - self.sliding_layers) * full
+        keys = (self.layers - self.sliding_layers) * full
         if self.sliding_layers:
             seen = _keys_up_to(end, self.sliding_window) - _keys_up_to(start, self.sliding_window)
             keys = keys + self.sliding_layers * seen
-        operations: NDArray[Any] = keys * (4.0 * self.heads * self.head_dim)
-        return operations
+        return keys * (4.0 * self.heads * self.head_dim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,7 @@ def parameters(shape: ModelShape) -> Parameters:
     )
 
 
+@lru_cache(maxsize=64)
 def _layer_weights(shape: ModelShape, experts: int) -> int:
     """Matrix weights of all layers when `experts` experts of each mixture are counted."""
     attention = 2 * shape.hidden * shape.head_dim * (shape.heads + shape.kv_heads)
@@ -169,22 +170,34 @@ def _layer_weights(shape: ModelShape, experts: int) -> int:
     return shape.layers * attention + dense_layers * mlp + shape.moe_layers * mixture
 
 
-def _keys_up_to(position: NDArray[Any], window: int | None) -> NDArray[Any]:
+def _keys_up_to(position: Any, window: int | None) -> Any:
     """Keys seen by the tokens 1 ... position together: the sum of min(t, window)."""
-    ramp = position if window is None else np.minimum(position, window)
-    flat = 0 if window is None else (position - ramp) * window
-    keys: NDArray[Any] = ramp * (ramp + 1) / 2 + flat
-    return keys
+    if window is None:
+        return position * (position + 1) / 2
+    ramp = _smaller(position, float(window))
+    return ramp * (ramp + 1) / 2 + (position - ramp) * window
 
 
-def _counts(tokens: float | NDArray[Any]) -> NDArray[Any]:
+# Counts are a float, or an array of floats. Few calls are priced one by one: on numbers, numpy
+# takes a hundred times as long as Python, to the same bit.
+
+
+def _counts(tokens: Any) -> Any:
     """Token counts as float64: exact to 2^53, and no product of them can overflow."""
-    counts = np.asarray(tokens, dtype=np.float64)
-    if np.any(counts < 0):
+    one = isinstance(tokens, int | float) or np.ndim(tokens) == 0
+    counts = float(tokens) if one else np.asarray(tokens, dtype=np.float64)
+    if _any(counts < 0):
         raise ValueError(f"a count of tokens cannot be negative: {tokens}")
     return counts
 
 
-def _like(operations: Any) -> Any:
-    """A plain float if every argument was a scalar."""
-    return float(operations) if np.ndim(operations) == 0 else operations
+def _any(condition: Any) -> bool:
+    return condition if isinstance(condition, bool) else bool(condition.any())
+
+
+def _larger(a: Any, b: float) -> Any:
+    return max(a, b) if isinstance(a, float) else np.maximum(a, b)
+
+
+def _smaller(a: Any, b: float) -> Any:
+    return min(a, b) if isinstance(a, float) else np.minimum(a, b)

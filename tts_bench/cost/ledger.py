@@ -7,8 +7,10 @@ to whoever happened to draw first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ from tts_bench.cost.flops import ModelShape
 from tts_bench.errors import BudgetExhausted, UsageError
 from tts_bench.types import Usage
 
-Counts = NDArray[np.int64]
+_FEW = 8
+"""Fewer numbers numpy sums up from the first to the last, more of them in pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ class PrefixIndex:
                 node._children[ids[known]] = (ids[known:], PrefixIndex())
                 break
             label, child = edge
-            shared = common_prefix(label, ids[known : known + len(label)])
+            part = ids[known : known + len(label)]
+            shared = len(label) if part == label else common_prefix(label, part)
             if shared < len(label):
                 child = node._split(label, child, shared)
                 known += shared
@@ -125,31 +129,22 @@ class Meter:
             return
         if self._lost_count(calls):
             return
-        prompt = np.array([_prompt_tokens(call) for call in calls], dtype=np.int64)
-        written = np.array([call.completion_tokens for call in calls], dtype=np.int64)
-        cached = np.array([call.cached_prompt_tokens for call in calls], dtype=np.int64)
-        shared = np.array([self._share(call) for call in calls], dtype=np.int64)
-        generates = np.array([call.logits is None for call in calls])
-        logits = np.array([call.logits or 0 for call in calls], dtype=np.int64)
-
-        def flops(total: float | None, known: Counts) -> float | None:
-            if total is None or self._shape is None:
-                return total
-            generation = self._shape.completion(prompt, written, known)
-            reading = self._shape.scoring(prompt, known, logits=logits)
-            return total + float(np.sum(np.where(generates, generation, reading)))
-
+        shared = [self._share(call) for call in calls]
+        prompt = sum(map(_prompt_tokens, calls))
+        price = None if self._shape is None else _Operations(self._shape, calls)
         old = self.usage
         self.usage = Usage(
             requests=old.requests + len(calls),
-            completion_tokens=(old.completion_tokens or 0) + int(written.sum()),
-            prompt_tokens_logical=(old.prompt_tokens_logical or 0) + int(prompt.sum()),
-            prompt_tokens_ideal=(old.prompt_tokens_ideal or 0) + int((prompt - shared).sum()),
-            flops_logical=flops(old.flops_logical, np.zeros_like(prompt)),
-            flops_ideal=flops(old.flops_ideal, shared),
+            completion_tokens=(old.completion_tokens or 0)
+            + sum(call.completion_tokens or 0 for call in calls),
+            prompt_tokens_logical=(old.prompt_tokens_logical or 0) + prompt,
+            prompt_tokens_ideal=(old.prompt_tokens_ideal or 0) + prompt - sum(shared),
+            flops_logical=_plus(old.flops_logical, price, [0] * len(calls)),
+            flops_ideal=_plus(old.flops_ideal, price, shared),
         )
-        self.cached_tokens += int(cached.sum())
-        self.measured_flops = flops(self.measured_flops, cached)
+        cached = [call.cached_prompt_tokens for call in calls]
+        self.cached_tokens += sum(cached)
+        self.measured_flops = _plus(self.measured_flops, price, cached)
 
     def _lost_count(self, calls: Sequence[Call]) -> bool:
         """Whether tokens of these calls or of earlier ones are unknown: then all sums are."""
@@ -176,6 +171,61 @@ class Meter:
 
 def _prompt_tokens(call: Call) -> int:
     return len(call.prompt_ids) if call.prompt_tokens is None else call.prompt_tokens
+
+
+class _Operations:
+    """Operations of calls, by how many leading tokens of each are known already."""
+
+    def __init__(self, shape: ModelShape, calls: Sequence[Call]) -> None:
+        self._shape = shape
+        self._logits = [call.logits for call in calls]
+        self._prompt = [_prompt_tokens(call) for call in calls]
+        self._written = [call.completion_tokens or 0 for call in calls]
+        self._sums: dict[tuple[int, ...], float] = {}
+
+    def of(self, known: Sequence[int]) -> float:
+        """Of all calls together."""
+        key = tuple(known)
+        if key not in self._sums:
+            if len(known) < _FEW:  # one after the other: `sum` would round otherwise
+                self._sums[key] = reduce(add, self._each(known), 0.0)
+            else:
+                self._sums[key] = float(np.sum(self._array(known)))
+        return self._sums[key]
+
+    def _each(self, known: Sequence[int]) -> Iterator[float]:
+        for prompt, logits, decoding, start in zip(
+            self._prompt, self._logits, self._decoding, known, strict=True
+        ):
+            if logits is None:
+                yield self._shape.prefill(prompt, start) + decoding
+            else:
+                yield self._shape.scoring(prompt, start, logits=logits)
+
+    def _array(self, known: Sequence[int]) -> NDArray[np.float64]:
+        prompt, start = np.array(self._prompt), np.array(known)
+        generates = np.array([logits is None for logits in self._logits])
+        # A call that generates needs the logits of its last position, unless all of it is known.
+        given = np.array([logits or 0 for logits in self._logits])
+        logits = np.where(generates, prompt > start, given)
+        reading: NDArray[np.float64] = self._shape.scoring(prompt, start, logits=logits)
+        operations: NDArray[np.float64] = reading + np.array(self._decoding)
+        return operations
+
+    @cached_property
+    def _decoding(self) -> list[float]:
+        """What each call takes to write; 0 for one that only reads."""
+        if len(self._prompt) < _FEW:
+            pairs = zip(self._prompt, self._written, self._logits, strict=True)
+            return [0.0 if x is not None else self._shape.decode(p, w) for p, w, x in pairs]
+        written = self._shape.decode(np.array(self._prompt), np.array(self._written))
+        return [
+            0.0 if x is not None else float(w) for w, x in zip(written, self._logits, strict=True)
+        ]
+
+
+def _plus(total: float | None, price: _Operations | None, known: Sequence[int]) -> float | None:
+    return total if total is None or price is None else total + price.of(known)
 
 
 class Ledger:

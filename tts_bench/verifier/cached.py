@@ -7,7 +7,7 @@ import json
 import zlib
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any, Protocol
 
 from tts_bench.concurrency.memo import Memo
@@ -23,7 +23,8 @@ from tts_bench.verifier.soundness import sound
 
 _INFO = "verifier|"
 _Asked = tuple[Problem, Candidate]
-_CALL = tuple(one.name for one in fields(Call) if one.name != "prompt_ids")
+_CALL = ("completion_tokens", "cached_prompt_tokens", "logits", "known_prompt_tokens", "shared")
+"""What every stored call has; `prompt_tokens` came later, and is stored if it says something."""
 
 
 class ScoreStore(Protocol):
@@ -161,6 +162,8 @@ def pack(scoring: Scoring) -> bytes:
     for call in scoring.calls:
         same = common_prefix(before, call.prompt_ids)
         counts = {name: getattr(call, name) for name in _CALL}
+        if call.prompt_tokens is not None:
+            counts["prompt_tokens"] = call.prompt_tokens
         calls.append(counts | {"prompt": [same, *call.prompt_ids[same:]]})
         before = call.prompt_ids
     score = {"value": scoring.score.value, "steps": scoring.score.steps}
