@@ -9,6 +9,7 @@ import pytest
 
 from tts_bench.answers.equality import equal
 from tts_bench.answers.extract import extract
+from tts_bench.answers.prose import announced
 from tts_bench.answers.responses import find_answer
 from tts_bench.answers.thinking import after_thinking
 
@@ -83,3 +84,26 @@ def test_what_only_looks_alike_is_not_equal(reference, answer):
 )
 def test_what_is_written_otherwise_is_equal(reference, answer):
     assert equal(reference, answer)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "So the ANSWER is 12. By 3",
+        "answers to both: 12. And 3",
+        "The correct option is 12. Now 3",
+        "My best choice: 12. Then 3",
+        "So the right letter is 12. Line 3",
+        "# Final Answer\n12\nstep 3",
+        "reponse finale est 12. Alors 3",
+        "Antwort ist 12. Danach 3",
+        "Ergebnis: 12. Danach 3",
+        "La respuesta es 12. Con 3",
+        "risposta: 12. Con 3",
+        "A resposta = 12. Com 3",
+    ],
+)
+def test_every_announcement_in_plain_letters_is_looked_for(said: str) -> None:
+    """Texts without any word of an announcement are not searched, so each must count as one."""
+    assert announced(said) == "12"
+    assert announced(said.upper()) == "12"

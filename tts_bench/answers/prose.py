@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _PHRASES = (
     r"\b(?:answers?(?:\s+to\b[^.:\n]{0,80}?)?|(?:correct|right|best)\s+(?:option|choice|letter))\s*"
@@ -17,6 +18,11 @@ _PHRASES = (
     r"答えは",
 )
 """Announcements of an answer, one entry a language."""
+_ASCII_WORDS = (
+    "answer", "option", "choice", "letter", "reponse", "antwort", "ergebnis", "respuesta",
+    "risposta", "resposta",
+)  # fmt: skip
+"""One of these stands in each announcement that is all ASCII, and few texts have any."""
 # Two runs of spaces side by side would be parted in every way, in quadratic time.
 _SHORT = "|".join(_PHRASES).replace(r"\s*", r"\s{0,4}").replace(r"\s+", r"\s{1,4}")
 _PHRASE = re.compile(rf"(?:{_SHORT})[ \t]*(?:\*\*)?[ \t]*", re.IGNORECASE)
@@ -76,11 +82,17 @@ _RUN = re.compile(
 
 def announced(text: str) -> str | None:
     """The answer that the last announcement with an answer in it announces."""
+    if text.isascii() and not _has_one_of(_ASCII_WORDS, text.lower()):
+        return None
     places = sorted({found.end() for found in (*_PHRASE.finditer(text), *_HEADING.finditer(text))})
     for place in reversed(places[-_ANNOUNCEMENTS:]):
         if said := _announced_at(text, place):
             return said
     return None
+
+
+def _has_one_of(words: Sequence[str], text: str) -> bool:
+    return any(word in text for word in words)
 
 
 def concluded(text: str) -> str | None:

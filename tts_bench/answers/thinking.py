@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,17 @@ def after_thinking(
     closing = {pair.closing for pair in marks}
     openings = {pair.opening for pair in marks}
     start = None if opened else 0
-    # The longest first: one mark may begin with another.
-    either = "|".join(map(re.escape, sorted(closing | openings, key=len, reverse=True)))
-    for mark in re.finditer(either, text) if marks else ():
-        start = mark.end() if mark[0] in closing else None
+    # Most texts have no mark, and looking for each is quicker than for any.
+    if any(mark in text for mark in closing | openings):
+        for mark in _either(frozenset(closing | openings)).finditer(text):
+            start = mark.end() if mark[0] in closing else None
     return None if start is None else text[start:]
+
+
+@cache
+def _either(marks: frozenset[str]) -> re.Pattern[str]:
+    """Any of the marks; the longest first, for one may begin with another."""
+    return re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))))
 
 
 def opens_thinking(prompt: str, marks: Sequence[ThinkingMarks] = KNOWN_MARKS) -> bool:

@@ -44,4 +44,4 @@ def _is_sound(call: object) -> bool:
         return False
     if call.logits is not None and not (isinstance(call.logits, int) and call.logits >= 0):
         return False
-    return all(type(token) is int for token in call.prompt_ids)
+    return set(map(type, call.prompt_ids)) <= {int}
