@@ -13,7 +13,7 @@ import pytest
 
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Request, TokenCounts
-from tts_bench.engine.cached import CachedEngine, request_key
+from tts_bench.engine.cached import CachedEngine, request_keys
 from tts_bench.engine.scripted import ScriptedEngine
 from tts_bench.errors import EngineError, ReplayMiss, StoreError
 from tts_bench.store.generations import GenerationStore, TextReader
@@ -134,21 +134,23 @@ def test_a_full_disk_fails_the_put_and_keeps_what_was_there(tmp_path: Path):
 
 
 def test_every_part_of_a_request_is_in_its_key():
-    base = request_key("engine", request())
-    others = [
-        request_key("other", request()),
-        request_key("engine", request(seed=1)),
-        request_key("engine", request(ids=(1, 3))),
-        request_key("engine", request(max_tokens=8)),
-        request_key("engine", request(temperature=0.5)),
-        request_key("engine", request(top_p=0.5)),
-        request_key("engine", request(top_k=5)),
-        request_key("engine", request(stop=("a",))),
-        request_key("engine", request(stop=("a", "b"))),
-        request_key("engine", request(stop=("a, b",))),
+    same = [request(), request(), request(ids=(1, 3)), request()]
+    base, again, other, last = request_keys("engine", same)
+    assert base == again == last
+    requests = [
+        request(seed=1),
+        request(ids=(1, 3)),
+        request(max_tokens=8),
+        request(temperature=0.5),
+        request(top_p=0.5),
+        request(top_k=5),
+        request(stop=("a",)),
+        request(stop=("a", "b")),
+        request(stop=("a, b",)),
     ]
+    others = [*request_keys("other", [request()]), *request_keys("engine", requests)]
+    assert other in others
     assert len({base, *others}) == 1 + len(others)
-    assert request_key("engine", request()) == base
 
 
 class Counted:

@@ -157,7 +157,13 @@ def test_greedy_draws_are_one_and_the_same_request():
 
 def test_seeds_fit_into_63_bits():
     law = (1.0, 1.0, 0)
-    assert all(0 <= draw_seed(0, "p", (1,), law, (i,)) < 2**63 for i in range(100))
+    assert all(0 <= draw_seed(0, "p", b"ids", law, (i,)) < 2**63 for i in range(100))
+
+
+def test_seeds_are_those_of_the_draws_that_stores_have():
+    session, requests = make(lambda *_: "x")
+    asyncio.run(session.sample(2))
+    assert [one.seed for one in requests] == [2167687149582832336, 4188832319058505946]
 
 
 def test_a_candidate_carries_what_the_engine_said():

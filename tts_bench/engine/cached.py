@@ -118,7 +118,7 @@ class CachedEngine(Engine):
     async def generate_all(self, requests: Sequence[Request]) -> list[Completion]:
         """Look all up at once, join what is in flight, and ask the engine for the rest."""
         await self._save_texts()
-        keys = [request_key(self._identity, request) for request in requests]
+        keys = request_keys(self._identity, requests)
         found = await self._memo.get(dict(zip(keys, requests, strict=True)))
         return [found[key] for key in keys]
 
@@ -158,9 +158,22 @@ class CachedEngine(Engine):
         return f"encoding|{self._identity}|"
 
 
-def request_key(identity: str, request: Request) -> str:
-    """Key of a completion: a hash of the engine's identity and the whole request."""
-    digest = hashlib.blake2b(ids_bytes(request.prompt_ids), digest_size=16)
+def request_keys(identity: str, requests: Sequence[Request]) -> list[str]:
+    """Keys of completions: hashes of the engine's identity and each whole request.
+
+    Requests side by side that share one prompt have it hashed once.
+    """
+    keys: list[str] = []
+    prompt, digest = None, hashlib.blake2b(digest_size=16)
+    for request in requests:
+        if request.prompt_ids is not prompt:
+            prompt = request.prompt_ids
+            digest = hashlib.blake2b(ids_bytes(prompt), digest_size=16)
+        keys.append(_key(identity, request, digest.copy()))
+    return keys
+
+
+def _key(identity: str, request: Request, digest: hashlib.blake2b) -> str:
     sampling = request.sampling
     rest = [
         identity,

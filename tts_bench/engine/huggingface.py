@@ -15,6 +15,7 @@ class HuggingFaceTokenizer(Tokenizer):
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        self._named: dict[tuple[str, ...], bool] = {}
 
     def __len__(self) -> int:
         """Number of tokens, added ones included."""
@@ -61,7 +62,10 @@ class HuggingFaceTokenizer(Tokenizer):
 
         Markers of a thinking format may be such tokens; they are then looked for among them.
         """
-        return any(token in one for token in self._special for one in strings)
+        key = tuple(strings)
+        if key not in self._named:  # every request of a search asks
+            self._named[key] = any(token in one for token in self._special for one in key)
+        return self._named[key]
 
     def end_ids(self, *configs: Any) -> frozenset[int]:
         """Every id that ends a turn, by the tokenizer and the model's configurations together."""

@@ -15,7 +15,7 @@ import random
 from array import array
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from tts_bench.answers.kinds import MATH, AnswerKind
@@ -40,6 +40,20 @@ class _Draw:
     prefix: Prefix
     path: tuple[int, ...]
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """All token ids before a draw, and a digest of them: put together once for all draws there."""
+
+    prompt_ids: tuple[int, ...]
+    digest: bytes
+
+    @classmethod
+    def at(cls, prefix: Prefix) -> _Place:
+        """The place where this prefix ends."""
+        ids = prefix.prompt_ids + prefix.token_ids
+        return cls(ids, hashlib.blake2b(array("q", ids).tobytes(), digest_size=16).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +206,12 @@ class Session:
         sampling = replace(self._sampling, **overrides)
         rooms = [_room(prefix.parent, total_tokens, sampling.max_tokens) for prefix in prefixes]
         granted, max_tokens = self._ledger.grant(len(prefixes), max(rooms, default=1))
+        lengths = {room: min(room, max_tokens) for room in set(rooms[:granted])}
+        limited = {room: replace(sampling, max_tokens=most) for room, most in lengths.items()}
+        distinct = {id(prefix): prefix for prefix in prefixes[:granted]}
+        places = {number: _Place.at(prefix) for number, prefix in distinct.items()}
         draws = [
-            self._seeded(prefix, replace(sampling, max_tokens=min(room, max_tokens)))
+            self._seeded(prefix, places[id(prefix)], limited[room])
             for prefix, room in zip(prefixes[:granted], rooms, strict=False)
         ]
         first = self._asked
@@ -266,21 +284,20 @@ class Session:
             self._opened[ids] = self._tokenizer.opens_thinking(ids)
         return self._opened[ids]
 
-    def _seeded(self, prefix: Prefix, sampling: Sampling) -> _Draw:
+    def _seeded(self, prefix: Prefix, place: _Place, sampling: Sampling) -> _Draw:
         """Fix the seed of the next draw at this place of the tree."""
-        prompt_ids = prefix.prompt_ids + prefix.token_ids
         above = prefix.parent.path if prefix.parent else ()
         # Not `max_tokens` and not `stop`: where a draw ends does not change how it begins, so
         # the same draw cut at different lengths stays comparable.
         distribution = (sampling.temperature, sampling.top_p, sampling.top_k)
-        drawn = (prompt_ids, above, distribution)
+        drawn = (place.digest, above, distribution)
         index = self._drawn.get(drawn, 0)
         self._drawn[drawn] = index + 1
         path = (*above, index)
         seed = 0
         if sampling.temperature > 0:
-            seed = draw_seed(self._seed, self._problem.id, prompt_ids, distribution, path)
-        return _Draw(prefix, path, Request(prompt_ids, sampling, seed))
+            seed = draw_seed(self._seed, self._problem.id, place.digest, distribution, path)
+        return _Draw(prefix, path, Request(place.prompt_ids, sampling, seed))
 
     @staticmethod
     def _candidate(
@@ -323,21 +340,16 @@ def _room(parent: Candidate | None, total_tokens: int | None, max_tokens: int) -
 def draw_seed(
     run_seed: int,
     problem_id: str,
-    prompt_ids: tuple[int, ...],
+    prompt: bytes,
     distribution: tuple[float, float, int],
     path: tuple[int, ...],
 ) -> int:
-    """Seed of one draw, in [0, 2**63): a hash of all that identifies it.
+    """Seed of one draw, in [0, 2**63): a hash of all that identifies it (`prompt`: a digest).
 
     The strategy's name is not among it, so every strategy that asks for draw `i` of a prompt
     gets the same one (common random numbers), and draws 0..15 of N=64 are those of N=16.
     """
     digest = hashlib.blake2b(digest_size=8)
     digest.update(repr((run_seed, problem_id, distribution, path)).encode())
-    digest.update(_ids_digest(prompt_ids))
+    digest.update(prompt)
     return int.from_bytes(digest.digest(), "big") >> 1
-
-
-@lru_cache(maxsize=1024)
-def _ids_digest(ids: tuple[int, ...]) -> bytes:
-    return hashlib.blake2b(array("q", ids).tobytes(), digest_size=16).digest()
