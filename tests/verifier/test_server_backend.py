@@ -207,7 +207,7 @@ WRONG = {
     "half a number": (lambda _: {"data": [{"data": "AAA="}]}, "holds no numbers of a text"),
     "floats": (lambda _: {"data": [{"data": [[0.1, 0.2]]}]}, "holds no numbers of a text"),
     "not a number": (
-        numbers(lambda flat: [math.nan, *flat[1:]]),
+        numbers(lambda flat: [*flat[:-1], math.nan]),
         "the reward model's output is not a number: damaged weights",
     ),
     "infinite": (numbers(lambda flat: [*flat[:-1], math.inf]), "is not a number: damaged"),

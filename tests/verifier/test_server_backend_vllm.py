@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from reward_models import make, score, steps, values
+from reward_models import candidate, make, score, steps, values
 from server_process import serving
 from vllm_servers import POOLING, VLLMServer
 
 from tts_bench.errors import ModelError
+from tts_bench.types import Problem, Score
 from tts_bench.verifier.orm import OutcomeRewardModel
 from tts_bench.verifier.prm import ProcessRewardModel
 
@@ -63,6 +65,31 @@ def test_vllm_servers_give_the_scores_of_vllm_in_this_process(kind: str, tmp_pat
     ]
     if cls is ProcessRewardModel:
         assert max(map(len, steps(there))) == 4
+
+
+def test_a_vllm_server_that_is_killed_costs_no_score(tmp_path: Path):
+    folder = str(make("trl", tmp_path / "trl"))
+    texts = [f"{BEGIN}So {n}" for n in range(100)]
+    servers = VLLMServer(folder, POOLING), VLLMServer(folder, POOLING)
+
+    async def scored(urls: list[str], dies: VLLMServer | None = None) -> list[Score]:
+        reward = ProcessRewardModel(folder, backend="server", base_url=tuple(urls), max_in_flight=8)
+        await reward.start(None)  # type: ignore[arg-type]
+        work = [
+            asyncio.create_task(reward.score(Problem("p", PROBLEM), [candidate(text)]))
+            for text in texts
+        ]
+        if dies is not None:
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+            dies.kill()
+        found = await asyncio.gather(*work)
+        await reward.close()
+        return [scoring.score for [scoring] in found]
+
+    with serving(*servers) as urls:
+        spoilt = asyncio.run(scored(urls, servers[0]))
+        assert spoilt == asyncio.run(scored(urls[1:]))
+    assert len(set(spoilt)) > 50
 
 
 def test_a_vllm_server_that_tells_of_marked_tokens_only_is_refused(tmp_path: Path):

@@ -55,23 +55,25 @@ class Pooling:
             "endianness": "little",
         }
 
-    def rows(self, answer: Mapping[str, Any], tokens: int) -> list[Numbers]:
-        """The numbers at each token that is told of. Raises VerifierError if it has others."""
+    def rows(self, answer: Mapping[str, Any], tokens: int, places: Sequence[int]) -> list[Numbers]:
+        """The numbers at these tokens of all. Raises VerifierError if the answer has others."""
         try:
             [item] = answer["data"]
             raw = base64.b64decode(item["data"], validate=True)
             flat = struct.unpack(f"<{len(raw) // 4}f", raw)
         except (KeyError, TypeError, ValueError, struct.error) as error:
             raise VerifierError("its answer holds no numbers of a text") from error
-        places = tokens if self.task == _EACH else 1
-        if len(flat) != places * self.width:
-            each = f"{self.width} at {'each token' if places > 1 else 'the last one'}"
+        told = tokens if self.task == _EACH else 1
+        if len(flat) != told * self.width:
+            each = f"{self.width} at {'each token' if told > 1 else 'the last one'}"
             raise WrongCount(
                 f"its answer holds {len(flat)} numbers for {tokens} tokens, not {each}"
             )
-        if not all(map(math.isfinite, flat)):
+        starts = [(at - tokens + told) * self.width for at in places]
+        rows = [flat[start : start + self.width] for start in starts]
+        if not all(math.isfinite(number) for row in rows for number in row):
             raise VerifierError("the reward model's output is not a number: damaged weights?")
-        return [flat[at : at + self.width] for at in range(0, len(flat), self.width)]
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,10 @@ class _Asker:
         """Numbers. Raises EngineError if the server refuses, ModelError if they are unusable."""
         try:
             body = pooling.body(self.ids, activated=activated)
-            return pooling.rows(await send(self.client, self.url, PATH, body), len(self.ids))
+            answer = await send(self.client, self.url, PATH, body)
+            tokens = len(self.ids)
+            every = range(tokens) if pooling.task == _EACH else [tokens - 1]
+            return pooling.rows(answer, tokens, every)
         except WrongCount as error:
             head = f"a head of kind {self.loading.head!r} has {pooling.width}"
             raise ModelError(

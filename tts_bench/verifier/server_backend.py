@@ -76,11 +76,9 @@ class ServerBackend(Backend):
         except EngineError as error:
             raise VerifierError(str(error)) from error
         try:
-            rows = self._pooling.rows(answer, len(ids))
+            return Outputs(tuple(self._pooling.rows(answer, len(ids), reading.positions)))
         except VerifierError as error:
             raise VerifierError(f"{server.url}: {error}") from error
-        first = len(ids) - len(rows)
-        return Outputs(tuple(rows[at - first] for at in reading.positions))
 
     def _info(self, trials: Sequence[Trial]) -> EngineInfo:
         served, loading = trials[0].served, self._loading
