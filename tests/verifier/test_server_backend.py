@@ -361,14 +361,15 @@ def test_a_server_that_gives_no_number_is_refused_at_the_start(tokenizer):
     [
         ("ftp://host", "is no http:// or https:// address"),
         ("http://user:secret@host:8000", "put the key into api_key_env"),
-        ("host-8000", "is no http:// address and no file with such"),
+        ("host-8000", "is no http:// or https:// address and no file of such"),
         ("http://127.0.0.1:9", "no server answers at http://127.0.0.1:9"),
     ],
 )
 def test_a_wrong_address_is_one_line(url, said):
-    with pytest.raises(ModelError, match=said) as caught:
+    with pytest.raises((ValueError, ModelError), match=said) as caught:
         score(prm_of([url]), PROBLEM, TEXTS)
     assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [401, 403])
