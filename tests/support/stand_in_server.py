@@ -38,6 +38,8 @@ class StandIn:
     delay: float = 0.0
     seeds: bool = True
     tls: ssl.SSLContext | None = None
+    hidden: tuple[str, ...] = ()
+    """Paths that are not there, as behind a router."""
     offset: int = 0
     """Added to the ids of /tokenize: a server of another tokenizer."""
     served: int = 0
@@ -79,9 +81,11 @@ class StandIn:
             },
         }[self.dialect]
         for path, answer in routes.items():
-            app.router.add_get(path, _always(answer))
+            if path not in self.hidden:
+                app.router.add_get(path, _always(answer))
         app.router.add_post(self.path or PATHS[self.dialect], self._complete)
-        app.router.add_post("/tokenize", self._tokenize)
+        if "/tokenize" not in self.hidden:
+            app.router.add_post("/tokenize", self._tokenize)
         # Handlers are cancelled if their client goes away, as those of the real servers are.
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await self._runner.setup()

@@ -352,6 +352,28 @@ def test_what_cannot_be_trusted_is_one_line_at_the_start(tokenizer, name):
     assert "\n" not in str(caught.value)
 
 
+def test_a_router_may_pass_on_no_more_than_models_and_completions(tokenizer):
+    async def go():
+        server = StandIn(tokenizer, hidden=("/version", "/tokenize"))
+        async with listening(server) as urls:
+            engine = engine_of(urls, dialect="vllm")
+            info = await engine.start()
+            drawn = await engine.generate_all(requests(tokenizer, 2))
+            await engine.close()
+            return info, drawn
+
+    info, drawn = asyncio.run(go())
+    assert len(drawn) == 2
+    assert info.engine == "server vllm of unknown version (tokenizer not compared)"
+
+    async def refused():
+        async with listening(StandIn(tokenizer, hidden=("/version", "/v1/models"))) as urls:
+            await engine_of(urls, dialect="vllm").start()
+
+    with pytest.raises(ModelError, match="does a router before it pass /v1/models, or /version"):
+        asyncio.run(refused())
+
+
 def test_mixed_servers_are_refused(tokenizer):
     async def go():
         async with listening(StandIn(tokenizer), StandIn(tokenizer, version="2.0")) as urls:

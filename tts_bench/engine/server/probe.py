@@ -66,9 +66,15 @@ async def identify(client: aiohttp.ClientSession, url: str, dialect: str, model:
         if found is not None and (version := _VERSION[kind](found)) is not None:
             name, longest = await _MODEL[kind](client, url, model, found)
             return Served(kind, version, name, longest)
-    if dialect != "auto":
-        raise ModelError(f"{url} answers, but not as {dialect} server does")
     plain = await _ask(client, url, "/v1/models")
+    if dialect == "vllm" and plain and "data" in plain:
+        # A router before vLLM servers may pass on less; what is drawn shows what it is.
+        name, longest = await _listed(client, url, model, plain)
+        return Served(dialect, "of unknown version", name, longest)
+    if dialect != "auto":
+        passed = "/v1/models, or /version" if dialect == "vllm" else _WHO[dialect]
+        hint = f"; does a router before it pass {passed} on?"
+        raise ModelError(f"{url} answers, but not as {dialect} server does{hint}")
     hint = "; if it takes chats only, set dialect: chat" if plain and "data" in plain else ""
     raise ModelError(f"{url} answers, but not as vLLM, SGLang or llama.cpp does{hint}")
 
