@@ -43,7 +43,8 @@ def test_the_first_k_are_not_all_subsets():
     assert value_at("majority", TWO_TWO, 1, THIS).value == pytest.approx(0.4)
     assert mean_of_draws(TWO_TWO.correct, 2, FIRST) == 0.5
     assert mean_of_draws(TWO_TWO.correct, 2, THIS) == 0.4
-    assert coverage(TWO_TWO.correct, 2) == pytest.approx(0.7)
+    assert coverage(TWO_TWO, 2) == pytest.approx(0.7)
+    assert coverage(replace(TWO_TWO, firsts=(0, 1, 2)), 1) == pytest.approx(1 / 3)
 
 
 def test_a_missing_answer_abstains_or_is_chosen_and_wrong():

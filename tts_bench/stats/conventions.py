@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tts_bench.stats.estimators import pass_at_k
@@ -66,9 +66,25 @@ class Draws:
     classes: Sequence[int]
     correct: Flags
     scores: Sequence[float] = ()
+    firsts: Sequence[int] | None = None
+    """Indices of the draws of which no earlier one is a copy; None for all."""
+    _numbered: dict[tuple[Missing, Equal], list[int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def distinct(self) -> Sequence[int]:
+        """Indices of the draws that count in coverage: copies of one count once."""
+        return range(len(self.classes)) if self.firsts is None else self.firsts
 
     def numbered(self, convention: Convention) -> list[int]:
         """The number of each draw's answer under a convention; -1 where it is passed over."""
+        key = (convention.missing, convention.answers)
+        if key not in self._numbered:
+            self._numbered[key] = self._number(convention)
+        return self._numbered[key]
+
+    def _number(self, convention: Convention) -> list[int]:
         numbers: dict[object, int] = {}
         found = []
         for i, (answer, group) in enumerate(zip(self.answers, self.classes, strict=True)):
@@ -83,9 +99,10 @@ class Draws:
         return found
 
 
-def coverage(correct: Flags, k: int) -> float:
+def coverage(pool: Draws, k: int) -> float:
     """pass@k of one pool; every convention here takes the unbiased estimate over all subsets."""
-    return float(pass_at_k(len(correct), sum(map(bool, correct)), k))
+    right = sum(bool(pool.correct[i]) for i in pool.distinct)
+    return float(pass_at_k(len(pool.distinct), right, k))
 
 
 def mean_of_draws(correct: Flags, k: int, convention: Convention) -> float:

@@ -28,6 +28,7 @@ from tts_bench.types import Attempt, Pool
 
 _SCORED = ("best", "weighted")
 _SAME = 1e-9
+_SMALL = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +146,15 @@ def _label(cell: CellRecord, others: Sequence[CellRecord]) -> str:
 
 
 def _sizes(cell: CellRecord, tool: Tool) -> list[int]:
-    """Every k of a pool's rows: powers of two, and unless the tool has those alone, the sweep."""
+    """Every k of a pool's rows: powers of two for a tool that has those alone, else the sweep.
+
+    Beside the sweep small powers of two, which cost little.
+    """
     most = cell.at[-1]
     powers = {2**power for power in range(most.bit_length())}
-    return sorted(powers if tool.powers else {*powers, *cell.at})
+    if tool.powers:
+        return sorted(powers)
+    return sorted({*(k for k in powers if k <= _SMALL), *cell.at})
 
 
 class _Tally:
@@ -176,23 +182,39 @@ class _Tally:
         known = [count for count in pool.tokens if count is not None]
         self.tokens.append(sum(known) / len(pool) if known else None)
         self.unanswered.append(pool.answer_class.count(NO_ANSWER) / len(pool))
+        draws = _draws(pool, pool.score)
+        last = draws if self.tool.aggregate is None else _draws(pool, _last_steps(pool))
+        seed = crc32(f"{attempt.seed}|{attempt.problem}".encode())
         for quantity in self.source.quantities:
+            if quantity in _SCORED and len(pool.score) != len(pool):
+                continue
             for k in _sizes(self.source.cell, self.tool):
-                for name, value in self._values(attempt, quantity, k):
+                for name, value in self._values(quantity, k, draws, last, seed):
                     done[quantity, k, name] = value
 
-    def _values(self, attempt: Attempt, quantity: Quantity, k: int) -> Iterator[tuple[str, float]]:
-        """The value by the tool, by this project, and by the tool but for one option each."""
-        theirs, how = self.tool.convention, self.tool.aggregate
-        if quantity in _SCORED and len(attempt.pool.score) != len(attempt.pool):
-            return
-        yield "theirs", _value(attempt, quantity, k, theirs, how is not None)
-        yield "ours", _value(attempt, quantity, k, THIS, False)
+    def _values(
+        self, quantity: Quantity, k: int, own: Draws, last: Draws, seed: int
+    ) -> Iterator[tuple[str, float]]:
+        """The value by the tool and by this project, and with one option changed each.
+
+        Options are put back to this project's, and the first k draws are taken for all subsets:
+        so it is told what moves a figure, without any expectation over subsets but one.
+        """
+        theirs = self.tool.convention
+        scored = last if quantity in _SCORED else own
+        ours = _value(quantity, own, k, THIS, seed)
+        yield "ours", ours
+        same = theirs == THIS and scored is own
+        yield "theirs", ours if same else _value(quantity, scored, k, theirs, seed)
         for option in differing(theirs):
-            put_back = replace(theirs, **{option: getattr(THIS, option)})
-            yield option, _value(attempt, quantity, k, put_back, how is not None)
-        if how is not None and quantity in _SCORED:
-            yield "aggregate", _value(attempt, quantity, k, theirs, False)
+            changed = replace(theirs, **{option: getattr(THIS, option)})
+            if option == "draws":
+                moved = _value(quantity, own, k, replace(THIS, draws=theirs.draws), seed)
+                yield option, moved
+            else:
+                yield option, _value(quantity, scored, k, changed, seed)
+        if last is not own and quantity in _SCORED:
+            yield "aggregate", _value(quantity, own, k, theirs, seed)
 
     def rows(self, due: tuple[Sequence[str], Sequence[int]] | None) -> Iterator[ToolRow]:
         """The rows in the tool's order; what is missing of a finished run counts as wrong."""
@@ -215,7 +237,9 @@ class _Tally:
         options: tuple[str, ...] = ()
         if abs(theirs - ours) > _SAME:
             others = [name for name in means if name not in ("theirs", "ours")]
-            moved = [name for name in others if abs(fmean(means[name]) - theirs) > _SAME]
+            # The first k were taken for all subsets; all other options were put back.
+            kept = {name: ours if name == "draws" else theirs for name in others}
+            moved = [name for name in others if abs(fmean(means[name]) - kept[name]) > _SAME]
             options = tuple(moved or others)
         return ToolRow(
             name=self.tool.names[quantity].format(k=k, n=n),
@@ -258,20 +282,18 @@ class _Tally:
         return stdev(runs) if len(runs) > 1 else None
 
 
-def _value(
-    attempt: Attempt, quantity: Quantity, k: int, convention: Convention, last_step: bool
-) -> float:
+def _draws(pool: Pool, scores: Sequence[float]) -> Draws:
+    """The pool; copies of one draw count once in its coverage."""
+    return Draws(pool.answer, pool.answer_class, pool.correct, scores, distinct_draws(pool))
+
+
+def _value(quantity: Quantity, draws: Draws, k: int, convention: Convention, seed: int) -> float:
     """One problem's value; where a budget left fewer than k draws, of all that are there."""
-    pool = attempt.pool
     if quantity == "pass":
-        distinct = [pool.correct[i] for i in distinct_draws(pool)]
-        return coverage(distinct, min(k, len(distinct)))
-    k = min(k, len(pool))
+        return coverage(draws, min(k, len(draws.distinct)))
+    k = min(k, len(draws.classes))
     if quantity == "mean":
-        return mean_of_draws(pool.correct, k, convention)
-    scores = _last_steps(pool) if last_step and quantity in _SCORED else pool.score
-    draws = Draws(pool.answer, pool.answer_class, pool.correct, scores)
-    seed = crc32(f"{attempt.seed}|{attempt.problem}".encode())
+        return mean_of_draws(draws.correct, k, convention)
     return value_at(quantity, draws, k, convention, seed).value
 
 
