@@ -55,6 +55,7 @@ def test_the_threshold_of_one_part_serves_all_and_the_part_is_told_too(verify, t
     assert (found["math, with an error"], found["math, without an error"]) == (0.5, 1.0)
     assert found["F1, math"] == pytest.approx(2 / 3)
     assert found["F1, mean of parts"] == pytest.approx(5 / 6)
+    assert found["F1, mean by size"] == pytest.approx((2 * 1 + 4 * 2 / 3) / 6)
     assert "fitted on gsm8k, which is reported, too" in out
 
 

@@ -122,12 +122,17 @@ def _add_parts(
     rest: Indices,
     done: Evaluation,
 ) -> None:
-    """Both accuracies and F1 of each part, and the mean of the F1s, as ProcessBench's table has."""
+    """Both accuracies and F1 of each part, and the mean of the F1s, as ProcessBench's table has.
+
+    Others print the mean weighted by the parts' solutions, so that stands beside it.
+    """
     statistics: list[Statistic] = []
+    sizes: list[int] = []
     found, used = passing.found(threshold), np.isin(problems.of, rest)
     for name in sorted(set(groups.tolist())):
         mine = groups == name
         statistics.append(passing.f1(threshold, problems.of, mine))
+        sizes.append(int((mine & used).sum()))
         among = np.intersect1d(rest, problems.of[mine])
         shown = name or "no part"
         done.add(f"  F1, {shown}", problems.estimate(statistics[-1], among))
@@ -136,10 +141,12 @@ def _add_parts(
             share = problems.share(found, chosen) if chosen.any() else None
             done.add(f"    {shown}, {kind} an error", share, f"{chosen.sum()}")
 
-    def average(weights: Floats) -> float:
-        return float(np.mean([statistic(weights) for statistic in statistics]))
+    def average(weights: Floats, by: Sequence[int] | None = None) -> float:
+        return float(np.average([statistic(weights) for statistic in statistics], weights=by))
 
     done.add("  F1, mean of parts", problems.estimate(average, rest))
+    by_size = problems.estimate(lambda weights: average(weights, sizes), rest)
+    done.add("  F1, mean by size", by_size, "parts weighted by their solutions")
 
 
 def _split(problems: int, choices: Choices) -> tuple[Indices, Indices]:
