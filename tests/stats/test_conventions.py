@@ -81,6 +81,18 @@ def test_answers_are_one_by_value_or_by_how_they_are_written():
     )
 
 
+def test_answers_graded_apart_are_two_in_a_majority_and_the_last_counts_in_a_weighted_vote():
+    pool = Draws(("7", "7", "8", "8", "7"), (0, 0, 1, 1, 0), (True, False, True, True, False))
+    graded = replace(FIRST, answers="graded")
+    # Two of 7 are wrong and one is right; two of 8 are right.
+    assert value_at("majority", pool, 5, graded).value == 0.5
+    assert value_at("majority", pool, 5, FIRST).value == 1
+    scored = replace(pool, scores=(0.9, 0.1, 0.1, 0.1, 0.1))
+    assert value_at("weighted", scored, 5, graded).value == 0
+    assert value_at("weighted", scored, 5, FIRST).value == 1
+    assert value_at("weighted", scored, 5, replace(graded, draws="subsets")).value == 0
+
+
 def test_equal_scores_of_one_answer_are_no_tie():
     same = Draws(("1", "1", "2"), (0, 0, 1), (True, True, False), (0.9, 0.9, 0.1))
     assert value_at("best", same, 3, replace(FIRST, score_ties="none")).value == 1

@@ -6,6 +6,7 @@ import json
 import random
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from parts import NOT_TO_BE_HAD
@@ -87,6 +88,29 @@ def test_the_benchmarks_own_result_files_are_read(verify, tmp_path):
     code, _, err = verify(rows, "--right", "solution_referense=human_to_GPT-4", suffix="json")
     assert code == 2
     assert "Did you mean 'solution_reference'" in err
+
+
+@pytest.mark.parametrize(
+    ("correct", "scores"),
+    [
+        ("[False, True]", "[[0.2, 0.9, 0.5], [0.2, 0.3, 0.6]]"),
+        ("[False  True]", "[array([0.2, 0.9, 0.5]), array([0.2, 0.3, 0.6])]"),
+        ("[false, true]", "[0.5, 0.6]"),
+    ],
+)
+def test_lists_in_the_cells_of_a_csv_file_are_read(tmp_path, cli, correct, scores):
+    file = tmp_path / "rows.csv"
+    pd.DataFrame([{"id": "a", "correct": correct, "step_scores": scores}]).to_csv(file, index=False)
+    code, _, err = cli("verify", "recorded", file, "-o", tmp_path / "out")
+    assert code == 0, err
+    assert next(iter(won(tmp_path).values())) == "1 of 1 problems"
+
+
+def test_a_candidate_a_row_of_a_csv_file_is_read(tmp_path, cli):
+    file = tmp_path / "rows.csv"
+    file.write_text("problem_id,score,solution_type\n1,0.5,chosen\n1,0.25,rejected\n")
+    assert cli("verify", "recorded", file, "-o", tmp_path / "out")[0] == 0
+    assert won(tmp_path) == {"strictly highest": "1 of 1 problems"}
 
 
 def one_by_one() -> list[dict]:

@@ -15,6 +15,7 @@ from typing import Any
 from tts_bench.dataset.base import text_id
 from tts_bench.dataset.columns import RANKED, Columns
 from tts_bench.dataset.rows import Row, column_names
+from tts_bench.dataset.written import Shortened, listed
 from tts_bench.errors import DatasetError, UsageError, did_you_mean, quoted
 
 _WORDS: Mapping[str, bool] = {
@@ -75,7 +76,7 @@ class RankedRows:
         usual = [name for rank in RANKED["verdict"] for name in rank]
         names = [self.columns["verdict"]] if "verdict" in self.columns else usual
         cells = [(name, rows[0].cells[name]) for name in names if name in rows[0].cells]
-        return any(name == "solution_type" or isinstance(cell, list) for name, cell in cells)
+        return any(name == "solution_type" or _list(cell) is not None for name, cell in cells)
 
     def read(self, rows: Sequence[Row], source: str) -> list[RankedProblem]:
         """Every problem, in the order in which they first appear.
@@ -114,9 +115,14 @@ class RankedRows:
 
     def _candidates(self, row: Row, found: Mapping[str, str]) -> Iterator[RankedCandidate]:
         """The candidates of a row: one, unless its verdicts are a list."""
+        roles: dict[str, Any]
         roles = {role: row.cells.get(found[role]) for role in _READ if role in found}
-        if not isinstance(roles["verdict"], list):
-            roles = {role: [cell] for role, cell in roles.items()}
+        try:
+            several = _list(roles["verdict"]) is not None
+            for role, cell in roles.items():
+                roles[role] = (_list(cell) or cell) if several else [cell]
+        except Shortened as error:
+            raise DatasetError(f"{row.where}: {error}") from None
         sizes = {role: len(cell) if isinstance(cell, list) else 1 for role, cell in roles.items()}
         if len(set(sizes.values())) > 1:
             shown = ", ".join(f"{size} in {quoted(found[role])}" for role, size in sizes.items())
@@ -134,6 +140,11 @@ class RankedRows:
 
 
 _READ = ("verdict", "text", "score")
+
+
+def _list(cell: Any) -> list[Any] | None:
+    """The list that a cell is, or writes, as the cells of a .csv file do."""
+    return listed(cell) if isinstance(cell, str) else cell if isinstance(cell, list) else None
 
 
 def _listed(cell: Any) -> list[Any]:
@@ -184,6 +195,8 @@ def _steps(value: Any) -> tuple[str, ...]:
 
 def _score(value: Any) -> float | tuple[float, ...]:
     """One score, or one for each step."""
+    if isinstance(value, str):
+        value = _list(value) or _number(value)
     for one in _listed(value):
         if isinstance(one, bool) or not isinstance(one, int | float):
             raise ValueError(f"a score is no number: {quoted(one)}")
@@ -194,6 +207,14 @@ def _score(value: Any) -> float | tuple[float, ...]:
     if not value:
         raise ValueError("a list of step scores is empty")
     return tuple(map(float, value))
+
+
+def _number(text: str) -> float | str:
+    """The number that a text writes, or the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _is_finite(number: float) -> bool:

@@ -28,7 +28,7 @@ Taken = Literal["subsets", "first"]
 Ties = Literal["expectation", "first", "none"]
 Missing = Literal["abstain", "class", "wrong"]
 Votes = Literal["sum", "mean"]
-Equal = Literal["equivalent", "literal"]
+Equal = Literal["equivalent", "literal", "graded"]
 Rule = Literal["majority", "best", "weighted"]
 
 
@@ -48,7 +48,8 @@ class Convention:
     votes: Votes = "sum"
     """What a weighted vote compares of an answer's scores."""
     answers: Equal = "equivalent"
-    """Which answers are one: those of equal value, or those written alike."""
+    """Which answers are one: those of equal value, or those written alike (`literal`); `graded` has
+    in a majority those written and graded alike, and in a weighted vote the last one's verdict."""
 
     def ties_of(self, rule: Rule) -> Ties:
         """What becomes of a tie under a rule."""
@@ -68,7 +69,7 @@ class Draws:
     scores: Sequence[float] = ()
     firsts: Sequence[int] | None = None
     """Indices of the draws of which no earlier one is a copy; None for all."""
-    _numbered: dict[tuple[Missing, Equal], list[int]] = field(
+    _numbered: dict[tuple[str, ...], list[int]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -77,19 +78,22 @@ class Draws:
         """Indices of the draws that count in coverage: copies of one count once."""
         return range(len(self.classes)) if self.firsts is None else self.firsts
 
-    def numbered(self, convention: Convention) -> list[int]:
+    def numbered(self, convention: Convention, rule: Rule) -> list[int]:
         """The number of each draw's answer under a convention; -1 where it is passed over."""
-        key = (convention.missing, convention.answers)
+        by_verdict = convention.answers == "graded" and rule == "majority"
+        key = (convention.missing, convention.answers, "by verdict" if by_verdict else "")
         if key not in self._numbered:
-            self._numbered[key] = self._number(convention)
+            self._numbered[key] = self._number(convention, by_verdict)
         return self._numbered[key]
 
-    def _number(self, convention: Convention) -> list[int]:
+    def _number(self, convention: Convention, by_verdict: bool) -> list[int]:
         numbers: dict[object, int] = {}
         found = []
         for i, (answer, group) in enumerate(zip(self.answers, self.classes, strict=True)):
             if group != NO_ANSWER:
-                key: object = ("answer", answer if convention.answers == "literal" else group)
+                alike = convention.answers == "equivalent" or answer is None
+                verdict = by_verdict and bool(self.correct[i])
+                key: object = ("answer", group if alike else answer, verdict)
             elif convention.missing == "abstain":
                 found.append(NO_ANSWER)
                 continue
@@ -121,7 +125,7 @@ def value_at(rule: Rule, pool: Draws, k: int, convention: Convention, seed: int 
         raise ValueError(f"k={k} does not lie between 1 and {len(pool.classes)} draws")
     if rule != "majority" and len(pool.scores) != len(pool.classes):
         raise ValueError(f"{rule} needs a score for each draw")
-    numbers = pool.numbered(convention)
+    numbers = pool.numbered(convention, rule)
     if convention.draws == "first":
         return Expectation(_share(rule, numbers, pool, range(k), convention))
     exact = None if convention.ties_of(rule) == "none" else _over_subsets(rule, convention)
@@ -148,7 +152,7 @@ def _over_subsets(rule: Rule, convention: Convention) -> _Exact | None:
         return lambda numbers, pool, k, _: Expectation(
             expected_best(pool.scores, pool.correct, k, [one != NO_ANSWER for one in numbers])
         )
-    if convention.votes == "sum":
+    if convention.votes == "sum" and convention.answers != "graded":
         return lambda numbers, pool, k, seed: expected_weighted(
             numbers, pool.scores, pool.correct, k, seed=seed
         )
@@ -195,9 +199,10 @@ def _best(voting: Sequence[int], scores: Sequence[float]) -> list[int]:
 def _voted(
     rule: Rule, voting: Sequence[int], numbers: Sequence[int], pool: Draws, convention: Convention
 ) -> list[int]:
-    """The first draw of each answer that has the most votes, in order.
+    """A draw of each answer that has the most votes, in the order of their first ones.
 
-    A class is as correct as its first member. Sums of scores tie as in `subsets.TIE`.
+    A class is as correct as its first member, or with `graded` as its last. Sums of scores tie as
+    in `subsets.TIE`.
     """
     cast: dict[int, list[int]] = {}
     for i in voting:
@@ -205,7 +210,8 @@ def _voted(
     if rule == "majority":
         most = max(map(len, cast.values()))
         return [mine[0] for mine in cast.values() if len(mine) == most]
-    parts = {mine[0]: [pool.scores[i] for i in mine] for mine in cast.values()}
+    member = -1 if convention.answers == "graded" else 0
+    parts = {mine[member]: [pool.scores[i] for i in mine] for mine in cast.values()}
     share = {i: 1 / len(mine) if convention.votes == "mean" else 1.0 for i, mine in parts.items()}
     sums = {i: math.fsum(mine) * share[i] for i, mine in parts.items()}
     size = {i: math.fsum(map(abs, mine)) * share[i] for i, mine in parts.items()}

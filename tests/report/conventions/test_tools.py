@@ -33,7 +33,7 @@ PUBLISHED = {
 
 
 def scored_run(make, pools, **manifest):
-    """A run of three flat cells that share these pools: answers, right answer, scores."""
+    """A run of flat cells that share these pools: answers, right answer, scores, maybe verdicts."""
     size = len(pools[0][0])
     cells = [
         make.cell("best_of_n", [1, size], "best"),
@@ -41,15 +41,16 @@ def scored_run(make, pools, **manifest):
         make.cell("weighted_vote", [1, size], "weighted"),
     ]
     attempts = []
-    for i, (answers, right, scores) in enumerate(pools):
+    for i, (answers, right, scores, *verdicts) in enumerate(pools):
+        graded = {"correct": tuple(verdicts[0])} if verdicts else {}
         for one in cells:
-            made = make.pool(answers, right, score=scores)
+            made = make.pool(answers, right, score=scores, **graded)
             attempts.append(make.attempt(one["id"], f"p{i}", made))
     return make.run(cells, attempts, **manifest)
 
 
 FIGURES = Path(__file__).parents[2] / "data" / "tool_figures.jsonl"
-"""Pools (the right answer is 1), and what the tools' own code makes of them, in per cent."""
+"""Pools (the right answer is 1, unless verdicts say otherwise), and what the tools' own code makes of them, in per cent."""
 
 TWO = [
     (["2", "1", "1", None], "1", (0.9, 0.8, 0.3, 1.0)),
@@ -184,6 +185,45 @@ def test_a_failed_attempt_is_wrong_and_a_missing_one_too(make):
     assert values(run, "nemo-skills")["pass@1[avg-of-2]"] == 25
 
 
+def test_seeds_are_averaged_and_each_draw_of_each_is_a_run(make):
+    cell = make.cell("self_consistency", [2], "majority")
+    drawn = {("a", 0): "11", ("b", 0): "12", ("a", 1): "22", ("b", 1): "21"}
+    attempts = [
+        make.attempt(cell["id"], problem, make.pool(list(answers)), seed=seed)
+        for (problem, seed), answers in drawn.items()
+    ]
+    run = make.run([cell], attempts, seeds=[0, 1])
+    rows = {row.name: row for row in tool_rows(run, TOOLS["nemo-skills"]).rows}
+    assert rows["pass@1[avg-of-2]"].value == 0.5
+    # The four runs have 1, 0.5, 0 and 0.5 of their two problems right.
+    assert rows["pass@1[avg-of-2]"].spread == pytest.approx((0.5 / 3) ** 0.5)
+    assert rows["majority@2"].value == 0.5
+
+
+def test_an_unfinished_run_counts_what_is_there(make):
+    cell = make.cell("self_consistency", [2], "majority")
+    problems = [{"id": name, "level": None, "subject": None} for name in "ab"]
+    attempts = [make.attempt(cell["id"], "a", make.pool(["1", "1"]))]
+    run = make.run([cell], attempts, problems=problems, status="cancelled")
+    found = tool_rows(run, TOOLS["nemo-skills"])
+    assert {row.name: row.value for row in found.rows}["majority@2"] == 1
+    assert found.run.endswith("(partial)")
+
+
+def test_a_recording_without_answers_has_no_votes_and_no_share_of_missing_ones(make):
+    cells = [make.cell("random_choice", [2], "first"), make.cell("best_of_n", [2], "best")]
+    pool = {"answer_class": (0, 1), "correct": (True, False), "score": (0.9, 0.1)}
+    attempts = [
+        make.attempt(one["id"], "a", make.pool([None, None], **pool), answer=None) for one in cells
+    ]
+    found = tool_rows(make.run(cells, attempts), TOOLS["nemo-skills"])
+    values = {row.name: row.value for row in found.rows}
+    assert (values["pass@2"], values["rm_best@2"]) == (1, 1)
+    assert not any("majority" in name for name in values)
+    assert "no majority@k and rm_majority@k: no draw has an answer" in found.notes
+    assert "no_answer" not in found.counts
+
+
 def test_the_command_prints_and_writes_nothing(make, cli):
     run = scored_run(make, TWO)
     before = sorted(path.name for path in run.folder.iterdir())
@@ -239,7 +279,11 @@ def nemo_rows(shared_data):
 def test_the_tools_own_code_gives_the_same_figures(make, line):
     """Made by running NeMo-Skills 8b18f399, search-and-learn 6f81cac and lighteval 3fd15266."""
     made = json.loads(line)
-    run = scored_run(make, [(one["answers"], "1", tuple(one["scores"])) for one in made["pools"]])
+    pools = [
+        (one["answers"], "1", tuple(one["scores"]), *([one["correct"]] if "correct" in one else []))
+        for one in made["pools"]
+    ]
+    run = scored_run(make, pools)
     for tool, figures in made["figures"].items():
         rows = {row.name: row for row in tool_rows(run, TOOLS[tool]).rows}
         for name, (value, *spread) in figures.items():

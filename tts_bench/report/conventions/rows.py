@@ -27,6 +27,7 @@ from tts_bench.store.texts import distinct_draws
 from tts_bench.types import Attempt, Pool
 
 _SCORED = ("best", "weighted")
+_VOTES = ("majority", "weighted")
 _SAME = 1e-9
 _SMALL = 64
 
@@ -222,7 +223,7 @@ class _Tally:
         for quantity in self.source.quantities:
             if quantity in _SCORED and not self.scored:
                 continue
-            if quantity == "majority" and not self.answered:
+            if quantity in _VOTES and not self.answered:
                 continue
             for k in _sizes(self.source.cell, self.tool):
                 if k < self.tool.least.get(quantity, 1):
@@ -318,7 +319,8 @@ def _notes(tool: Tool, tallies: Sequence[_Tally]) -> Iterator[str]:
     scored = [name.format(k="k", n="n") for one, name in tool.names.items() if one in _SCORED]
     if scored and not any(t.scored for t in tallies if set(t.source.quantities) & set(_SCORED)):
         yield f"no {' and '.join(scored)}: the run's candidates have no scores"
-    if "majority" in tool.names and not any(tally.answered for tally in tallies):
-        yield f"no {tool.names['majority'].format(k='k', n='n')}: no draw has an answer"
+    votes = [name.format(k="k", n="n") for one, name in tool.names.items() if one in _VOTES]
+    if votes and not any(tally.answered for tally in tallies):
+        yield f"no {' and '.join(votes)}: no draw has an answer"
     if tool.counts and "avg_tokens" not in _counts(tallies):
         yield "no avg_tokens: not all lengths are known"

@@ -61,7 +61,7 @@ TOOLS: Mapping[str, Tool] = {
         ),
         Tool(
             name="nemo-skills",
-            convention=Convention(draws="first", score_ties="first", answers="literal"),
+            convention=Convention(draws="first", score_ties="first", answers="graded"),
             names={
                 "mean": "pass@1[avg-of-{k}]",
                 "majority": "majority@{k}",
@@ -127,7 +127,7 @@ DIFFERENCE: Mapping[str, str] = {
     "score_ties": "ties of scores",
     "missing": "draws without an answer",
     "votes": "mean scores, not sums",
-    "answers": "answers are one if written alike",
+    "answers": "which answers are one",
     "aggregate": "step scores",
 }
 """What an option is about, in words for a reader."""
