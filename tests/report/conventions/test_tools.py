@@ -50,7 +50,10 @@ def scored_run(make, pools, **manifest):
 
 
 FIGURES = Path(__file__).parents[2] / "data" / "tool_figures.jsonl"
-"""Pools (the right answer is 1, unless verdicts say otherwise), and what the tools' own code makes of them, in per cent."""
+"""Pools, and what the tools' own code makes of them, in per cent.
+
+The right answer is 1, unless verdicts say otherwise.
+"""
 
 TWO = [
     (["2", "1", "1", None], "1", (0.9, 0.8, 0.3, 1.0)),
