@@ -175,6 +175,22 @@ def test_a_policys_server_as_reward_server_is_one_line_and_nothing_is_run(
     assert policy.served == PROBES
 
 
+@pytest.mark.parametrize("dialect", ["auto", "llamacpp"])
+@pytest.mark.parametrize("name", ["generative", "prm_causal"])
+def test_a_server_without_what_a_verifier_reads_is_one_line_and_nothing_is_run(
+    name: str, dialect: str, background, tokenizer, tmp_path: Path, cli
+):
+    policy, other = background(StandIn(tokenizer)), background(StandIn(tokenizer, "llamacpp"))
+    engine = {"name": "server", "model": MODEL, "base_url": other.url, "dialect": dialect}
+    form = {"format": {"layout": "pieces", "head": "tokens"}} if name == "prm_causal" else {}
+    path = suite(tmp_path, policy.url, {"name": name, "engine": engine, **form})
+    done = cli("run", path, "-o", tmp_path, "--display", "none")
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "no log-probabilities of chosen tokens" in line
+    assert policy.served <= PROBES
+
+
 def test_a_reward_model_behind_a_server_is_evaluated_on_labelled_steps(
     background, tokenizer, tmp_path: Path, cli
 ):

@@ -26,13 +26,16 @@ class AskingVerifier(Verifier):
 
     async def start(self, policy: Engine) -> VerifierInfo:
         """Start the own engine, if there is one. Raises ModelError if it cannot give enough."""
-        lacks = (self.engine or policy).lacks()
-        for need, why in lacks.items():
-            if need in self.engine_needs:
-                raise ModelError(f"{type(self).__name__} cannot work: {why}")
+        self._check_engine(policy)
         info = policy.info if self.engine is None else await self.engine.start()
+        self._check_engine(policy)  # a server may only now be seen to lack something
         self.__dict__["_asked"] = (self.engine or policy, info)
         return VerifierInfo(self.settings_key(), info)
+
+    def _check_engine(self, policy: Engine) -> None:
+        for need, why in (self.engine or policy).lacks().items():
+            if need in self.engine_needs:
+                raise ModelError(f"{type(self).__name__} cannot work: {why}")
 
     async def close(self) -> None:
         """Close the own engine, if there is one; the policy's is not this verifier's."""

@@ -48,6 +48,8 @@ class Connected:
     """The model's name there."""
     pool: ServerPool
     salt: str
+    gives_chosen: bool = True
+    """Whether all were seen to give log-probabilities of tokens that a request names."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,17 @@ class ServerEngine(Engine):
             raise ValueError(f"extra_body must not hold {taken[0]}, which requests set themselves")
 
     def lacks(self) -> Mapping[Need, str]:
-        """What no chat endpoint gives, or none without being asked; llama.cpp's one gap."""
+        """What no chat endpoint gives, or none without being asked, and llama.cpp's one gap.
+
+        Once it is started, what its servers were seen not to give counts as well.
+        """
         chosen: dict[Need, str] = {}
+        said = "no log-probabilities of chosen tokens"
+        connected: Connected | None = self.__dict__.get("_connected")
         if self.dialect in ("chat", "llamacpp"):
-            said = "gives no log-probabilities of chosen tokens"
-            chosen["chosen_logprobs"] = f"engine 'server' with dialect: {self.dialect} {said}"
+            chosen["chosen_logprobs"] = f"engine 'server' with dialect: {self.dialect} gives {said}"
+        elif connected is not None and not connected.gives_chosen:
+            chosen["chosen_logprobs"] = f"{', '.join(self.urls())} gave {said} when tried"
         if self.dialect != "chat":
             return chosen
         lacks: dict[Need, str] = {"exact_tokens": "a chat endpoint takes messages and gives text"}
@@ -203,6 +211,7 @@ class ServerEngine(Engine):
             served=served.model,
             pool=self._pool(client),
             salt=uuid.uuid4().hex,
+            gives_chosen=promised.first_logprobs,
         )
 
     def _pool(self, client: aiohttp.ClientSession) -> ServerPool:
