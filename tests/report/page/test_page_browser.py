@@ -440,3 +440,20 @@ def test_a_run_without_flops_and_tokens_has_its_curve_against_n(make, visit, tmp
     reason = page.locator("#curves-reason").inner_text()
     assert reason.startswith("Neither FLOPs nor tokens of this run are known")
     assert drawn == [2, 3]  # the vote at n = 1 and 4, and what bounds it at 1, 2 and 4
+
+
+def test_dollars_are_a_column_and_an_axis_where_there_is_a_price(make, visit):
+    price = {"engine": {"name": "scripted", "price": {"input": 2, "output": 10}}}
+    page = visit(make.realistic(problems=4, sweep=(1, 4), resolved=price))
+    assert page.locator("#results-table th button", has_text=re.compile(r"^\$$")).count() == 1
+    assert re.search(r"\$0\.00\d+", page.locator("#results-table").inner_text())
+    select(page, "against").select_option("dollars")
+    assert select(page, "against").input_value() == "dollars"
+
+
+def test_without_a_price_no_dollar_is_on_the_page(run, visit):
+    page = visit(run)
+    assert page.locator("#results-table th button", has_text=re.compile(r"^\$$")).count() == 0
+    options = select(page, "against").locator("option").all_inner_texts()
+    assert "tokens" in options
+    assert "dollars" not in options

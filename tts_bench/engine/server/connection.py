@@ -6,7 +6,7 @@ import os
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass
 
 from tts_bench.errors import ModelError
 
@@ -29,7 +29,7 @@ def _proxy_of(url: str, _: tuple[str | None, ...]) -> str | None:
     parts = urlsplit(url)
     host, proxies = parts.hostname or "", getproxies_environment()
     proxy = proxies.get(parts.scheme)
-    if proxy is None or _is_here(host) or proxy_bypass_environment(parts.netloc, proxies):
+    if proxy is None or _is_here(host) or proxy_bypass(parts.netloc):
         return None
     if urlsplit(proxy).scheme != "http" or not urlsplit(proxy).hostname:
         variable = f"{parts.scheme}_proxy".upper()
