@@ -134,3 +134,28 @@ def test_cached_input_is_paid_by_what_was_measured(run_of):
     by_problem = build_report(run).points[0].values["dollars"]
     assert by_problem["p0"] == pytest.approx((10 * 2 + 40 * 1 + 10 * 10) / 1e6)
     assert by_problem["p1"] == pytest.approx((50 * 2 + 10 * 10) / 1e6)
+
+
+def test_each_of_several_runs_may_have_a_price_of_its_own(run_of, tmp_path):
+    runs = [run_of("a").folder, run_of("b").folder]
+    out = ("--output", tmp_path / "out", "--label", "small", "--label", "large")
+    prices = ("--price", "input=1,output=1", "--price", "large/policy:input=3,output=3")
+    done = tts_bench("report", *runs, *out, *prices)
+    assert done.returncode == 0, done.stderr
+    rows = rows_of((tmp_path / "out" / "table.csv").read_text())
+    found = {row["run"]: float(row["dollars"]) for row in rows if row["strategy"] == "greedy"}
+    assert found == {"small": pytest.approx(60 / 1e6), "large": pytest.approx(180 / 1e6)}
+    wrong = tts_bench("report", *runs, *out, "--price", "larg/policy:input=3")
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    assert "--price larg/...: no run of that name. Did you mean 'large'?" in wrong.stderr
+    alone = tts_bench("report", runs[0], "--price", "large/policy:input=3")
+    assert (alone.returncode, len(alone.stderr.splitlines())) == (2, 1)
+
+
+def test_a_comparison_is_priced_anew_side_by_side(run_of):
+    folders = [run_of("a").folder, run_of("b").folder]
+    both = ("--price", "input=1,output=1", "--price", "b/policy:input=4,output=4", "--json")
+    ratios = json.loads(tts_bench("compare", *folders, *both).stdout)["pairs"][0]["cost_ratios"]
+    assert ratios["dollars"]["value"] == pytest.approx(0.25)
+    wrong = tts_bench("compare", *folders, "--price", "c/policy:input=1")
+    assert wrong.stderr == "error: --price c/...: no run of that name; the runs are a, b\n"

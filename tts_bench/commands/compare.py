@@ -22,6 +22,13 @@ Examples:
 @click.option("--b", "b_point", metavar="STRATEGY@N", help="... with this point of RUN_B.")
 @click.option("--flips", is_flag=True, help="List the problems on which the runs differ.")
 @click.option("--texts", type=click.Path(path_type=Path), help="Write both texts of those there.")
+@click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    metavar="[[a/|b/]SIDE:]KEY=$,...",
+    help="Price in place of a suite's: input=2.5,output=10, b/verifier:gpu_hour=2 (repeatable).",
+)
 @click.option("--force", is_flag=True, help="Compare although the data sets differ in content.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -33,18 +40,23 @@ def compare(
     b_point: str | None,
     flips: bool,
     texts: Path | None,
+    prices: tuple[str, ...],
     force: bool,
     as_json: bool,
     debug: bool,
 ) -> int:
-    """Compare RUN_A with RUN_B, paired by problem: accuracy, tokens, FLOPs and seconds."""
+    """Compare RUN_A with RUN_B, paired by problem: accuracy, tokens, FLOPs, seconds, dollars."""
     from tts_bench.report.compare import text
     from tts_bench.report.compare.flips import write_flips
     from tts_bench.report.compare.paired import compare as compare_runs
+    from tts_bench.report.points.given_prices import GivenPrices
     from tts_bench.report.points.point import read_points
     from tts_bench.store.runs import resolve_run
 
-    a, b = (read_points(resolve_run(path)) for path in (run_a, run_b))
+    given = GivenPrices.parse(prices)
+    given.check_runs(["a", "b"])
+    runs = {"a": resolve_run(run_a), "b": resolve_run(run_b)}
+    a, b = (read_points(run, given.of(name)) for name, run in runs.items())
     comparison = compare_runs(a, b, a_point=a_point, b_point=b_point, force=force)
     if as_json:
         echo(json.dumps(text.as_json(comparison), indent=2))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tts_bench.cost.price import Price
     from tts_bench.report.joint.crossing import Crossing
     from tts_bench.report.joint.lines import Joint
+    from tts_bench.report.points.given_prices import GivenPrices
     from tts_bench.store.runs import RunStore
 
 _TOGETHER = Path("results/joint")
@@ -68,8 +69,8 @@ Examples:
     "--price",
     "prices",
     multiple=True,
-    metavar="[policy:|verifier:]KEY=$,...",
-    help="Price instead of the suite's: input=2.5,output=10, or gpu_hour=2,gpus=8 (repeatable).",
+    metavar="[[RUN/]SIDE:]KEY=$,...",
+    help="Price in place of a suite's: input=2.5,output=10, verifier:gpu_hour=2 (repeatable).",
 )
 @click.option("--force", is_flag=True, help="Although the data sets differ in content.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -95,10 +96,10 @@ def report(
     by the conventions of nemo-skills, lighteval, search-and-learn or this, and what differs.
     """
     from tts_bench.errors import UsageError
-    from tts_bench.report.points.money import parse_prices
+    from tts_bench.report.points.given_prices import GivenPrices
     from tts_bench.store.runs import resolve_run
 
-    instead = parse_prices(prices)
+    given = GivenPrices.parse(prices)
     found = [resolve_run(path) for path in runs]
     if conventions:
         if len(found) > 1 or output or pairs or labels or strategy or cost or force or prices:
@@ -113,8 +114,9 @@ def report(
             raise UsageError(
                 "--label, --strategy, --force, and --cost without --pair, are for several runs"
             )
-        crossings = _cross_within(found[0], pairs, cost or "flops", instead)
-        report_run(found[0], style=style, output=output, prices=instead)
+        given.check_runs([])
+        crossings = _cross_within(found[0], pairs, cost or "flops", given)
+        report_run(found[0], style=style, output=output, prices=given.of())
         if crossings:
             _write_crossings(crossings, cost or "flops", output or found[0].folder)
         return 0
@@ -122,7 +124,7 @@ def report(
     from tts_bench.report.joint.lines import join
 
     check_look(style)
-    joint = join(found, strategy, labels, force, instead)
+    joint = join(found, strategy, labels, force, given)
     _report_together(joint, pairs, cost or "flops", style, output or _TOGETHER)
     return 0
 
@@ -169,7 +171,7 @@ def _cross_within(
     run: RunStore,
     pairs: Sequence[tuple[str, str]],
     cost: str,
-    prices: Mapping[str, Price],
+    prices: GivenPrices,
 ) -> Sequence[Crossing]:
     """Where these curves of one run cross; before anything is written, as a name may be wrong."""
     if not pairs:

@@ -9,11 +9,11 @@ from itertools import combinations
 
 import numpy as np
 
-from tts_bench.cost.price import Price
 from tts_bench.errors import UnknownName, UsageError
 from tts_bench.report.compare.paired import check_comparable
 from tts_bench.report.figures.line_styles import line_name
 from tts_bench.report.points.cost import added
+from tts_bench.report.points.given_prices import GivenPrices
 from tts_bench.report.points.outcomes import Outcome, read_outcomes
 from tts_bench.report.points.point import Point, group_by_problem, make_points
 from tts_bench.report.points.scope import Scope, read_scope
@@ -153,12 +153,12 @@ def join(
     strategies: Sequence[str] = (),
     labels: Sequence[str] = (),
     force: bool = False,
-    prices: Mapping[str, Price] | None = None,
+    prices: GivenPrices | None = None,
 ) -> Joint:
     """Read runs and bring them onto their shared problems; with only these strategies, if any.
 
-    Labels are what the runs are called; without them, what tells the runs apart. `prices` of
-    `policy` and `verifier` replace what the suites of all runs state.
+    Labels are what the runs are called; without them, what tells the runs apart. `prices`
+    replace what the suites state.
 
     Raises UsageError, with the reason, for what cannot stand in one figure: one run twice, no
     problem that all have, data sets that differ (as in `compare`; unless `force`), no strategy
@@ -168,7 +168,7 @@ def join(
     if len(set(folders)) < len(folders):
         twice = next(folder for folder in folders if folders.count(folder) > 1)
         raise UsageError(f"{twice} is named twice: there is nothing to set beside itself")
-    scopes = [read_scope(run, prices) for run in runs]
+    scopes = [read_scope(run) for run in runs]
     for a, b in combinations(scopes, 2):
         check_comparable(a, b, force)
     shared = tuple(p for p in scopes[0].problems if all(p in s.problems for s in scopes[1:]))
@@ -177,6 +177,10 @@ def join(
     if labels:
         _check_labels(labels, len(scopes))
     labels = tuple(labels) or _labels(scopes)
+    if prices is not None:
+        prices.check_runs(labels)
+        priced = zip(runs, labels, strict=True)
+        scopes = [read_scope(run, prices.of(label)) for run, label in priced]
     lines: list[Line] = []
     for place, (run, scope) in enumerate(zip(runs, scopes, strict=True)):
         lines += _lines(run, replace(scope, problems=shared), labels[place], place)

@@ -7,20 +7,19 @@ taken a draw from the store, spread over attempts by their FLOPs (docs/results.m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from tts_bench.cost.price import PRICE_KEYS, Price
-from tts_bench.errors import StoreError, UnknownName, UsageError
+from tts_bench.cost.price import Price
+from tts_bench.errors import StoreError
 from tts_bench.report.points.cost import Cost, added
 from tts_bench.store.files import first_fault
 from tts_bench.store.manifest import MODEL_KEYS, RunManifest
 
 Rate = Callable[[Cost], float | None]
-_SIDES = ("policy", "verifier")
 _SHARED = Price(gpu_hour="shared")
 _PRICE = TypeAdapter(Price | None)
 
@@ -70,37 +69,6 @@ def _in_words(price: Price) -> str:
     }
     parts = [f"{name} ${value:g}" for name, value in named.items() if value is not None]
     return f"{', '.join(parts)} a million tokens"
-
-
-def parse_prices(texts: Sequence[str]) -> dict[str, Price]:
-    """Prices by `policy` and `verifier`, each as in `policy:input=2.5,output=10`.
-
-    What names neither is of the policy. Raises UsageError.
-
-    >>> parse_prices(["input=2,output=8"])["policy"].output
-    8.0
-    """
-    found: dict[str, Price] = {}
-    for text in texts:
-        side, colon, settings = text.rpartition(":")
-        if colon and side not in _SIDES:
-            raise UsageError(f"--price {text}: {side} is neither policy nor verifier")
-        side = side or "policy"
-        if side in found:
-            raise UsageError(f"--price {text}: the {side} has a price already")
-        values: dict[str, Any] = {}
-        for part in settings.split(","):
-            key, _, value = part.strip().partition("=")
-            if key not in PRICE_KEYS:
-                raise UsageError(f"--price {text}: {UnknownName('price', key, PRICE_KEYS)}")
-            values[key] = value
-        try:
-            found[side] = TypeAdapter(Price).validate_python(values)
-        except ValidationError as error:
-            raise UsageError(f"--price {text}: {first_fault(error)[:200]}") from None
-        if side == "policy" and found[side].gpu_hour == "shared":
-            raise UsageError(f"--price {text}: gpu_hour=shared is for a verifier")
-    return found
 
 
 def read_prices(manifest: RunManifest, instead: Mapping[str, Price] | None = None) -> Prices:
