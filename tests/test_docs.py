@@ -32,7 +32,7 @@ def commands(
         yield " ".join(words), command
 
 
-COMMANDS = dict(commands(tts_bench, click.Context(tts_bench)))
+COMMANDS = dict(commands(tts_bench, click.Context(tts_bench, **tts_bench.context_settings)))
 
 
 def options(command: click.Command) -> set[str]:
@@ -81,7 +81,7 @@ def test_every_section_is_of_a_command():
 def test_every_command_line_that_is_written_is_one(line):
     """Words and options as click itself reads them; what stands for values is not looked at."""
     words = shlex.split(line, comments=True)[1:]
-    command, context = tts_bench, click.Context(tts_bench)
+    command, context = tts_bench, click.Context(tts_bench, **tts_bench.context_settings)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name = words.pop(0)
         below = command.get_command(context, name)
