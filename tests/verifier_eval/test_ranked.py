@@ -113,6 +113,31 @@ def test_a_candidate_a_row_of_a_csv_file_is_read(tmp_path, cli):
     assert won(tmp_path) == {"strictly highest": "1 of 1 problems"}
 
 
+def test_an_imported_run_is_told_by_its_recorded_scores(tmp_path, cli):
+    file = tmp_path / "pool.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in STEPS))
+    options = ("--verdicts", "recorded", "-o", tmp_path / "r", "--name", "p")
+    assert cli("import", file, *options)[0] == 0
+    code, out, err = cli("verify", "recorded", tmp_path / "r" / "p", "-o", tmp_path / "out")
+    assert code == 0, err
+    found = won(tmp_path)
+    assert found["strictly highest, as the run has them"] == "2 of 2 problems"
+    assert found["strictly highest, by mean"] == "0 of 2 problems"
+    assert "best of n, n=1" in out
+    record = json.loads((tmp_path / "out" / "verify.json").read_text())
+    assert [at["value"] for at in record["selection"]["best"]] == [0.5, 1.0]
+
+
+def test_a_run_without_scores_is_one_line(tmp_path, cli):
+    file = tmp_path / "pool.jsonl"
+    file.write_text(json.dumps({"id": 1, "correct": [True, False]}) + "\n")
+    options = ("--verdicts", "recorded", "-o", tmp_path / "r", "--name", "p")
+    assert cli("import", file, *options)[0] == 0
+    code, _, err = cli("verify", "recorded", tmp_path / "r" / "p", "-o", tmp_path / "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no pool of candidates with scores" in err
+
+
 def one_by_one() -> list[dict]:
     """As the benchmark itself is published: a row for each candidate, its text in steps."""
     texts = {

@@ -96,12 +96,12 @@ def _recorded(
     data: str, run: RunStore | None, choices: Choices, options: dict[str, Any]
 ) -> EvaluationResult:
     """The figures of the scores that stand in the data."""
-    from tts_bench.verifier_eval.recorded import recorded_labels, recorded_ranks
+    from tts_bench.verifier_eval.recorded import recorded_labels, recorded_ranks, recorded_run
 
-    if run is not None:
-        raise UsageError(f"{data}: a run; its report has the figures of its own scores")
     if options["sets"] or options["replay"]:
         raise UsageError("--set and --replay have no meaning for recorded scores; leave them out")
+    if run is not None:
+        return recorded_run(run, choices, options["limit"])
     found = _rows_of(data, options)
     if isinstance(found, list):
         return recorded_ranks(found, data, choices, options["limit"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,23 @@ from typing import Any
 from tts_bench.dataset.ranked import RankedProblem
 from tts_bench.dataset.rows import Row
 from tts_bench.dataset.step_labels import StepLabels
-from tts_bench.types import Score
+from tts_bench.errors import UsageError
+from tts_bench.report.points.scope import read_scope
+from tts_bench.store.runs import RunStore
+from tts_bench.types import Attempt, Problem, Score
 from tts_bench.verifier.base import VerifierInfo
 from tts_bench.verifier_eval.evaluation import Judged, evaluate
 from tts_bench.verifier_eval.measures import Choices, Evaluation
 from tts_bench.verifier_eval.output import EvaluationResult
-from tts_bench.verifier_eval.ranked import candidate_row, rank, ranked_data, recorded_scores
+from tts_bench.verifier_eval.ranked import (
+    RankedScores,
+    candidate_row,
+    rank,
+    ranked_data,
+    recorded_scores,
+)
+from tts_bench.verifier_eval.rendering import given
+from tts_bench.verifier_eval.selection import At, DrawnPool, select
 
 NAME = "recorded"
 """What stands for a verifier on the command line where its scores stand in the data."""
@@ -70,11 +82,93 @@ def recorded_labels(
     return _result(data, choices, done, lines)
 
 
+def recorded_run(run: RunStore, choices: Choices, limit: int | None) -> EvaluationResult:
+    """Best-of-n, votes and AUC of the scores that a run's candidates have.
+
+    Where exactly one candidate of each problem is right, also how often it is scored highest. Of
+    several ways of scoring the first cell's counts. Raises UsageError for a run without scores.
+    """
+    drawn = _scored_attempts(run)
+    kept = set(list(dict.fromkeys(one.problem for one in drawn))[:limit])
+    drawn = [one for one in drawn if one.problem in kept]
+    selection = select([_drawn(one) for one in drawn], choices)
+    evaluation = selection.evaluation
+    manifest = run.read_manifest()
+    without = len(manifest.problems) - len(kept)
+    if without and limit is None:
+        evaluation.notes.append(f"{without} problems have no candidates with scores; left out")
+    if all(one.pool.correct.count(True) == 1 < len(one.pool) for one in drawn):
+        ranked = [
+            RankedScores(one.problem, one.pool.correct.index(True), _scores(one)) for one in drawn
+        ]
+        first = rank(ranked, own="as the run has them")
+        evaluation.figures[:0] = first.figures
+        evaluation.notes += first.notes
+    rows = [
+        {
+            "problem": one.problem,
+            "seed": one.seed,
+            "candidate": i,
+            "correct": one.pool.correct[i],
+            "score": score.value,
+            "steps": score.steps,
+        }
+        for one in drawn
+        for i, score in enumerate(_scores(one))
+    ]
+    data = {
+        "run": str(run.folder),
+        "name": f"{manifest.suite} ({manifest.engine.model})",
+        "texts": len(rows),
+        "problems": len(kept),
+        "limit": limit,
+    }
+    return _result(data, choices, evaluation, rows, selection.lines)
+
+
+def _scored_attempts(run: RunStore) -> list[Attempt]:
+    """The attempts of the first flat cell whose candidates have scores."""
+    pooled = [cell.id for cell in read_scope(run).cells if cell.pooled]
+    found: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in run.attempts():
+        if (
+            attempt.cell in pooled
+            and len(attempt.pool)
+            and len(attempt.pool.score) == len(attempt.pool)
+        ):
+            found[attempt.cell].append(attempt)
+    cell = next((cell for cell in pooled if cell in found), None)
+    if cell is None:
+        raise UsageError(
+            f"{run.folder}: no pool of candidates with scores; name a verifier for that"
+        )
+    return found[cell]
+
+
+def _drawn(attempt: Attempt) -> DrawnPool:
+    pool = attempt.pool
+    return DrawnPool(
+        Problem(attempt.problem, ""),
+        attempt.seed,
+        tuple(given(i, "") for i in range(len(pool))),
+        pool.answer_class,
+        pool.correct,
+        pool.score,
+    )
+
+
+def _scores(attempt: Attempt) -> tuple[Score, ...]:
+    pool = attempt.pool
+    steps = pool.steps if len(pool.steps) == len(pool) else ((),) * len(pool)
+    return tuple(map(Score, pool.score, steps))
+
+
 def _result(
     data: Mapping[str, Any],
     choices: Choices,
     evaluation: Evaluation,
     scores: Sequence[Mapping[str, Any]],
+    lines: Mapping[str, Sequence[At]] | None = None,
 ) -> EvaluationResult:
     return EvaluationResult(
         name="recorded scores",
@@ -86,4 +180,5 @@ def _result(
         spent=None,
         failures=[],
         scores=scores,
+        lines=lines or {},
     )
