@@ -30,6 +30,7 @@ from tts_bench.suite.yaml_document import read_yaml
 from tts_bench.types import CUT, Sampling
 
 TINY = str(Path(__file__).resolve().parents[2] / "tts_bench" / "tiny" / "policy")
+SMOLLM2 = Path(__file__).resolve().parents[2] / "models" / "SmolLM2-135M-Instruct"
 OWN = os.environ.get("TTS_BENCH_TEST_ENGINE")
 NAMES = [
     "scripted",
@@ -37,6 +38,7 @@ NAMES = [
     pytest.param("vllm", marks=pytest.mark.vllm),
     pytest.param("server-vllm", marks=pytest.mark.vllm),
     pytest.param("ray-vllm", marks=pytest.mark.vllm),
+    pytest.param("server-llamacpp", marks=pytest.mark.slow),
     *(["own"] if OWN else []),
 ]
 WARM = Sampling(24, temperature=1.5)
@@ -66,6 +68,8 @@ def settings(name: str, urls: tuple[str, ...] = ()) -> Engine:
         return own
     if name == "server-vllm":
         return ServerEngine(base_url=urls, model="tts_bench/tiny/policy")
+    if name == "server-llamacpp":
+        return ServerEngine(base_url=urls, model="smollm2", tokenizer_model=str(SMOLLM2))
     if name == "scripted":
         return ScriptedEngine(wander, max_model_len=512)
     if name == "transformers":
@@ -120,6 +124,9 @@ def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     urls: tuple[str, ...] = ()
     if request.param == "server-vllm":
         urls = tuple(server.url for server in request.getfixturevalue("vllm_servers"))
+    if request.param == "server-llamacpp":
+        request.getfixturevalue("smollm2")
+        urls = (request.getfixturevalue("llamacpp_server").url,)
     if request.param == "ray-vllm":
         engine: Engine = request.getfixturevalue("ray_nodes").engine()
     else:
@@ -289,7 +296,10 @@ def test_special_tokens_are_no_text(running):
 def test_what_ended_a_text_can_be_taken_back(running):
     request, whole = running.long_text()
     spelt, begin = running.tokenizer, request.prompt_ids
-    requests = [replace(request, sampling=replace(WARM, max_tokens=400), seed=s) for s in range(16)]
+    most = min(400, running.info.max_model_len - len(begin) - 1)
+    requests = [
+        replace(request, sampling=replace(WARM, max_tokens=most), seed=s) for s in range(16)
+    ]
     for done in running.draw(*requests):
         if done.finish_reason == "stop":
             left = spelt.reopen(begin, done.token_ids, (), True)

@@ -91,10 +91,9 @@ def test_parameters_decide_whether_a_verifier_is_asked(faults, parameters, refus
     assert bool(faults([parameters])) is refused
 
 
-@pytest.mark.parametrize("dialect", ["chat", "llamacpp"])
 @pytest.mark.parametrize("name", ["generative", "prm_causal"])
-def test_verifiers_that_choose_tokens_are_refused_there(faults, name, dialect):
-    own = {"name": name, "engine": {**CHAT, "dialect": dialect}}
+def test_verifiers_that_choose_tokens_are_refused_there(faults, name):
+    own = {"name": name, "engine": CHAT}
     [line] = faults(["greedy"], verifier=own)
     assert line.startswith(f"verifier: verifier '{name}' ")
     assert line.endswith("`judge` can do without")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from server_process import ServerProcess
 
-CONTEXT = 1024
+CONTEXT = 512
 """Tokens that each slot holds."""
 
 

@@ -189,16 +189,28 @@ class StandIn:
         return {"output_ids": ids, "meta_info": meta}
 
     def _llamacpp(self, asked: dict[str, Any]) -> dict[str, Any]:
+        if forced := asked.get("logit_bias"):
+            [[token, _]] = forced
+            told = [{"id": token, "logprob": -3.0 - token}]
+            return {
+                "tokens": [token],
+                "stop_type": "limit",
+                "completion_probabilities": told,
+                "timings": {"cache_n": len(asked["prompt"]) - 1},
+            }
         ids, reason, stop = self._draw(
             asked["prompt"], asked["seed"], asked["temperature"], asked["n_predict"], asked["stop"]
         )
         kind = "limit" if reason == "length" else "word" if stop else "eos"
+        told = [{"id": token, "logprob": -0.5} for token in ids]
         return {
             "tokens": ids,
             "stop_type": kind,
             "stopping_word": stop or "",
-            "completion_probabilities": [{"id": token, "logprob": -0.5} for token in ids],
-            "tokens_cached": 3,
+            # The tokens that the stop string spells are not told of.
+            "completion_probabilities": told[: -len(self.tokenizer.encode(stop))] if stop else told,
+            "tokens_cached": len(asked["prompt"]) + len(ids),
+            "timings": {"cache_n": 3},
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,6 +37,19 @@ class Drawn:
     first_logprobs: Mapping[int, float] | None = None
 
 
+Ask = Callable[[Mapping[str, Any], Sequence[int]], Awaitable[Mapping[str, Any]]]
+"""Sends a body with that prompt, and returns the answer."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a dialect needs to ask again."""
+
+    ask: Ask
+    tokenizer: Tokenizer
+    vocabulary: int
+
+
 class Dialect(abc.ABC):
     """One kind of server: where it listens, what it understands, how it answers."""
 
@@ -56,6 +69,15 @@ class Dialect(abc.ABC):
         self, request: Request, body: Mapping[str, Any], tokenizer: Tokenizer, vocabulary: int
     ) -> Completion:
         """The completion that an answer holds. Raises EngineError if it holds none."""
+
+    async def filled(
+        self, request: Request, body: Mapping[str, Any], tools: Tools
+    ) -> Mapping[str, Any]:
+        """The answer with what the server only tells when it is asked again.
+
+        Raises EngineError if it does not tell it.
+        """
+        return body
 
     def refusal(self, request: Request) -> str | None:
         """Why such servers cannot serve the request; None if they can."""
@@ -177,64 +199,6 @@ class SGLangDialect(TokenDialect):
             cached_tokens=meta.get("cached_tokens") or 0,
             first_logprobs={entry[1]: entry[0] for entry in wanted[0] or ()},
         )
-
-
-class LlamaCppDialect(TokenDialect):
-    """llama.cpp's `/completion`: token prompts, and the ids of what was drawn."""
-
-    name = "llamacpp"
-    path = "/completion"
-
-    def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
-        """Every sampler named and neutral, for the server's defaults are not the model's."""
-        sampling = request.sampling
-        return {
-            "prompt": list(request.prompt_ids),
-            "n_predict": sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-            "min_p": 0.0,
-            "typical_p": 1.0,
-            "repeat_penalty": 1.0,
-            "presence_penalty": 0.0,
-            "frequency_penalty": 0.0,
-            "dry_multiplier": 0.0,
-            "xtc_probability": 0.0,
-            "mirostat": 0,
-            "samplers": ["top_k", "top_p", "temperature"],
-            "seed": request.seed % (1 << 32),
-            "stop": list(sampling.stop),
-            "n_probs": 1,
-            "post_sampling_probs": False,
-            "return_tokens": True,
-            "cache_prompt": True,
-            "stream": False,
-        }
-
-    def read(self, body: Mapping[str, Any]) -> Drawn:
-        """`tokens`, and the probabilities of each before sampling."""
-        kind = body["stop_type"]
-        return Drawn(
-            token_ids=tuple(body["tokens"]),
-            logprobs=tuple(
-                entry["logprob"] for entry in body.get("completion_probabilities") or ()
-            ),
-            finish_reason={"eos": "stop", "word": "stop", "limit": "length"}.get(kind, kind),
-            stop=body.get("stopping_word") or None if kind == "word" else None,
-            cached_tokens=body.get("tokens_cached") or 0,
-        )
-
-    def refusal(self, request: Request) -> str | None:
-        """It tells of the likeliest tokens alone."""
-        if request.logprob_ids:
-            return "llama.cpp gives no log-probabilities of chosen tokens"
-        return None
-
-
-DIALECTS: Mapping[str, TokenDialect] = {
-    one.name: one for one in (VLLMDialect(), SGLangDialect(), LlamaCppDialect())
-}
 
 
 def completion(

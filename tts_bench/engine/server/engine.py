@@ -14,18 +14,18 @@ from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.server.addresses import Addresses
 from tts_bench.engine.server.chat import OWN_FIELDS, ChatDialect
 from tts_bench.engine.server.chat_start import TOKENIZER, ChatStart, Kept
-from tts_bench.engine.server.dialects import DIALECTS, Dialect
+from tts_bench.engine.server.dialects import Dialect, Tools
 from tts_bench.engine.server.gate import Gate
 from tts_bench.engine.server.messages import VOCABULARY
 from tts_bench.engine.server.pool import ServerPool
-from tts_bench.engine.server.probe import Promises, Served, identify, try_out
+from tts_bench.engine.server.probe import DIALECTS, Promises, Served, identify, try_out
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.engine.weights import load_error, local_path, model_revision, model_shape
 from tts_bench.errors import EngineError, ModelError
 from tts_bench.secrets.masking import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import aiohttp
 
@@ -50,6 +50,14 @@ class Connected:
     salt: str
     gives_chosen: bool = True
     """Whether all were seen to give log-probabilities of tokens that a request names."""
+
+    @property
+    def tools(self) -> Tools:
+        """For answers that lack something."""
+        return Tools(self._ask, self.tokenizer, self.vocabulary)
+
+    async def _ask(self, body: Mapping[str, Any], prompt: Sequence[int]) -> Mapping[str, Any]:
+        return (await self.pool.post(self.dialect.path, body, prompt))[1]
 
 
 @dataclass(frozen=True)
@@ -105,23 +113,23 @@ class ServerEngine(Engine):
             raise ValueError(f"extra_body must not hold {taken[0]}, which requests set themselves")
 
     def lacks(self) -> Mapping[Need, str]:
-        """What no chat endpoint gives, or none without being asked, and llama.cpp's one gap.
+        """What no chat endpoint gives, or none without being asked.
 
         Once it is started, what its servers were seen not to give counts as well.
         """
-        chosen: dict[Need, str] = {}
         said = "no log-probabilities of chosen tokens"
         connected: Connected | None = self.__dict__.get("_connected")
-        if self.dialect in ("chat", "llamacpp"):
-            chosen["chosen_logprobs"] = f"engine 'server' with dialect: {self.dialect} gives {said}"
-        elif connected is not None and not connected.gives_chosen:
-            chosen["chosen_logprobs"] = f"{', '.join(self.urls())} gave {said} when tried"
         if self.dialect != "chat":
-            return chosen
-        lacks: dict[Need, str] = {"exact_tokens": "a chat endpoint takes messages and gives text"}
+            if connected is None or connected.gives_chosen:
+                return {}
+            return {"chosen_logprobs": f"{', '.join(self.urls())} gave {said} when tried"}
+        lacks: dict[Need, str] = {
+            "exact_tokens": "a chat endpoint takes messages and gives text",
+            "chosen_logprobs": f"a chat endpoint gives {said}",
+        }
         if not self.logprobs:
             lacks["logprobs"] = "a chat endpoint gives them, if at all, with engine.logprobs: true"
-        return lacks | chosen
+        return lacks
 
     def settings_key(self) -> str:
         """As every engine's; what only chats have says something only there."""
@@ -182,6 +190,7 @@ class ServerEngine(Engine):
         body = at.dialect.payload(request, at.served, special, at.salt)
         server, answer = await at.pool.post(at.dialect.path, body, request.prompt_ids)
         try:
+            answer = await at.dialect.filled(request, answer, at.tools)
             return at.dialect.complete(request, answer, at.tokenizer, at.vocabulary)
         except EngineError as error:
             raise EngineError(f"{server.url}: {error}") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
-from tts_bench.engine.server.dialects import DIALECTS, TokenDialect
+from tts_bench.engine.server.dialects import SGLangDialect, TokenDialect, Tools, VLLMDialect
+from tts_bench.engine.server.llamacpp import LlamaCppDialect
 from tts_bench.engine.server.pool import Unwell, send
 from tts_bench.errors import EngineError, ModelError, did_you_mean
 from tts_bench.types import Sampling
@@ -21,6 +22,12 @@ TEXT = "Compute 2 + 3.\n\nnaïve 東京"
 WARM = Sampling(max_tokens=8, temperature=2.0)
 OTHERS = (2, 3, 4, 5)
 """Seeds of which at least one must give other tokens than the first."""
+
+Draw = Callable[[Request], Awaitable[Completion]]
+
+DIALECTS: Mapping[str, TokenDialect] = {
+    one.name: one for one in (VLLMDialect(), SGLangDialect(), LlamaCppDialect())
+}
 
 
 @dataclass(frozen=True)
@@ -100,11 +107,15 @@ async def try_out(
         )
     prompt = tokenizer.encode("Compute 2 + 3 + 4.") or (0,)
 
+    async def ask(body: Mapping[str, Any], _: Sequence[int]) -> Mapping[str, Any]:
+        return await send(client, url, dialect.path, body)
+
     async def draw(request: Request) -> Completion:
         special = bool(request.sampling.stop) and tokenizer.names_special(request.sampling.stop)
         body = dialect.payload(request, served.model, special, "probe")
         try:
-            answer = await send(client, url, dialect.path, body)
+            answer = await ask(body, prompt)
+            answer = await dialect.filled(request, answer, Tools(ask, tokenizer, vocabulary))
             return dialect.complete(request, answer, tokenizer, vocabulary)
         except (EngineError, Unwell) as error:
             raise ModelError(f"{url}: a first completion failed: {error}") from error
@@ -113,14 +124,12 @@ async def try_out(
     others = [await draw(Request(prompt, WARM, seed)) for seed in OTHERS]
     if all(other.token_ids == first.token_ids for other in others):
         raise ModelError(f"{url}: another seed gives the same tokens, so all draws would be one")
-    await _check_stop(url, draw, prompt, tokenizer)
-    chosen = await _gives_chosen(draw, prompt, dialect)
+    await _check_stop(url, draw, prompt)
+    chosen = await _gives_chosen(draw, prompt)
     return Promises(first.token_ids == again.token_ids, chosen, alike is True)
 
 
-async def _check_stop(
-    url: str, draw: Any, prompt: tuple[int, ...], tokenizer: HuggingFaceTokenizer
-) -> None:
+async def _check_stop(url: str, draw: Draw, prompt: tuple[int, ...]) -> None:
     """Stop at a string of the greedy text; it must end there, with the string and its tokens."""
     greedy = Sampling(max_tokens=8, temperature=0.0)
     text = (await draw(Request(prompt, greedy, 0))).text
@@ -132,10 +141,8 @@ async def _check_stop(
         raise ModelError(f"{url}: the stop string {stop!r} is cut from the text, or passed over")
 
 
-async def _gives_chosen(draw: Any, prompt: tuple[int, ...], dialect: TokenDialect) -> bool:
+async def _gives_chosen(draw: Draw, prompt: tuple[int, ...]) -> bool:
     request = Request(prompt, Sampling(max_tokens=1), 0, logprob_ids=(0, 1))
-    if dialect.refusal(request) is not None:
-        return False
     try:
         await draw(request)
     except ModelError:
