@@ -32,6 +32,8 @@ class StandIn:
     dialect: str = "vllm"
     model: str = MODEL
     version: str = "1.0"
+    packed: str = "Q4_1"
+    """llama.cpp: how its weights are packed."""
     path: str = ""
     """Where it answers, if not where its dialect does."""
     fault: Fault | None = None
@@ -77,6 +79,8 @@ class StandIn:
                 "/props": {
                     "default_generation_settings": {"n_ctx": 512},
                     "build_info": self.version,
+                    "model_path": f"/models/{self.model}-{self.packed}.gguf",
+                    "model_ftype": self.packed,
                 }
             },
         }[self.dialect]

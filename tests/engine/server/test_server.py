@@ -385,6 +385,22 @@ def test_mixed_servers_are_refused(tokenizer):
         asyncio.run(go())
 
 
+def test_weights_that_are_packed_otherwise_are_another_model(tokenizer):
+    async def go(*packed):
+        servers = [StandIn(tokenizer, "llamacpp", packed=one) for one in packed]
+        async with listening(*servers) as urls:
+            engine = engine_of(urls)
+            try:
+                return await engine.start()
+            finally:
+                await engine.close()
+
+    assert asyncio.run(go("Q4_1")).dtype == "Q4_1"
+    assert asyncio.run(go("Q4_1")).identity != asyncio.run(go("Q8_0")).identity
+    with pytest.raises(ModelError, match=r"-Q4_1.gguf Q4_1\), 512 tokens, and http.*-Q8_0.gguf Q8"):
+        asyncio.run(go("Q4_1", "Q8_0"))
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -306,7 +306,7 @@ class ServerEngine(Engine):
             engine=f"server {served.dialect} {served.version}{promises.said}",
             model=self.model,
             revision=model_revision(source, None),
-            dtype="as served",
+            dtype=served.dtype,
             max_model_len=longest,
             shape=shape,
             shape_note=note,
@@ -337,4 +337,8 @@ def _within(request: Request, max_model_len: int) -> Request:
 
 
 def _said(served: Served) -> str:
-    return f"{served.dialect} {served.version} with {served.model}, {served.max_model_len} tokens"
+    weights = f" ({served.weights} {served.dtype})" if served.weights else ""
+    return (
+        f"{served.dialect} {served.version} with {served.model}{weights},"
+        f" {served.max_model_len} tokens"
+    )

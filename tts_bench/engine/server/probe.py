@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.base import Completion, Request
@@ -38,6 +39,10 @@ class Served:
     version: str
     model: str
     max_model_len: int | None
+    dtype: str = "as served"
+    """llama.cpp: how its weights are packed."""
+    weights: str = ""
+    """Name of the file or folder with them, where it is told."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,10 @@ async def identify(client: aiohttp.ClientSession, url: str, dialect: str, model:
         found = await _ask(client, url, _WHO[kind])
         if found is not None and (version := _VERSION[kind](found)) is not None:
             name, longest = await _MODEL[kind](client, url, model, found)
-            return Served(kind, version, name, longest)
+            weights = Path(str(found.get("model_path") or "")).name
+            return Served(
+                kind, version, name, longest, found.get("model_ftype") or "as served", weights
+            )
     plain = await _ask(client, url, "/v1/models")
     if dialect == "vllm" and plain and "data" in plain:
         # A router before vLLM servers may pass on less; what is drawn shows what it is.
