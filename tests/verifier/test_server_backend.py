@@ -281,7 +281,11 @@ def test_a_verifier_whose_servers_stay_away_is_lost(tokenizer):
 
 
 REFUSED = {
-    "another model": ({"model": "other"}, {}, f"does not serve '{PRM}'; it has other"),
+    "another model": (
+        {"model": "other"},
+        {},
+        f"does not serve '{PRM}'; it has other; its name there is set",
+    ),
     "another tokenizer": ({"offset": 1}, {}, f"in other tokens than {PRM}: verifier.model must"),
     "three labels": (
         {"width": 3},
@@ -302,7 +306,7 @@ REFUSED = {
     "another kind": (
         {"dialect": "sglang"},
         {},
-        "answers, but not as vllm server does; reward models are read from vLLM's",
+        "are read from vLLM's servers only, and http.* answers, but not as vllm server does",
     ),
     "probabilities": ({"activates": True}, {}, "gives probabilities where logits are asked for"),
     "no key": ({}, {"api_key_env": "NO_SUCH_KEY"}, "variable NO_SUCH_KEY is not set"),

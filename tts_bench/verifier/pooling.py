@@ -97,9 +97,13 @@ async def try_out(client: aiohttp.ClientSession, url: str, name: str, loading: L
     try:
         served = await identify(client, url, "vllm", name)
     except ModelError as error:
-        if "but not as" not in str(error):
-            raise
-        raise ModelError(f"{error}; reward models are read from vLLM's servers only") from error
+        if "but not as" in str(error):
+            said = f"reward models are read from vLLM's servers only, and {error}"
+            raise ModelError(said) from error
+        if "does not serve" in str(error):
+            said = f"{error}; its name there is set by verifier.served_model"
+            raise ModelError(said) from error
+        raise
     tokenizer = HuggingFaceTokenizer(loading.tokenizer)
     alike = await spells_alike(client, url, served, tokenizer)
     if alike is False:
