@@ -175,12 +175,21 @@ def test_a_policys_server_as_reward_server_is_one_line_and_nothing_is_run(
     assert policy.served == PROBES
 
 
-@pytest.mark.parametrize("dialect", ["auto", "llamacpp"])
+def untold(number: int, answer: dict) -> dict:
+    """The answer of a vLLM that knows no `logprob_token_ids`."""
+    [choice] = answer["choices"]
+    return {
+        **answer,
+        "choices": [choice | {"logprobs": choice["logprobs"] | {"top_logprobs": None}}],
+    }
+
+
+@pytest.mark.parametrize("dialect", ["auto", "vllm"])
 @pytest.mark.parametrize("name", ["generative", "prm_causal"])
 def test_a_server_without_what_a_verifier_reads_is_one_line_and_nothing_is_run(
     name: str, dialect: str, background, tokenizer, tmp_path: Path, cli
 ):
-    policy, other = background(StandIn(tokenizer)), background(StandIn(tokenizer, "llamacpp"))
+    policy, other = background(StandIn(tokenizer)), background(StandIn(tokenizer, fault=untold))
     engine = {"name": "server", "model": MODEL, "base_url": other.url, "dialect": dialect}
     form = {"format": {"layout": "pieces", "head": "tokens"}} if name == "prm_causal" else {}
     path = suite(tmp_path, policy.url, {"name": name, "engine": engine, **form})
