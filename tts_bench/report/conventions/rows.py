@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
@@ -165,8 +165,9 @@ class _Tally:
         self.source, self.tool = source, tool
         self.values: dict[tuple[str, int], dict[tuple[Quantity, int, str], float]] = {}
         """Problem and seed -> quantity, k and convention -> value."""
-        self.verdicts: dict[int, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
-        """Seed -> place in the pool -> verdicts over problems."""
+        self.columns: Counter[tuple[int, int]] = Counter()
+        self.right: Counter[tuple[int, int]] = Counter()
+        """Problems, and those solved, by seed and place in the pool."""
         self.tokens: list[float | None] = []
         self.unanswered: list[float] = []
         self.answered = self.scored = False
@@ -178,8 +179,10 @@ class _Tally:
             return
         self.answered |= any(answer is not None for answer in pool.answer)
         self.scored |= len(pool.score) == len(pool)
-        for i, verdict in enumerate(pool.correct):
-            self.verdicts[attempt.seed][i].append(verdict is True)
+        if self.tool.spread == "runs" and set(self.tool.spread_of) & set(self.source.quantities):
+            places = [(attempt.seed, i) for i in range(len(pool))]
+            self.columns.update(places)
+            self.right.update(place for place in places if pool.correct[place[1]] is True)
         known = [count for count in pool.tokens if count is not None]
         self.tokens.append(sum(known) / len(pool) if known else None)
         self.unanswered.append(pool.answer_class.count(NO_ANSWER) / len(pool))
@@ -277,9 +280,7 @@ class _Tally:
             return None
         if self.tool.spread == "problems":
             return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-        runs = [
-            fmean(column) for seed in self.verdicts.values() for i, column in seed.items() if i < k
-        ]
+        runs = [self.right[place] / n for place, n in self.columns.items() if place[1] < k]
         return stdev(runs) if len(runs) > 1 else None
 
 
