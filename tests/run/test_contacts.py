@@ -90,6 +90,15 @@ def test_what_comes_from_the_hub_is_named_with_what_it_is_for(suite_of):
     ]
 
 
+def test_a_chat_endpoint_needs_the_hub_for_its_sizes_alone(suite_of):
+    engine = "{name: server, dialect: chat, model: m, base_url: 'http://a', logprobs: true"
+    assert contacts(suite_of(f"{engine}}}")) == ["policy: http://a"]
+    assert contacts(suite_of(f"{engine}, shape: org/m}}")) == [
+        "policy: http://a",
+        "Hugging Face Hub: sizes of the policy's model org/m (not here yet)",
+    ]
+
+
 def test_a_data_set_in_a_file_is_not_of_the_hub(suite_of):
     assert contacts(suite_of(dataset="{name: math500, path: here.jsonl}")) == ["nobody"]
 

@@ -57,7 +57,9 @@ def _hub_models(models: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str | 
         source, what = model.model, f"model of the {name}"
         if server_urls(model):
             source, what = getattr(model, "tokenizer_model", None) or source, f"tokenizer of {name}"
-        if getattr(model, "dialect", "") != "chat" and not Path(local_path(source)).is_dir():
+        if getattr(model, "dialect", "") == "chat":
+            source, what = getattr(model, "shape", None), f"sizes of the {name}'s model"
+        if isinstance(source, str) and not Path(local_path(source)).is_dir():
             yield f"{what} {source}", (source, getattr(model, "revision", None))
 
 

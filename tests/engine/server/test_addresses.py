@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -125,6 +126,42 @@ def test_a_good_file_may_have_comments_and_a_mark_at_its_beginning(tmp_path: Pat
     path = tmp_path / "servers.txt"
     path.write_text("\ufeff# two\n http://a:1/v1 \nhttp://b:2\n\nhttp://a:1\n", "utf-8")
     assert Addresses(str(path)).urls() == ["http://a:1", "http://b:2"]
+
+
+@pytest.mark.parametrize("key", ["sk-proj-sesame", "Bearer sesame", "", "1KEY", "$KEY"])
+def test_a_key_in_place_of_its_variables_name_is_refused_and_not_shown(key: str):
+    with pytest.raises(ValueError, match="must be the name of a variable") as caught:
+        Addresses("http://a", key)
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("THE_KEY", None, "the environment variable THE_KEY is not set"),
+        ("THE_KEY", " \n", "the environment variable THE_KEY is not set"),
+        ("hf_sesame0123456789", None, "no variable of that name is set; is it the key itself"),
+        ("THE_KEY", "ses\name", "THE_KEY holds a character that no header may have"),
+        ("THE_KEY", "sesäme", "THE_KEY holds a character that no header may have"),
+    ],
+)
+def test_a_key_that_cannot_be_sent_is_one_line(name, value, said, monkeypatch):
+    monkeypatch.delenv(name, raising=False)
+    if value is not None:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ModelError, match=said) as caught:
+        Addresses("http://a", name).client(1.0)
+    assert "ses" not in str(caught.value)
+
+
+def test_a_line_end_after_a_key_is_none_of_it(monkeypatch):
+    monkeypatch.setenv("THE_KEY", "sesame\n")
+
+    async def header() -> str:
+        async with Addresses("http://a", "THE_KEY").client(1.0) as client:
+            return client.headers["Authorization"]
+
+    assert asyncio.run(header()) == "Bearer sesame"
 
 
 def test_no_server_at_all_is_refused():

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 60.0
 """Long: while thousands of requests are in flight, connecting may have to wait for its turn."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LIKE_A_KEY = re.compile(r"(?=.*[a-z])(?=.*[0-9]).{16,}")
+"""What is rather a key than the name of a variable."""
 _USER_INFO = re.compile(r"(?<=://)[^/]*@")
 
 
@@ -33,6 +36,8 @@ class Addresses:
     def __post_init__(self) -> None:
         if not self._given:
             raise ValueError("base_url names no server")
+        if self.api_key_env is not None and not _VARIABLE.fullmatch(self.api_key_env):
+            raise ValueError("api_key_env must be the name of a variable, and not the key itself")
         for url in () if self._file else self._given:
             if fault := _fault(url):
                 raise ValueError(f"base_url {fault}")
@@ -77,9 +82,14 @@ class Addresses:
     def _key(self) -> str | None:
         if self.api_key_env is None:
             return None
-        key = os.environ.get(self.api_key_env)
+        name = self.api_key_env
+        key = os.environ.get(name, "").strip()  # secrets of files often end in a line's end
+        if not key and _LIKE_A_KEY.fullmatch(name):
+            raise ModelError("api_key_env: no variable of that name is set; is it the key itself?")
         if not key:
-            raise ModelError(f"api_key_env: the environment variable {self.api_key_env} is not set")
+            raise ModelError(f"api_key_env: the environment variable {name} is not set")
+        if not key.isascii() or not key.isprintable():
+            raise ModelError(f"api_key_env: {name} holds a character that no header may have")
         return key
 
 
