@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tts_bench.run.contacts import contacts
+from tts_bench.errors import ModelError
+from tts_bench.run.contacts import contacts, replicas
 from tts_bench.run.forecast import forecast
 from tts_bench.run.plan import RunOptions, make_plan
 from tts_bench.suite.load import Suite, find_suite, load_suite, shipped_suites
@@ -63,6 +64,37 @@ def test_servers_are_named_with_the_variable_of_their_key(suite_of, monkeypatch)
     ]
     monkeypatch.setenv("K", "sesame")
     assert contacts(suite_of(engine)) == ["policy: http://a:1, http://b (key from K)"]
+
+
+def test_a_ray_that_runs_is_named_with_the_replicas_that_are_wanted(suite_of):
+    engine = "{name: ray, model: /there/policy, address: 'ray://a:10001', replicas: 4}"
+    suite = suite_of(engine)
+    assert contacts(suite) == ["policy: the Ray at ray://a:10001"]
+    assert list(replicas(suite)) == ["policy: 4, each with 1 CPU and, if any, 1 GPU"]
+
+
+def test_a_ray_that_would_be_started_is_nobody(suite_of, tmp_path: Path):
+    engine = f"{{name: ray, model: {TINY}, tensor_parallel_size: 2, resources: {{A100: 2}}}}"
+    suite = suite_of(engine)
+    assert contacts(suite) == ["nobody"]
+    text = forecast(make_plan(suite, RunOptions(tmp_path / "results")))
+    assert (
+        "\nreplicas  policy: as many as find room on a Ray that is started here, each with 1 CPU,"
+        " 2 A100 and, if any, 2 GPUs\n"
+    ) in text
+    assert "\nmemory" not in text
+
+
+@pytest.mark.parametrize("address", ["http://a:8265", "a", "''"])
+def test_an_address_of_no_ray_is_refused(suite_of, address: str):
+    with pytest.raises(ModelError, match="is none of: auto, host:port, ray://host:port"):
+        contacts(suite_of(f"{{name: ray, model: m, address: {address}}}"))
+
+
+def test_a_model_that_must_be_here_is_looked_for_here(suite_of, tmp_path: Path):
+    suite = suite_of(f"{{name: ray, model: {tmp_path}/nothing}}")
+    with pytest.raises(ModelError, match="no model folder at"):
+        forecast(make_plan(suite, RunOptions(tmp_path / "results")))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ from tts_bench.cost.price import in_dollars
 from tts_bench.cost.published import SHAPES
 from tts_bench.engine.base import Engine
 from tts_bench.engine.memory import available_memory, gpu_memory
+from tts_bench.engine.ray.engine import RayEngine
 from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.weights import check_model_exists, stored_shape, weight_bytes
 from tts_bench.errors import StoreError
-from tts_bench.run.contacts import contacts, models_of, server_urls
+from tts_bench.run.contacts import contacts, models_of, replicas, server_urls
 from tts_bench.run.estimate import GPUS, Expected, expect
 from tts_bench.run.plan import Plan
 from tts_bench.store.runs import RunStore
@@ -37,6 +38,7 @@ def forecast(plan: Plan) -> str:
         f"data      {plan.dataset.source} {plan.dataset.revision}".rstrip(),
         f"model     {getattr(suite.engine, 'model', '')} ({type(suite.engine).__name__})",
         *(f"contacts  {line}" for line in contacts(suite)),
+        *(f"replicas  {line}" for line in replicas(suite)),
         *(f"memory    {line}" for line in _memory(suite)),
         *(f"cell      {cell.id}" for cell in suite.cells),
         f"cost      {_cost(plan)}",
@@ -50,13 +52,15 @@ def forecast(plan: Plan) -> str:
 def check_models_exist(suite: Suite) -> None:
     """Raises ModelError for a model folder that is not there; a hub id may still be downloaded."""
     for model in models_of(suite).values():
-        if isinstance(model, TransformersEngine | VLLMEngine | RewardModel):
+        if isinstance(model, RayEngine) and model.address is not None:
+            continue  # the machines of its cluster may have other folders than this one
+        if isinstance(model, TransformersEngine | VLLMEngine | RayEngine | RewardModel):
             check_model_exists(model.model)
 
 
 def _memory(suite: Suite) -> list[str]:
     """Whether the weights of policy and verifier fit side by side, as far as that is known."""
-    models = {name: one for name, one in models_of(suite).items() if not server_urls(one)}
+    models = {name: one for name, one in models_of(suite).items() if not _is_placed(one)}
     sizes = {name: _weights(one) for name, one in models.items()}
     if not models:
         return []
@@ -77,6 +81,11 @@ def _memory(suite: Suite) -> list[str]:
             " second model finds no room"
         )
     return lines
+
+
+def _is_placed(model: Any) -> bool:
+    """Whether a server has found room for it, or Ray does."""
+    return bool(server_urls(model)) or isinstance(model, RayEngine)
 
 
 def _weights(model: Any) -> tuple[int | None, str]:

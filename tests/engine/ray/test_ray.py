@@ -338,8 +338,8 @@ def closed_port() -> int:
         ("http://host:8265", "is none of: auto, host:port, ray://host:port"),
         ("host:port", "is none of: auto, host:port, ray://host:port"),
         ("host:99999", "is none of: auto, host:port, ray://host:port"),
-        ("127.0.0.1:{port}", "nobody answers there"),
-        ("ray://127.0.0.1:{port}", "nobody answers there"),
+        ("127.0.0.1:{port}", "nobody answers at address "),
+        ("ray://127.0.0.1:{port}", "nobody answers at address "),
     ],
 )
 def test_a_wrong_address_is_one_line(address, message):

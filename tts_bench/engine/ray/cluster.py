@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tts_bench.errors import MissingExtra, ModelError, one_line
+from tts_bench.errors import MissingExtra, ModelError, one_line, quoted
 
 OBJECTS = 256 << 20
 """Bytes of the object store of a Ray that is started here: completions are small."""
@@ -155,7 +155,7 @@ def _init(address: str | None) -> bool:
     try:
         ray.init(**settings)
     except Exception as error:
-        raise ModelError(f"address {address or 'null'}: {said(error)}") from error
+        raise ModelError(f"engine 'ray', address {address or 'null'}: {said(error)}") from error
     finally:
         # Ray puts a handler of its own in its place, if this is the main thread.
         if threading.current_thread() is threading.main_thread():
@@ -171,24 +171,36 @@ def _check_same(address: str | None) -> None:
         return
     here = str(ray.get_runtime_context().gcs_address)
     if address != here:
-        raise ModelError(f"address {address}: this process is connected to the Ray at {here}")
+        raise ModelError(
+            f"engine 'ray', address {address}: this process is connected to the Ray at {here}"
+        )
 
 
-def _check_reachable(address: str) -> None:
-    """Raise ModelError if nobody listens there: Ray would try for a minute, and end the process."""
-    if address in ("auto", "local"):
-        return
+def check_address(address: str | None) -> tuple[str, int] | None:
+    """Host and port, if the address names them. Raises ModelError for what is no address."""
+    if address in (None, "auto"):
+        return None
     parts = urlsplit(address if "://" in address else f"//{address}")
     try:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
     if not host or not port or parts.scheme not in ("", "ray"):
-        raise ModelError(f"address {address!r} is none of: auto, host:port, ray://host:port")
+        raise ModelError(
+            f"engine 'ray': address {quoted(address)} is none of: auto, host:port, ray://host:port"
+        )
+    return host, port
+
+
+def _check_reachable(address: str) -> None:
+    """Raise ModelError if nobody listens there: Ray would try for a minute, and end the process."""
+    place = check_address(address)
     try:
-        socket.create_connection((host, port), REACHABLE_SECONDS).close()
+        if place is not None:
+            socket.create_connection(place, REACHABLE_SECONDS).close()
     except OSError as error:
-        raise ModelError(f"address {address}: nobody answers there ({error.strerror})") from error
+        why = error.strerror or error
+        raise ModelError(f"engine 'ray': nobody answers at address {address} ({why})") from error
 
 
 def _free() -> list[dict[str, float]]:

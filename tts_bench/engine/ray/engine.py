@@ -94,6 +94,11 @@ class RayEngine(VLLMSettings):
         """That of engine `vllm`: where its replicas are changes nothing."""
         return self.inner(self.model).settings_key()
 
+    @property
+    def bundle(self) -> dict[str, float]:
+        """What each replica takes of a machine, beside GPUs."""
+        return {"CPU": self.cpus_per_replica, **self.resources}
+
     def inner(self, model: str) -> VLLMEngine:
         """The engine in each replica, with its model loaded from there."""
         settings = {one.name: getattr(self, one.name) for one in fields(VLLMSettings)}
@@ -121,9 +126,9 @@ class RayEngine(VLLMSettings):
             raise
 
     async def _bundle(self, cluster: RayCluster) -> dict[str, float]:
-        """What each replica takes of a machine."""
+        """What each replica takes of a machine, GPUs included if there are any."""
         gpus = {"GPU": float(self.tensor_parallel_size)} if await cluster.has_gpus() else {}
-        return {**gpus, "CPU": self.cpus_per_replica, **self.resources}
+        return gpus | self.bundle
 
     async def _number(self, cluster: RayCluster, bundle: dict[str, float]) -> int:
         """How many replicas to start. Raises ModelError if there is certainly no room for them."""
