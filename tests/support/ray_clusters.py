@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 from tts_bench.engine.ray.engine import RayEngine
@@ -31,9 +32,11 @@ class RayNodes:
 
     def add(self) -> None:
         """One more node."""
+        handler = signal.getsignal(signal.SIGTERM)
         node = self._cluster.add_node(
             num_cpus=1, resources={ENGINE: 1}, object_store_memory=OBJECTS
         )
+        signal.signal(signal.SIGTERM, handler)  # Ray has put one of its own in its place
         self._nodes.append(node)
 
     def kill_one(self) -> None:
