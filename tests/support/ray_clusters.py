@@ -24,7 +24,9 @@ class RayNodes:
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": OBJECTS}
+        handler = signal.getsignal(signal.SIGTERM)
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        signal.signal(signal.SIGTERM, handler)  # Ray has put one of its own in its place
         self.address: str = self._cluster.address
         self._nodes: list[Any] = []
         for _ in range(nodes):
@@ -36,7 +38,7 @@ class RayNodes:
         node = self._cluster.add_node(
             num_cpus=1, resources={ENGINE: 1}, object_store_memory=OBJECTS
         )
-        signal.signal(signal.SIGTERM, handler)  # Ray has put one of its own in its place
+        signal.signal(signal.SIGTERM, handler)
         self._nodes.append(node)
 
     def kill_one(self) -> None:

@@ -13,7 +13,7 @@ async def until(what: Callable[[], bool]) -> None:
     """Return once it is so."""
     async with asyncio.timeout(SECONDS):
         while not what():  # noqa: ASYNC110
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.002)
 
 
 async def until_told(what: Callable[[], Awaitable[bool]]) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,13 @@ from light_actor import (
     asked,
 )
 from ray_clusters import ENGINE, NO_RAY, RayNodes
+from server_process import free_port
 from waiting import until, until_told
 
 from tts_bench.engine.ray.cluster import RayCluster, fitting
 from tts_bench.engine.ray.engine import RayEngine
+from tts_bench.engine.ray.pool import ReplicaLost
+from tts_bench.engine.ray.replica import RayLauncher
 from tts_bench.errors import EngineError, MissingExtra, ModelError
 
 pytest.importorskip("ray", reason=NO_RAY)
@@ -134,20 +138,28 @@ def test_a_cancelled_call_is_cancelled_in_the_actor(nodes):
     run(engine, work)
 
 
-@pytest.mark.parametrize("how", [DIES, EXITS])
-def test_a_replica_that_dies_at_a_request_costs_no_other_request(nodes, how):
-    engine = nodes.engine()
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        (DIES, "its engine died: EngineDeadError: the core is gone"),
+        (EXITS, "its worker process has died"),
+    ],
+)
+def test_a_replica_whose_engine_or_process_is_gone_is_lost(nodes, how, why):
+    async def go():
+        cluster = RayCluster(nodes.address)
+        await cluster.connect()
+        try:
+            launch = RayLauncher("m", {"options": {}}, {"CPU": 1.0, ENGINE: 1.0})
+            replica = await launch(None, lambda: None)
+            with pytest.raises(ReplicaLost) as caught:
+                await replica.generate(asked(how))
+            replica.kill()
+        finally:
+            await cluster.disconnect()
+        return str(caught.value)
 
-    async def work():
-        asking = asyncio.create_task(engine.generate(asked(how)))
-        done = await engine.generate_all([asked(seed) for seed in range(50)])
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
-        return done
-
-    done, told = run(engine, work)
-    assert [one.text for one in done] == [str(seed) for seed in range(50)]
-    assert all("\n" not in line for line in told)
+    assert asyncio.run(go()) == why
 
 
 def test_a_node_that_is_killed_costs_nothing_and_another_one_takes_its_place(nodes):
@@ -155,7 +167,9 @@ def test_a_node_that_is_killed_costs_nothing_and_another_one_takes_its_place(nod
 
     async def work():
         pool = engine.__dict__["_running"].pool
-        hanging = [asyncio.create_task(engine.generate(asked(HANGS))) for _ in range(4)]
+        # On both nodes, for their prompts begin differently.
+        hang = [replace(asked(HANGS), prompt_ids=(number,) * 64) for number in range(4)]
+        hanging = [asyncio.create_task(engine.generate(request)) for request in hang]
         await engine.generate_all([asked(seed) for seed in range(4)])
         nodes.kill_one()
         await until(lambda: len(pool.replicas) == 1)
@@ -323,13 +337,6 @@ def test_a_ray_that_was_connected_before_stays_connected(nodes):
         ray.shutdown()
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.mark.parametrize(
     ("address", "message"),
     [
@@ -343,7 +350,7 @@ def closed_port() -> int:
     ],
 )
 def test_a_wrong_address_is_one_line(address, message):
-    address = address.format(port=closed_port())
+    address = address.format(port=free_port())
     with pytest.raises(ModelError, match=message) as caught:
         asyncio.run(RayEngine(model="m", address=address).start())
     assert "\n" not in str(caught.value)

@@ -103,12 +103,21 @@ def listed(bundle: Mapping[str, float]) -> str:
     return ", ".join(f"{count:g} {name}" for name, count in bundle.items())
 
 
+_REASON = re.compile(r"is dead because (.+?)(?:\. | Worker exit|\.?$)", re.MULTILINE)
+
+
 def said(error: BaseException) -> str:
-    """What Ray says, in one line: its reason if it names one, else the end of what it tells."""
+    r"""What Ray says, in one line: its reason if it names one, else the end of what it tells.
+
+    >>> said(Exception("The actor died.\nThe actor is dead because its node has died. Node Id: 1"))
+    'its node has died'
+    """
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    if reason := _REASON.search(text):
+        short = "OUT_OF_MEMORY" in text or "low on memory" in text
+        return one_line(reason[1]) + (" (the machine is short of memory)" if short else "")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    reasons = [line for line in lines if "is dead because" in line]
-    return one_line((reasons or lines or [type(error).__name__])[-1])
+    return one_line((lines or [type(error).__name__])[-1])
 
 
 def _connect(address: str | None) -> None:

@@ -145,15 +145,24 @@ async def ask(method: Any, *arguments: Any) -> Any:
     from ray.exceptions import RayError, RayTaskError
 
     reference = method.remote(*arguments)
+    answer = asyncio.wrap_future(reference.future())
     try:
-        return await reference
+        # Shielded, for Ray sets a result in any case, and a cancelled future takes none.
+        return await asyncio.shield(answer)
     except asyncio.CancelledError:
+        answer.add_done_callback(_unheard)
         ray.cancel(reference)
         raise
     except RayTaskError as error:
         raise EngineError(said(error)) from error
     except RayError as error:
         raise ReplicaLost(said(error)) from error
+
+
+def _unheard(answer: asyncio.Future[Any]) -> None:
+    """Take an error that nobody waits for, so that none is reported as forgotten."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def end(actor: Any, group: Any) -> None:
