@@ -40,11 +40,9 @@ class TokenBudget(Strategy):
         allowed = self.budget or await self._estimate(session)
         instruction = SOLVE.format(budget=allowed)
         candidates = await session.sample(1, instruction=instruction)
-        used = candidates[0].generated_tokens
         chosen = 0 if candidates[0].answer is not None else None
-        return Solution(
-            tuple(candidates), chosen, facts={"tokens_allowed": allowed, "tokens_used": used}
-        )
+        facts = {"tokens_allowed": allowed, "tokens_used": candidates[0].generated_tokens}
+        return Solution(tuple(candidates), chosen, facts=facts if candidates[0].counted else {})
 
     async def _estimate(self, session: Session) -> int:
         [reply] = await session.sample(

@@ -41,6 +41,8 @@ class ChatStandIn:
     key: str | None = None
     refuses: tuple[str, ...] = ()
     """Fields that are answered with a 400 that names them."""
+    thinks_at_least: int = 0
+    """Tokens that a completion must have room for."""
     usage: bool = True
     seeds: bool = True
     logprobs: bool = True
@@ -112,6 +114,10 @@ class ChatStandIn:
                 "Use 'max_completion_tokens' instead."
             )
             return refusal(400, said, code="unsupported_parameter", param="max_tokens")
+        most = asked.get("max_tokens") or asked.get("max_completion_tokens")
+        if most <= self.thinks_at_least:
+            said = "`max_tokens` must be greater than `thinking.budget_tokens`"
+            return refusal(400, said)
         for name in self.refuses:
             if name in asked:
                 said = f"Unrecognized request argument supplied: {name}"
@@ -120,7 +126,7 @@ class ChatStandIn:
 
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         seed = asked.get("seed", self.served) if self.seeds else self.served
-        if asked["temperature"] == 0:
+        if asked.get("temperature") == 0:
             seed = 0
         most = asked.get("max_tokens") or asked["max_completion_tokens"]
         thought, words = self.thought.split(), self.reply(asked["messages"], seed).split(" ")

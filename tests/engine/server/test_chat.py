@@ -143,6 +143,19 @@ def test_seeds_that_are_not_kept_or_not_taken_are_noted():
     assert "seed" not in server.bodies[-1]
 
 
+def test_what_an_endpoint_refuses_is_left_out_where_that_changes_nothing():
+    server = ChatStandIn(refuses=("temperature", "top_p"), thinks_at_least=1000)
+    info, [done] = drawn(server, asked(top_p=1.0, max_tokens=2000))
+    assert info.notes == ()
+    assert done.text
+    assert {"temperature", "top_p", "max_tokens"}.isdisjoint(server.bodies[-1])
+    for changed in ({"temperature": 0.5}, {"top_p": 0.5}):
+        settings = {"max_tokens": 2000, "top_p": 1.0, **changed}
+        [name] = changed
+        with pytest.raises(ModelError, match=f"does not take {name} as the suite has it"):
+            drawn(server, asked(**settings))
+
+
 @pytest.mark.parametrize(
     ("root", "given"),
     [

@@ -49,6 +49,8 @@ class ChatDialect(Dialect):
     length_field: str = "max_tokens"
     """Its name for the longest completion; OpenAI's reasoning models want another one."""
     sends_seed: bool = True
+    leaves_out: frozenset[str] = frozenset()
+    """Of temperature and top_p, what is not sent where it is 1, for it takes no other value."""
     logprobs: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the provider's own."""
@@ -60,10 +62,12 @@ class ChatDialect(Dialect):
             "model": model,
             "messages": messages(request.prompt_ids),
             self.length_field: sampling.max_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
             "stream": False,
         }
+        for name in ("temperature", "top_p"):
+            value = getattr(sampling, name)
+            if value != 1 or name not in self.leaves_out:
+                body[name] = value
         if self.sends_seed:
             body["seed"] = request.seed % SEEDS
         if sampling.stop:

@@ -29,8 +29,19 @@ TRIES = 5
 _LENGTHS = ("max_tokens", "max_completion_tokens")
 _PATHS = ("/v1/chat/completions", "/chat/completions")
 """Most endpoints have a version in their path; some have one of another name in the base URL."""
-_VARIANTS = 4
-"""Most ways to ask that are tried: the first, another path, another length field, no seed."""
+_VARIANTS = 8
+"""More than there are ways to ask: other path, length and its field, no seed, nothing neutral."""
+_TOO_SHORT = re.compile("greater|larger|at least|minimum|too small", re.IGNORECASE)
+LONG = 8192
+"""Longest completion of a trial where a provider's own fields want room for thinking."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an endpoint is asked, and for how much in a trial."""
+
+    dialect: ChatDialect
+    most: int = WARM.max_tokens
 
 
 @dataclass(frozen=True)
@@ -67,17 +78,18 @@ class ChatStart:
 
     async def _meet_one(self, url: str, dialect: ChatDialect) -> Kept:
         await self._check_listed(url)
-        dialect, answer, first = await self._first(url, dialect)
-        again, _ = await self._draw(url, dialect, 1)
+        way, answer, first = await self._first(url, dialect)
+        again, _ = await self._draw(url, way, 1)
+        dialect = way.dialect
         notes = [] if dialect.sends_seed else ["it takes no seeds"]
         if dialect.sends_seed and again.text != first.text:
             notes.append("the same seed gave two texts")
         if first.written is None:
             notes.append("it does not count tokens")
-        elif first.written > 2 * WARM.max_tokens:
+        elif first.written > 2 * way.most:
             notes.append("it writes more tokens than it is asked for")
         if first.text:
-            await self._check_seeds(url, dialect, first)
+            await self._check_seeds(url, way, first)
         said = answer.get("model")
         # llama.cpp names a file, whose folder says nothing of the model.
         name = said.rpartition("/")[2] if isinstance(said, str) and said.startswith("/") else said
@@ -101,58 +113,64 @@ class ChatStart:
 
     async def _first(
         self, url: str, dialect: ChatDialect
-    ) -> tuple[ChatDialect, Mapping[str, Any], Completion]:
-        """A first completion, and the variant of the dialect in which it came.
+    ) -> tuple[Way, Mapping[str, Any], Completion]:
+        """A first completion, and the way in which it came.
 
         What an endpoint refuses by name is left out or called otherwise, once each.
         """
-        field = self.length_field or _LENGTHS[0]
-        dialect = replace(dialect, length_field=field)
+        way = Way(replace(dialect, length_field=self.length_field or _LENGTHS[0]))
         for _ in range(_VARIANTS):
             try:
-                done, answer = await self._draw(url, dialect, 1)
+                done, answer = await self._draw(url, way, 1)
             except Refused as refused:
-                other = self._other(dialect, refused)
+                other = self._other(way, refused)
                 if other is None:
                     raise ModelError(f"{url}: a first completion failed: {refused}") from refused
-                dialect = other
+                way = other
                 continue
-            return dialect, answer, done
+            return way, answer, done
         raise ModelError(f"{url} refuses every way to ask that is known here")
 
-    def _other(self, dialect: ChatDialect, refused: Refused) -> ChatDialect | None:
+    def _other(self, way: Way, refused: Refused) -> Way | None:
         """How else the endpoint may be asked, by what it has refused; None if no other way."""
+        dialect = way.dialect
         if refused.status in (404, 405) and "model" not in refused.said.lower():
-            return replace(dialect, path=_PATHS[1]) if dialect.path == _PATHS[0] else None
+            other = replace(dialect, path=_PATHS[1])
+            return None if other == dialect else replace(way, dialect=other)
         if refused.status not in (400, 422):
             return None
-        named = f"{refused.about} {refused.said}"
-        lengths = {field for field in _LENGTHS if re.search(rf"\b{field}\b", named)}
-        wanted = {field for field in lengths if f"'{field}' instead" in refused.said}
-        wanted = wanted or set(_LENGTHS) - {dialect.length_field} if lengths else set()
-        if len(wanted) == 1 and self.length_field is None:
-            [field] = wanted
-            return None if field == dialect.length_field else replace(dialect, length_field=field)
-        if dialect.sends_seed and re.search(r"\bseed\b", named):
-            return replace(dialect, sends_seed=False)
+        named = set(re.findall(r"\w+", f"{refused.about} {refused.said}"))
+        if named & {*_LENGTHS}:
+            if way.most < LONG and _TOO_SHORT.search(refused.said):
+                return replace(way, most=LONG)
+            return self._otherwise_long(way, refused.said)
+        if "seed" in named and dialect.sends_seed:
+            return replace(way, dialect=replace(dialect, sends_seed=False))
+        if neutral := named & {"temperature", "top_p"} - dialect.leaves_out:
+            leaves_out = dialect.leaves_out | neutral
+            return replace(way, dialect=replace(dialect, leaves_out=leaves_out))
         return None
 
-    async def _check_seeds(self, url: str, dialect: ChatDialect, first: Completion) -> None:
+    def _otherwise_long(self, way: Way, said: str) -> Way | None:
+        """With the other name of the longest completion, unless this one is wanted."""
+        [other] = set(_LENGTHS) - {way.dialect.length_field}
+        if self.length_field or f"'{way.dialect.length_field}' instead" in said:
+            return None
+        return replace(way, dialect=replace(way.dialect, length_field=other))
+
+    async def _check_seeds(self, url: str, way: Way, first: Completion) -> None:
         for seed in OTHERS:
-            if (await self._draw(url, dialect, seed))[0].text != first.text:
+            if (await self._draw(url, way, seed))[0].text != first.text:
                 return
         raise ModelError(f"{url}: another seed gives the same text, so all draws would be one")
 
-    async def _draw(
-        self, url: str, dialect: ChatDialect, seed: int
-    ) -> tuple[Completion, Mapping[str, Any]]:
+    async def _draw(self, url: str, way: Way, seed: int) -> tuple[Completion, Mapping[str, Any]]:
         prompt = TOKENIZER.encode_chat([{"role": "user", "content": QUESTION}], {})
-        request = Request(prompt, WARM, seed)
-        answer = await self._send(
-            url, dialect.path, dialect.payload(request, self.model, False, "")
-        )
+        request = Request(prompt, replace(WARM, max_tokens=way.most), seed)
+        body = way.dialect.payload(request, self.model, special=False, salt="")
+        answer = await self._send(url, way.dialect.path, body)
         try:
-            return dialect.complete(request, answer, TOKENIZER, VOCABULARY), answer
+            return way.dialect.complete(request, answer, TOKENIZER, VOCABULARY), answer
         except EngineError as error:
             raise ModelError(f"{url}: a first completion failed: {error}") from error
 
