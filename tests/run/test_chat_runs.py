@@ -154,6 +154,40 @@ def test_a_judge_on_an_endpoint_grades_a_policy_in_this_process(background, tmp_
         assert attempt.verifier.completion_tokens > 0
 
 
+@pytest.mark.parametrize(
+    ("settings", "calls", "turns"),
+    [({"rounds": 2}, 3, 5), ({"n": 2}, 4, 3), ({"max_tokens": 0}, 1, 1)],
+)
+def test_a_generative_verifier_decides_in_a_turn_of_its_own(
+    background, tmp_path, cli, settings, calls, turns
+):
+    policy = background(ChatStandIn())
+    critic = background(ChatStandIn(likeliest={"Yes": 0.6, "No": 0.2}, model="critic"))
+    verifier = judge(critic) | {"name": "generative", **settings}
+    verifier["engine"]["logprobs"] = True
+    path = suite_of(tmp_path / "s.yaml", policy, [ALL[1]], verifier=verifier)
+    done = cli("run", path, "-o", tmp_path, "--display", "none")
+    assert done.returncode == 0, done.stderr
+    for attempt in resolve_run(tmp_path / "s").attempts():
+        assert attempt.pool.score == (0.75,) * 4
+        assert attempt.verifier.requests == 4 * calls
+    asked = [body["messages"] for body in critic.bodies if "top_logprobs" in body]
+    assert all(one[-1]["content"].endswith("Is the solution correct? Answer:") for one in asked)
+    assert max(map(len, asked)) == turns
+
+
+def test_a_generative_verifier_that_could_not_decide_is_refused_at_the_start(
+    background, tmp_path, cli
+):
+    critic = background(ChatStandIn(likeliest={"Hm": 0.6}))
+    verifier = judge(critic) | {"name": "generative"}
+    verifier["engine"]["logprobs"] = True
+    path = suite_of(tmp_path / "s.yaml", critic, [ALL[1]], verifier=verifier)
+    done = cli("run", path, "-o", tmp_path, "--display", "none")
+    assert done.returncode == 2
+    assert "none of the 1 likeliest first tokens begins with 'Y' or 'N'" in done.stderr
+
+
 def test_a_conversation_goes_on_in_messages_without_what_was_thought(background, tmp_path, cli):
     policy = background(ChatStandIn("deepseek", thought="secretly", usage=False))
     strategies = [{"strategy": "self_refine", "rounds": 1}, "token_budget"]

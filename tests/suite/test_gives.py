@@ -97,6 +97,8 @@ def test_verifiers_that_choose_tokens_are_refused_there(faults, name):
     [line] = faults(["greedy"], verifier=own)
     assert line.startswith(f"verifier: verifier '{name}' ")
     assert line.endswith("`judge` can do without")
+    asked = {"name": name, "engine": {**CHAT, "logprobs": True}}
+    assert bool(faults(["greedy"], verifier=asked)) is (name == "prm_causal")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class ChatStandIn:
     usage: bool = True
     seeds: bool = True
     logprobs: bool = True
+    likeliest: dict[str, float] = field(default_factory=dict)
+    """Probabilities of the likeliest first tokens."""
     root: str = "/v1"
     listed: tuple[str, ...] | None = None
     served: int = 0
@@ -148,7 +151,13 @@ class ChatStandIn:
             "logprobs": None,
         }
         if asked.get("logprobs") and self.logprobs:
-            entries = [{"token": word, "logprob": -0.25} for word in text.split()]
+            entries: list[dict[str, Any]] = [
+                {"token": word, "logprob": -0.25} for word in text.split()
+            ]
+            if asked.get("top_logprobs") and entries:
+                entries[0]["top_logprobs"] = [
+                    {"token": token, "logprob": math.log(p)} for token, p in self.likeliest.items()
+                ]
             choice["logprobs"] = {"content": entries}
         answer = {"id": "c", "object": "chat.completion", "model": self.model, "choices": [choice]}
         if self.usage:

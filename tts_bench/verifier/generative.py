@@ -11,7 +11,7 @@ from typing import ClassVar
 from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Completion, Engine, Request
-from tts_bench.errors import ModelError
+from tts_bench.errors import ModelError, VerifierError
 from tts_bench.steps import split_steps
 from tts_bench.types import Candidate, NotNegative, Positive, Problem, Sampling, Score, Tries
 from tts_bench.verifier.asking import ChatVerifier, charge, draw_seed, fill
@@ -52,9 +52,12 @@ class GenerativeVerifier(ChatVerifier):
 
     `score.steps` holds, for each step, the share of rationales that call it right, of those
     that give a verdict on every step; it is empty if no rationale does.
+
+    An engine that takes messages and no tokens is asked for more rounds and for the decision in
+    turns of their own, and the first letter of its answer decides.
     """
 
-    engine_needs: ClassVar[Collection[str]] = ("exact_tokens", "chosen_logprobs")
+    engine_needs: ClassVar[Collection[str]] = ("chosen_logprobs",)
 
     prompt: str = PROMPT
     """May hold `{problem}`, `{solution}` (as it was written) and `{steps}` (numbered)."""
@@ -95,7 +98,13 @@ class GenerativeVerifier(ChatVerifier):
     async def start(self, policy: Engine) -> VerifierInfo:
         """As `ChatVerifier`'s. Raises ModelError if no token tells `yes` from `no`."""
         info = await super().start(policy)
-        self._decision()
+        _, *letters = self._decision()
+        if self._by_turns:  # whether such an engine tells enough is known when it is asked
+            trial = self.encode(f"1 + 1 = 2.{self.decision}")
+            try:
+                await self.write(Request(trial, Sampling(1, 0.0), 0, tuple(letters)))
+            except VerifierError as error:
+                raise ModelError(f"{type(self).__name__} cannot decide: {error}") from error
         return info
 
     async def score(self, problem: Problem, candidates: Sequence[Candidate]) -> list[Scoring]:
@@ -106,7 +115,10 @@ class GenerativeVerifier(ChatVerifier):
         steps = split_steps(candidate.text, self.delimiter)
         numbered = "\n\n".join(f"Step {i}: {step.strip()}" for i, step in enumerate(steps, 1))
         parts = {"problem": problem.text, "solution": candidate.text, "steps": numbered}
-        ids = self.encode(fill(self.prompt, parts))
+        text = fill(self.prompt, parts)
+        if self._by_turns and not self.max_tokens:
+            text += self.decision  # there is no turn of the model's to put it after
+        ids = self.encode(text)
         chains = [self._think(problem, candidate, ids, index) for index in range(self.n)]
         rationales = await in_flight(chains)
         found = [self._verdicts(one.rounds, len(steps)) for one in rationales]
@@ -121,8 +133,10 @@ class GenerativeVerifier(ChatVerifier):
     async def _think(
         self, problem: Problem, candidate: Candidate, ids: tuple[int, ...], index: int
     ) -> Rationale:
-        again = self.asked.tokenizer.encode(self.again) if self.rounds > 1 else ()
+        again = self._put(self.again) if self.rounds > 1 else ()
         opening, yes, no = self._decision()
+        if self._by_turns and not self.max_tokens:
+            opening = ()
         texts: list[str] = []
         calls: list[Call] = []
         known = 0
@@ -143,8 +157,23 @@ class GenerativeVerifier(ChatVerifier):
         logits = tuple(value / self.decision_temperature for value in done.first_logprobs)
         return Rationale(probability(logits, right=0), tuple(texts), tuple(calls))
 
+    @property
+    def _by_turns(self) -> bool:
+        """Whether the engine goes on by new messages only."""
+        return "exact_tokens" in self.asked.lacks()
+
+    def _put(self, text: str) -> tuple[int, ...]:
+        """The ids of a text that is put after what the model wrote."""
+        spelt = self.asked.tokenizer
+        return spelt.encode_turn(text.strip(), {}) if self._by_turns else spelt.encode(text)
+
     def _decision(self) -> tuple[tuple[int, ...], int, int]:
         """What is put after the rationale, and the tokens that decide: (ids, yes, no)."""
+        if self._by_turns:
+            letters = [word.strip()[:1] for word in (self.yes, self.no)]
+            if "" in letters or letters[0].casefold() == letters[1].casefold():
+                raise ModelError(f"{self.yes!r} and {self.no!r} begin with the same letter")
+            return self._put(self.decision), ord(letters[0]), ord(letters[1])
         yes = self.asked.tokenizer.encode(self.decision + self.yes)
         no = self.asked.tokenizer.encode(self.decision + self.no)
         pairs = zip(yes, no, strict=False)

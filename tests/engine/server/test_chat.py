@@ -127,6 +127,24 @@ def test_log_probabilities_are_asked_for_and_added_up():
         drawn(ChatStandIn(logprobs=False), asked(), logprobs=True)
 
 
+def test_chosen_letters_are_read_from_the_likeliest_first_tokens():
+    letters = (ord("Y"), ord("N"))
+    likeliest = {" Yes": 0.5, "yes": 0.125, "Hm": 0.25, "No": 0.0625, "Maybe": 0.03125}
+    server = ChatStandIn("ollama", likeliest=likeliest)
+    request = replace(asked(max_tokens=1), logprob_ids=letters)
+    _, [done] = drawn(server, request, logprobs=True)
+    assert server.bodies[-1]["top_logprobs"] == 20
+    assert [round(math.exp(one), 6) for one in done.first_logprobs] == [0.625, 0.0625]
+    server.likeliest = {"Yes": 0.5, "Hm": 0.125}
+    _, [done] = drawn(server, request, logprobs=True)
+    assert [round(math.exp(one), 6) for one in done.first_logprobs] == [0.5, 0.125]
+    server.likeliest = {"Hm": 0.25}
+    with pytest.raises(EngineError, match="none of the 1 likeliest first tokens begins with 'Y'"):
+        drawn(server, request, logprobs=True)
+    with pytest.raises(EngineError, match=r"with engine\.logprobs: true"):
+        drawn(server, request)
+
+
 def test_an_endpoint_without_usage_leaves_tokens_unknown():
     info, [done] = drawn(ChatStandIn(usage=False), asked())
     assert done.written is None

@@ -20,6 +20,7 @@ from tts_bench.types import Sampling
 
 WARM = Sampling(16, temperature=1.0)
 GREEDY = Sampling(16, temperature=0)
+LIKELIEST = {"one": 0.25, "two": 0.25, "equals": 0.125, "plus": 0.125, "so": 0.0625}
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1"
 
 
@@ -52,7 +53,7 @@ def running(request: pytest.FixtureRequest) -> Iterator[Running]:
     with asyncio.Runner() as loop:
         server = None
         if request.param == "stand-in":
-            server = ChatStandIn("openrouter", thought="hm")
+            server = ChatStandIn("openrouter", thought="hm", likeliest=LIKELIEST)
             loop.run(server.up())
             url, model = server.url, server.model
         elif request.param == "llamacpp":
@@ -126,6 +127,16 @@ def test_a_stop_string_ends_the_text_and_is_cut_off(running):
     [cut] = running.draw(replace(request, sampling=replace(GREEDY, stop=(stop,))))
     assert cut.text.rpartition("</think>\n\n")[2] == before
     assert cut.finish_reason == "stop"
+
+
+def test_letters_with_which_a_text_may_begin_have_log_probabilities(running):
+    [done] = running.draw(replace(mixed(running)[0], sampling=GREEDY))
+    letter = done.text.rpartition("</think>\n\n")[2].strip()[0]
+    ids = (ord(letter), ord("\N{SNOWMAN}"))
+    request = replace(mixed(running)[0], sampling=replace(GREEDY, max_tokens=2), logprob_ids=ids)
+    [chosen] = running.draw(request)
+    likely, never = chosen.first_logprobs
+    assert never <= likely <= 0
 
 
 def test_a_prompt_that_is_no_chat_is_an_error_of_that_request_alone(running):

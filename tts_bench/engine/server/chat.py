@@ -16,6 +16,8 @@ from tts_bench.types import FinishReason
 
 SEEDS = 1 << 31
 """Seeds are sent below this: some endpoints take no larger ones."""
+LIKELIEST = 20
+"""First tokens whose log-probabilities are asked for where letters are chosen: OpenAI's limit."""
 OWN_FIELDS = frozenset(
     {
         *("model", "messages", "max_tokens", "max_completion_tokens", "stop", "seed"),
@@ -76,6 +78,8 @@ class ChatDialect(Dialect):
             body["top_k"] = sampling.top_k
         if self.logprobs:
             body["logprobs"] = True
+        if request.logprob_ids:
+            body["top_logprobs"] = LIKELIEST
         return dict(self.extra) | body  # a top_k that the request has goes before a provider's
 
     def complete(
@@ -87,6 +91,7 @@ class ChatDialect(Dialect):
             thinking, text = _texts(choice["message"])
             counts, cached = _counted(body.get("usage"), bool(thinking or text))
             logprob = self._logprob(choice, bool(text))
+            first = _first_letters(choice, request.logprob_ids)
             reason = _reason(choice)
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise EngineError(f"its answer holds no completion ({error!r})"[:200]) from error
@@ -97,13 +102,14 @@ class ChatDialect(Dialect):
             logprob=logprob,
             finish_reason=reason,
             cached_prompt_tokens=cached,
+            first_logprobs=first,
             counts=counts,
         )
 
     def refusal(self, request: Request) -> str | None:
-        """Tokens have names of this package's own here: none can be chosen."""
-        if request.logprob_ids:
-            return "a chat endpoint gives no log-probabilities of chosen tokens"
+        """Log-probabilities of chosen letters are only there if any are asked for."""
+        if request.logprob_ids and not self.logprobs:
+            return "a chat endpoint gives log-probabilities, if at all, with engine.logprobs: true"
         return None
 
     def _logprob(self, choice: Mapping[str, Any], has_text: bool) -> float:
@@ -116,6 +122,30 @@ class ChatDialect(Dialect):
         if not math.isfinite(total):
             raise EngineError("it returned a log-probability that is not a finite number")
         return total
+
+
+def _first_letters(choice: Mapping[str, Any], letters: Sequence[int]) -> tuple[float, ...]:
+    """Log-probability that the text begins with each letter, in upper or lower case.
+
+    By the likeliest first tokens, which is all that an endpoint tells; a letter that none of them
+    begins with is taken to be as likely as the least of them. Raises EngineError if that is so of
+    all letters.
+    """
+    if not letters:
+        return ()
+    entries = (choice.get("logprobs") or {}).get("content") or [{}]
+    told = [(one["token"].strip(), one["logprob"]) for one in entries[0].get("top_logprobs") or ()]
+    found = [
+        [value for token, value in told if token.casefold().startswith(chr(letter).casefold())]
+        for letter in letters
+    ]
+    if not any(found):
+        wanted = " or ".join(repr(chr(letter)) for letter in letters)
+        raise EngineError(f"none of the {len(told)} likeliest first tokens begins with {wanted}")
+    least = min(value for _, value in told)
+    return tuple(
+        math.log(math.fsum(map(math.exp, values))) if values else least for values in found
+    )
 
 
 def _reason(choice: Mapping[str, Any]) -> FinishReason:

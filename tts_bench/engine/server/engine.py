@@ -117,18 +117,16 @@ class ServerEngine(Engine):
 
         Once it is started, what its servers were seen not to give counts as well.
         """
-        said = "no log-probabilities of chosen tokens"
         connected: Connected | None = self.__dict__.get("_connected")
         if self.dialect != "chat":
             if connected is None or connected.gives_chosen:
                 return {}
+            said = "no log-probabilities of chosen tokens"
             return {"chosen_logprobs": f"{', '.join(self.urls())} gave {said} when tried"}
-        lacks: dict[Need, str] = {
-            "exact_tokens": "a chat endpoint takes messages and gives text",
-            "chosen_logprobs": f"a chat endpoint gives {said}",
-        }
+        lacks: dict[Need, str] = {"exact_tokens": "a chat endpoint takes messages and gives text"}
         if not self.logprobs:
-            lacks["logprobs"] = "a chat endpoint gives them, if at all, with engine.logprobs: true"
+            asked = "a chat endpoint gives them, if at all, with engine.logprobs: true"
+            lacks |= {"logprobs": asked, "chosen_logprobs": asked}
         return lacks
 
     def settings_key(self) -> str:
