@@ -33,7 +33,7 @@ def bench(tmp_path: Path, cli, monkeypatch):
     """Runs `tts-bench run` on the suite, or on what stands for it; returns code and errors."""
     monkeypatch.chdir(tmp_path)
     # Tables and figures have tests of their own, and take most of a small run's time.
-    monkeypatch.setattr("tts_bench.commands.report.report_run", lambda run: None)
+    monkeypatch.setattr("tts_bench.commands.report.report_run", lambda run, **_: None)
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(SUITE))
 
     def bench(*options: object, suite: object = "mine.yaml") -> tuple[int, str]:

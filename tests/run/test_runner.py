@@ -552,3 +552,21 @@ def test_attempts_read_back_as_written(bench, tmp_path: Path):
         if attempt.chosen is not None:
             assert attempt.answer == attempt.pool.answer[attempt.chosen]
             assert attempt.correct == (attempt.pool.correct[attempt.chosen] is True)
+
+
+def test_a_finished_run_is_priced_anew_by_the_same_command(bench, tmp_path: Path):
+    def dollars() -> float | None:
+        folder = resolve_run(tmp_path / "results" / "s").folder
+        return json.loads((folder / "summary.json").read_text())["points"][0].get("dollars")
+
+    assert bench().returncode == 0
+    assert dollars() is None
+    before = lines(tmp_path)
+    assert bench("--set", "engine.price={input: 1, output: 2}").returncode == 0
+    once = dollars()
+    assert once
+    assert bench("--set", "engine.price={input: 2, output: 4}").returncode == 0
+    assert dollars() == pytest.approx(2 * once)
+    assert bench().returncode == 0
+    assert dollars() is None
+    assert (runs(tmp_path), lines(tmp_path)) == (1, before)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import StoreError
@@ -79,6 +82,24 @@ def begin(
         return record
     differs = tuple(differences(options.again.manifest, record))
     return record.changed(repeats=RepeatsEntry(run=options.again.run, differs=differs))
+
+
+def with_prices(record: RunManifest, suite: Suite) -> RunManifest:
+    """The manifest of an earlier session, with the prices that the suite states now."""
+    resolved = copy.deepcopy(record.resolved)
+    for path in (("engine",), ("verifier",), ("verifier", "engine")):
+        then, now = _block(resolved, path), _block(suite.resolved, path)
+        then.pop("price", None)
+        then.update({"price": now["price"]} if "price" in now else {})
+    return record if resolved == record.resolved else record.changed(resolved=resolved)
+
+
+def _block(resolved: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """A block of a suite; an empty one that is no part of it where there is none."""
+    found: Any = resolved
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _own_folders(suite: Suite) -> list[Path]:

@@ -50,6 +50,8 @@ async def execute(plan: Plan, options: RunOptions, progress: Progress) -> RunRes
     plan = claim(plan, options)
     run, is_new = plan.run, not plan.run.manifest_path.exists()
     try:
+        if not is_new:
+            _price_anew(plan)
         if not is_new and not options.replay and not any(plan.missing()) and read_stamp(run):
             return RunResult(run, plan.total, 0)  # all is there, and was found whole
         again = () if is_new or options.replay else damaged_texts(run)
@@ -76,6 +78,13 @@ def _heal(run: RunStore, again: Collection[Key], progress: Progress) -> None:
         progress.say(
             f"warning: damaged completions in the store: attempts made again: {len(again)}"
         )
+
+
+def _price_anew(plan: Plan) -> None:
+    """Note the prices that the suite states now, if they are others."""
+    before = plan.run.read_manifest()
+    if (record := manifest.with_prices(before, plan.suite)) is not before:
+        plan.run.write_manifest(record)
 
 
 def _mend_suite(plan: Plan) -> None:
