@@ -185,3 +185,20 @@ def test_an_error_that_nobody_waits_for_is_not_reported_as_lost():
 
     gc.collect()
     assert lost == []
+
+
+def test_a_failure_is_heard_before_the_others_are_made() -> None:
+    async def play(kitchen: Kitchen) -> None:
+        async def make(requests: Mapping[str, int]) -> dict[str, int]:
+            if "b" in requests:
+                raise ValueError("b cannot be made")
+            await kitchen.gate.wait()
+            return dict(requests)
+
+        memo: Memo[str, int, int] = Memo(kitchen.look_up, make)
+        with pytest.raises(ValueError, match="b cannot"):
+            await memo.get({"a": 1, "b": 2, "c": 3})
+        kitchen.gate.set()
+        assert await memo.get({"c": 3}) == {"c": 3}
+
+    played(play)

@@ -61,8 +61,11 @@ class Memo(Generic[K, R, V]):
                 missing[key] = request
         self.hits += len(requests) - len(missing)
         own = self._start(missing)
-        for made in await asyncio.gather(*(asyncio.shield(one.task) for one in own)):
-            found |= made
+        tasks = [one.task for one in own]
+        if tasks:  # a wait that is cancelled cancels none of them
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in sorted(tasks, key=asyncio.Task.done, reverse=True):  # the failed among these
+            found |= task.result()
         return found | await self._join(requests, joined)
 
     async def close(self) -> None:
@@ -98,8 +101,8 @@ class Memo(Generic[K, R, V]):
             self._made.update(group)
 
     async def _join(self, requests: Mapping[K, R], joined: Mapping[K, _Making[K, V]]) -> dict[K, V]:
-        tasks = {one.task: one for one in joined.values()}
-        await asyncio.gather(*map(asyncio.shield, tasks), return_exceptions=True)
+        if tasks := {one.task for one in joined.values()}:
+            await asyncio.wait(tasks)
         found: dict[K, V] = {}
         again: dict[K, R] = {}
         for key, making in joined.items():

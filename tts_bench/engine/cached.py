@@ -164,27 +164,27 @@ def request_keys(identity: str, requests: Sequence[Request]) -> list[str]:
     Requests side by side that share one prompt have it hashed once.
     """
     keys: list[str] = []
-    prompt, digest = None, hashlib.blake2b(digest_size=16)
+    shared: tuple[object, object] | None = None
+    before = hashlib.blake2b(digest_size=16)
     for request in requests:
-        if request.prompt_ids is not prompt:
-            prompt = request.prompt_ids
-            digest = hashlib.blake2b(ids_bytes(prompt), digest_size=16)
-        keys.append(_key(identity, request, digest.copy()))
+        if shared is None or not (
+            request.prompt_ids is shared[0] and request.sampling is shared[1]
+        ):
+            shared = request.prompt_ids, request.sampling
+            before = _begun(identity, request)
+        rest: list[object] = [request.seed]
+        if request.logprob_ids:  # only then: completions without them keep the keys they have
+            rest.append(request.logprob_ids)
+        digest = before.copy()
+        digest.update(json.dumps(rest)[1:].encode())
+        keys.append(digest.hexdigest())
     return keys
 
 
-def _key(identity: str, request: Request, digest: hashlib.blake2b) -> str:
-    sampling = request.sampling
-    rest = [
-        identity,
-        sampling.max_tokens,
-        sampling.temperature,
-        sampling.top_p,
-        sampling.top_k,
-        sampling.stop,
-        request.seed,
-    ]
-    if request.logprob_ids:  # only then: completions without them keep the keys they have
-        rest.append(request.logprob_ids)
-    digest.update(json.dumps(rest).encode())
-    return digest.hexdigest()
+def _begun(identity: str, request: Request) -> hashlib.blake2b:
+    """The hash of all but a request's seed and what comes after it."""
+    digest = hashlib.blake2b(ids_bytes(request.prompt_ids), digest_size=16)
+    law = request.sampling
+    settings = [identity, law.max_tokens, law.temperature, law.top_p, law.top_k, law.stop]
+    digest.update(f"{json.dumps(settings)[:-1]}, ".encode())
+    return digest

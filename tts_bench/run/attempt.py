@@ -7,12 +7,12 @@ import math
 import operator
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
 from tts_bench.answers.grader import Grading
-from tts_bench.answers.kinds import MATH, AnswerKind
+from tts_bench.answers.kinds import MATH
 from tts_bench.cost.flops import ModelShape
 from tts_bench.cost.ledger import Budget, Ledger, Meter
 from tts_bench.dataset.base import Item
@@ -22,6 +22,7 @@ from tts_bench.prompt import Dialogue, Prompt
 from tts_bench.run.failure import described
 from tts_bench.run.own_rule import expect_choices
 from tts_bench.strategy.base import AllocatingStrategy, answer_classes
+from tts_bench.strategy.known_answers import KnownAnswers
 from tts_bench.strategy.session import Canonicalize, Session
 from tts_bench.strategy.tree import columns
 from tts_bench.suite.cells import Cell
@@ -46,7 +47,7 @@ class AttemptContext:
     """Whether the engine's token ids are the model's own, and their number that of its tokens."""
     on_failure: Callable[[BaseException], None] = lambda _: None
     """Is told of whatever a strategy's failure is."""
-    answers: AnswerKind = MATH
+    answers: KnownAnswers = field(default_factory=lambda: KnownAnswers(MATH))
 
     async def attempt(self, cell: Cell, item: Item, seed: int) -> tuple[Attempt, Measurement]:
         """Let the cell's strategy attempt the problem, grade it and add up what it took.

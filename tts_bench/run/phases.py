@@ -22,6 +22,7 @@ from tts_bench.progress import Progress
 from tts_bench.run.attempt import AttemptContext
 from tts_bench.store.models import open_models
 from tts_bench.strategy.base import AllocatingStrategy
+from tts_bench.strategy.known_answers import KnownAnswers
 from tts_bench.suite.cells import Cell
 from tts_bench.suite.load import Suite
 from tts_bench.types import Attempt, Candidate, Measurement, Problem, Score
@@ -115,7 +116,7 @@ async def draw_pools(
             suite.prompt,
             info.max_model_len,
             info.exact_tokens,
-            answers=suite.answers,
+            answers=KnownAnswers(suite.answers),
         )
 
         async def draw(cell: Cell, item: Item, seed: int) -> None:

@@ -30,6 +30,7 @@ from tts_bench.store.runs import RunStore, check_space, point_latest
 from tts_bench.store.stamp import read_stamp
 from tts_bench.store.texts import damaged_texts
 from tts_bench.strategy.base import AllocatingStrategy
+from tts_bench.strategy.known_answers import KnownAnswers
 from tts_bench.verifier.base import VerifierInfo
 
 
@@ -131,7 +132,7 @@ async def _run_missing(
             info.max_model_len,
             info.exact_tokens,
             _first_traceback(progress) if options.debug else lambda _: None,
-            suite.answers,
+            KnownAnswers(suite.answers),
         )
         began = time.monotonic()
         if drawn is not None:

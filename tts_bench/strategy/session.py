@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from tts_bench.answers.kinds import MATH, AnswerKind
+from tts_bench.answers.kinds import MATH
 from tts_bench.answers.thinking import opens_thinking
 from tts_bench.cost.ledger import Call, Ledger
 from tts_bench.engine.base import Completion, Engine, Request
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import ModelLost, ReplayMiss, TtsBenchError, UsageError
 from tts_bench.prompt import Dialogue
+from tts_bench.strategy.known_answers import KnownAnswers
 from tts_bench.strategy.prefix import Prefix
 from tts_bench.types import Candidate, Problem, Sampling, Score, Usage
 from tts_bench.verifier.base import Verifier
@@ -81,7 +82,7 @@ class Session:
         seed: int,
         canonicalize: Canonicalize,
         max_model_len: int | None = None,
-        answers: AnswerKind = MATH,
+        answers: KnownAnswers | None = None,
     ) -> None:
         self._dialogue = dialogue
         self._engine = engine
@@ -90,7 +91,7 @@ class Session:
         self._sampling = sampling
         self._seed = seed
         self._canonicalize = canonicalize
-        self._answers = answers
+        self._answers = answers or KnownAnswers(MATH)
         self.max_model_len = max_model_len
         """Longest prompt plus completion of the policy, in tokens; None if it is not known."""
         self._drawn: dict[tuple[object, ...], int] = {}
@@ -253,7 +254,7 @@ class Session:
         texts = [draw.prefix.text_with(done, self._tokenizer) for draw, done in pairs]
         turns = [text[draw.prefix.turn :] for text, draw in zip(texts, draws, strict=True)]
         found = [
-            self._find_answer(turn, done, self._thinks(draw.prefix))
+            self._find_answer(turn, draw.prefix, done)
             for turn, (draw, done) in zip(turns, pairs, strict=True)
         ]
         forms = iter(await self._canonicalize([answer for answer in found if answer is not None]))
@@ -265,15 +266,12 @@ class Session:
             self._issued[one.id] = _Issued(one, draw.request.sampling.stop, draw.prefix.turn)
         return made
 
-    def _find_answer(self, text: str, done: Completion, thinking: bool) -> str | None:
-        """The answer in the text of the last turn; of a text that was cut off, only one in a box.
-
-        `thinking` tells that the prompt has opened a thinking. What is thought is no answer.
-
-        The last number of an unfinished calculation is nobody's answer, and "the answer is 1" may
-        have been about to become 12.
-        """
-        return self._answers.find(text, cut_off=done.finish_reason == "length", thinking=thinking)
+    def _find_answer(self, turn: str, prefix: Prefix, done: Completion) -> str | None:
+        """The answer in the text of the last turn. What is thought is no answer."""
+        thinking = self._thinks(prefix)
+        if prefix.text:
+            return self._answers.read(turn, done, thinking)
+        return self._answers.of(done, thinking)
 
     def _thinks(self, prefix: Prefix) -> bool:
         """Whether what stands before the policy's present turn opens a thinking for it."""
