@@ -11,6 +11,8 @@ from tts_bench.answers.thinking import after_thinking
 _BOX_TOKEN = re.compile(
     r"(?P<box>\\\\?(?:boxed|fbox|framebox)(?![a-zA-Z])\s*\{?)|\\.|[{}]", re.DOTALL
 )
+_BEFORE_BOX, _LONGEST_BEFORE = re.compile(r"\\(f|frame|)$"), 6
+"""What stands before `box` in a command that makes one."""
 _BARE_BOX = re.compile(r"-?\d[\d.,/]{0,60}|\\[a-z]+[^\s$]{0,60}|[A-Za-z](?![A-Za-z]| [a-z])")
 _PLACEHOLDER = re.compile(
     r"(?:\\text(?:bf|it)?\s*\{|\\mathrm\s*\{|[<\[(])?\s*(?:\.{2,3}|…|\\[lc]?dots|\?+|_+|\\square|\\cdot"
@@ -107,7 +109,8 @@ def _boxes(text: str) -> list[_Box]:
     """Boxes in order of appearance, without empty ones, placeholders and mere mentions."""
     found: dict[int, _Box] = {}
     opened: list[_Box | None] = []
-    for token in _BOX_TOKEN.finditer(text):
+    first = _first_box(text)
+    for token in _BOX_TOKEN.finditer(text, first) if first is not None else ():
         if token["box"]:
             place, start = token.span()
             if token["box"].endswith("{"):
@@ -123,6 +126,17 @@ def _boxes(text: str) -> list[_Box]:
             if _is_empty(text, box.start, token.start()):
                 del found[box.start]
     return list(found.values())
+
+
+def _first_box(text: str) -> int | None:
+    """Where the backslashes of the first box stand; no brace before them can close it."""
+    at = text.find("box")
+    while at >= 0:
+        if command := _BEFORE_BOX.search(text[max(0, at - _LONGEST_BEFORE) : at]):
+            name = at - len(command[1])
+            return len(text[:name].rstrip("\\"))
+        at = text.find("box", at + 1)
+    return None
 
 
 def _is_empty(text: str, start: int, end: int) -> bool:

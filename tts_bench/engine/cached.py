@@ -161,16 +161,13 @@ class CachedEngine(Engine):
 def request_keys(identity: str, requests: Sequence[Request]) -> list[str]:
     """Keys of completions: hashes of the engine's identity and each whole request.
 
-    Requests side by side that share one prompt have it hashed once.
+    Requests side by side that share one prompt and sampling have these hashed once.
     """
     keys: list[str] = []
-    shared: tuple[object, object] | None = None
-    before = hashlib.blake2b(digest_size=16)
+    prompt, sampling, before = None, None, hashlib.blake2b()
     for request in requests:
-        if shared is None or not (
-            request.prompt_ids is shared[0] and request.sampling is shared[1]
-        ):
-            shared = request.prompt_ids, request.sampling
+        if request.prompt_ids is not prompt or request.sampling is not sampling:
+            prompt, sampling = request.prompt_ids, request.sampling
             before = _begun(identity, request)
         rest: list[object] = [request.seed]
         if request.logprob_ids:  # only then: completions without them keep the keys they have

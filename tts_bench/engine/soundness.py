@@ -64,7 +64,7 @@ def _ids(ids: object, most: int | None) -> tuple[int, ...]:
         raise _bad("token_ids", ids, f"not ids from 0 to 2**31 - 1 ({error})") from None
     if plain and min(plain) < 0:
         raise _bad("a token id", min(plain), "not 0 or more")
-    return tuple(plain)
+    return ids if type(ids) is tuple and set(map(type, ids)) <= {int} else tuple(plain)
 
 
 def _check_text(name: str, text: object) -> None:

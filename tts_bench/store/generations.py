@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import operator
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -155,7 +156,9 @@ class GenerationStore:
         return self._undamaged("completions", keys, to_completion)
 
     def _insert(self, rows: list[tuple[str, Completion]]) -> list[Completion]:
-        ignored = self._put_rows("completions", [to_row(key, done) for key, done in rows])
+        # In the order of their keys neighbours are written together; the file is the same to all.
+        ordered = sorted(rows, key=operator.itemgetter(0))
+        ignored = self._put_rows("completions", [to_row(key, done) for key, done in ordered])
         stored = self._select(ignored)
         if self.damaged.intersection(ignored):
             return self._insert(rows)
