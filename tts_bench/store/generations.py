@@ -19,7 +19,17 @@ from typing import Any
 
 from tts_bench.engine.base import Completion
 from tts_bench.errors import StoreError
-from tts_bench.store.rows import Row, T, as_text, checksum, read_row, rows_of, to_completion, to_row
+from tts_bench.store.rows import (
+    Row,
+    T,
+    as_text,
+    checksum,
+    read_row,
+    rows_of,
+    to_completion,
+    to_row,
+    to_text,
+)
 from tts_bench.verifier.base import Scoring
 from tts_bench.verifier.cached import pack, unpack
 
@@ -285,7 +295,7 @@ class TextReader:
         """
         try:
             for row, is_whole in rows_of(self._connection, "completions", sorted(set(keys))):
-                yield row, is_whole and read_row(row, to_completion) is not None
+                yield row, is_whole and read_row(row, to_text) is not None
         except sqlite3.Error as error:
             raise StoreError(_unreadable(self.path, error)) from error
 

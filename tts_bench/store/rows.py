@@ -63,7 +63,23 @@ def to_row(key: str, done: Completion) -> Row:
 
 
 def to_completion(row: Row) -> Completion:
-    key, ids, text, logprob, finish_reason, stop, cached, *rest = row
+    """The completion of a row. Raises ValueError or TypeError if it cannot be one."""
+    numbers, logprobs, logprob, counts = _parts(row)
+    key, _, text, _, finish_reason, stop, cached, *_ = row
+    ids, first = tuple(numbers), tuple(logprobs)
+    return Completion(ids, text, logprob, finish_reason, stop, cached, key, first, counts)
+
+
+def to_text(row: Row) -> str:
+    """The text of a completion's row, if it is one. Raises as `to_completion`."""
+    _parts(row)
+    text: str = row[2]
+    return text
+
+
+def _parts(row: Row) -> tuple[array[int], array[float], float, TokenCounts | None]:
+    """What is packed in a row: token ids, log-probabilities, their sum, and counts."""
+    _, ids, text, logprob, finish_reason, _, _, *rest = row
     numbers, logprobs = array("i"), array("d")
     numbers.frombytes(ids)
     logprobs.frombytes(rest[0] if rest else b"")
@@ -73,11 +89,7 @@ def to_completion(row: Row) -> Completion:
     told = rest[1] if len(rest) > 1 else None
     said: dict[str, Any] = {"logprob": True} if told is None else json.loads(told)
     counts = TokenCounts(**said["counts"]) if said.get("counts") else None
-    logprob = logprob if said["logprob"] else math.nan
-    first = tuple(logprobs)
-    return Completion(
-        tuple(numbers), text, logprob, finish_reason, stop, cached, key, first, counts
-    )
+    return numbers, logprobs, logprob if said["logprob"] else math.nan, counts
 
 
 def read_row(row: Row, read: Callable[[Row], T]) -> T | None:
@@ -101,5 +113,6 @@ def rows_of(
         part = keys[start : start + _KEYS_PER_QUERY]
         marks = ",".join("?" * len(part))
         query = f"SELECT t.*, {sealed} FROM {table} t {join} WHERE t.key IN ({marks})"
-        for *row, found in connection.execute(query, part):
-            yield tuple(row), found is None or found == checksum(row)
+        for values in connection.execute(query, part):
+            row, found = values[:-1], values[-1]
+            yield row, found is None or found == checksum(row)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from tts_bench.store.files import staged
 from tts_bench.store.runs import RunStore
 from tts_bench.store.texts import texts_of
 from tts_bench.types import Attempt
+
+_Columns = dict[str, list[Any]]
 
 _ROWS_PER_GROUP = 8192
 """Rows in memory at once; 8192 texts of 10 kB are 80 MB."""
@@ -39,12 +40,14 @@ def write_candidates(run: RunStore, texts: KnownTexts | None = None) -> bool:
         staged(run.folder / TABLE) as beside,
         pq.ParquetWriter(beside, schema, compression="zstd") as writer,
     ):
-        for rows in _chunks(_rows(run)):
-            untold = [row for row in rows if row["text"] is None]
-            known = texts.read(row["generation"] for row in untold)
-            for row in untold:
-                row["text"] = known.get(row["generation"])
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+        for columns in _groups(run):
+            told, keys = columns["text"], columns["generation"]
+            known = texts.read(key for key, text in zip(keys, told, strict=True) if text is None)
+            columns["text"] = [
+                known.get(key) if text is None else text
+                for key, text in zip(keys, told, strict=True)
+            ]
+            writer.write_table(pa.Table.from_pydict(columns, schema))
     return True
 
 
@@ -86,39 +89,41 @@ def _schema() -> Any:
     )
 
 
-def _rows(run: RunStore) -> Iterator[dict[str, Any]]:
+def _groups(run: RunStore) -> Iterator[_Columns]:
+    """The candidates of a run, so many at a time."""
+    held: _Columns = {}
     for attempt in run.attempts():
-        yield from _rows_of(attempt)
+        for name, column in _columns_of(attempt).items():
+            held.setdefault(name, []).extend(column)
+        while len(held["cell"]) > _ROWS_PER_GROUP:
+            yield {name: column[:_ROWS_PER_GROUP] for name, column in held.items()}
+            held = {name: column[_ROWS_PER_GROUP:] for name, column in held.items()}
+    if held and held["cell"]:
+        yield held
 
 
-def _rows_of(attempt: Attempt) -> Iterator[dict[str, Any]]:
-    pool, texts = attempt.pool, texts_of(attempt)
-    for i in range(len(pool)):
-        yield {
-            "cell": attempt.cell,
-            "problem": attempt.problem,
-            "seed": attempt.seed,
-            "candidate": i,
-            "chosen": i == attempt.chosen,
-            "text": texts[i],
-            "answer": pool.answer[i],
-            "correct": pool.correct[i],
-            "score": _get(pool.score, i),
-            "steps": _get(pool.steps, i),
-            "parent": _get(pool.parent, i),
-            "node": _get(pool.node, i),
-            "tokens": _get(pool.tokens, i),
-            "logprob": _get(pool.logprob, i),
-            "finish_reason": _get(pool.finish_reason, i),
-            "generation": _get(pool.generation, i),
-        }
+def _columns_of(attempt: Attempt) -> dict[str, Sequence[Any]]:
+    pool = attempt.pool
+    size = len(pool)
 
+    def filled(column: Sequence[Any]) -> Sequence[Any]:
+        return column or [None] * size
 
-def _get(column: Sequence[Any], i: int) -> Any:
-    """An entry of a column, or None if the column is empty."""
-    return column[i] if column else None
-
-
-def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    while chunk := list(islice(rows, _ROWS_PER_GROUP)):
-        yield chunk
+    return {
+        "cell": [attempt.cell] * size,
+        "problem": [attempt.problem] * size,
+        "seed": [attempt.seed] * size,
+        "candidate": range(size),
+        "chosen": [i == attempt.chosen for i in range(size)],
+        "text": texts_of(attempt),
+        "answer": pool.answer,
+        "correct": pool.correct,
+        "score": filled(pool.score),
+        "steps": filled(pool.steps),
+        "parent": filled(pool.parent),
+        "node": filled(pool.node),
+        "tokens": filled(pool.tokens),
+        "logprob": filled(pool.logprob),
+        "finish_reason": filled(pool.finish_reason),
+        "generation": filled(pool.generation),
+    }
