@@ -85,4 +85,4 @@ class LightActor:
         text = str(self._cancelled if seed == CANCELLED else seed)
         if seed == VARIABLE:
             text = os.environ.get("VLLM_OF_A_TEST", "")
-        return Completion((seed,), text, -1.0, "length")
+        return Completion(tuple(text.encode()), text, -1.0, "length")

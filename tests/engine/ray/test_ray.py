@@ -31,7 +31,7 @@ from ray_clusters import ENGINE, NO_RAY, RayNodes
 from server_process import free_port
 from waiting import until, until_told
 
-from tts_bench.engine.ray.cluster import RayCluster, fitting
+from tts_bench.engine.ray.cluster import RayCluster, fitting, said
 from tts_bench.engine.ray.engine import RayEngine
 from tts_bench.engine.ray.pool import ReplicaLost
 from tts_bench.engine.ray.replica import RayLauncher
@@ -384,3 +384,36 @@ def test_the_key_of_its_settings_is_that_of_vllm_wherever_the_replicas_are():
 )
 def test_what_fits(free, bundle, most, expected):
     assert fitting(free, bundle, most) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "The actor died.\n\tpid: 3\nThe actor is dead because its node has died. Node Id: 1",
+            "its node has died",
+        ),
+        (
+            "a\nThe actor is dead because it was killed by `ray.kill`.",
+            "it was killed by `ray.kill`",
+        ),
+        (
+            "a\nThe actor is dead because its worker process has died. Worker exit type: SYSTEM"
+            " Worker exit detail: Some common causes include: out of memory",
+            "its worker process has died",
+        ),
+        (
+            "a\nThe actor is dead because its worker process has died. Worker exit type:"
+            " NODE_OUT_OF_MEMORY Worker exit detail: it was low on memory",
+            "its worker process has died (the machine is short of memory)",
+        ),
+        (
+            "The actor 51b1 is unavailable: The actor is temporarily unavailable: RpcError",
+            "its process or its machine cannot be reached",
+        ),
+        ("\x1b[36mray::A\x1b[39m\n  line\nValueError: no\n", "ValueError: no"),
+        ("", "Exception"),
+    ],
+)
+def test_what_ray_says_is_one_line(text, expected):
+    assert said(Exception(text)) == expected

@@ -105,6 +105,8 @@ def listed(bundle: Mapping[str, float]) -> str:
 
 _REASON = re.compile(r"is dead because (.+?)(?:\. | Worker exit|\.?$)", re.MULTILINE)
 
+_UNAVAILABLE = re.compile(r"^The actor \w+ is unavailable")
+
 
 def said(error: BaseException) -> str:
     r"""What Ray says, in one line: its reason if it names one, else the end of what it tells.
@@ -116,6 +118,8 @@ def said(error: BaseException) -> str:
     if reason := _REASON.search(text):
         short = "OUT_OF_MEMORY" in text or "low on memory" in text
         return one_line(reason[1]) + (" (the machine is short of memory)" if short else "")
+    if _UNAVAILABLE.search(text):
+        return "its process or its machine cannot be reached"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return one_line((lines or [type(error).__name__])[-1])
 
