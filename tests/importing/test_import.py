@@ -14,7 +14,8 @@ from tts_bench.dataset.rows import Row, read_rows
 from tts_bench.errors import DatasetError, UsageError
 from tts_bench.importing.layout import Layout
 from tts_bench.importing.pools import RecordedPool, read_pools
-from tts_bench.importing.searched import sign_of_search
+from tts_bench.importing.searched import SignsOfSearch
+from tts_bench.importing.table import Table
 from tts_bench.report.points.point import read_points
 from tts_bench.store.runs import resolve_run
 
@@ -24,7 +25,7 @@ def rows(*cells: dict) -> list[Row]:
 
 
 def pools_of(table: list[Row], mapping: dict[str, str] | None = None) -> list[RecordedPool]:
-    return read_pools(table, Layout(str, mapping or {}), "f")
+    return list(read_pools(Table(lambda _: table, "f"), Layout(str, mapping or {})))
 
 
 LISTS = [
@@ -516,9 +517,11 @@ def test_draws_are_not_taken_for_a_search(run_lines, more):
 
 
 def test_a_name_that_tells_of_a_search_is_one_if_no_column_says_otherwise():
-    def sign(cells):
-        return sign_of_search(rows(cells), [], ("Llama-3.2-1B-Instruct-DVTS-completions", ""))
+    def sign(cells, name="Llama-3.2-1B-Instruct-DVTS-completions"):
+        signs = SignsOfSearch()
+        signs.see(Row("f:1", cells))
+        return signs.found([], (name, ""))
 
     assert sign({"problem": "P"}) is not None
     assert sign({"problem": "P", "method": "best_of_n"}) is None
-    assert sign_of_search(rows({"problem": "P"}), [], ("pools.jsonl", "adventures")) is None
+    assert sign({"problem": "P"}, "pools.jsonl") is None

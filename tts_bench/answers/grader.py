@@ -35,6 +35,8 @@ _START_SECONDS = 300.0
 """How long a worker may take to import sympy on a busy machine."""
 _LIVES = 2
 """Workers that may end at one question (time, memory, a crash) before it is not graded."""
+_REMEMBERED = 100_000
+"""Replies that `forget` keeps."""
 _OUT_OF_MEMORY = 3
 """Exit code of a worker that could not get the memory it asked for."""
 
@@ -142,6 +144,12 @@ class Grader:
             form if isinstance(form, str) else plain(answer)
             for form, answer in zip(forms, answers, strict=True)
         ]
+
+    def forget(self) -> None:
+        """Forget what was asked, if that is much; nothing may be asked meanwhile."""
+        if len(self._known) > _REMEMBERED:
+            self._known.clear()
+            self._memo = Memo(self._look_up, self._ask)
 
     async def close(self) -> None:
         """Kill the workers; questions still open are cancelled. It can be used again after."""

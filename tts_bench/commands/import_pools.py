@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tts_bench.importing.joined import How
-    from tts_bench.importing.pools import RecordedPool
+    from tts_bench.importing.pools import Pools
     from tts_bench.importing.recording import Equal, Recording, Verdicts, Whose
     from tts_bench.importing.run import Imported
+    from tts_bench.importing.table import Read
     from tts_bench.steps import Aggregate
 
 _LONGEST_NAME = 80
@@ -126,6 +127,7 @@ def import_pools(
     from tts_bench.importing.recording import Recording
     from tts_bench.importing.run import PoolSource
     from tts_bench.importing.run import import_pools as make_run
+    from tts_bench.progress import Progress
     from tts_bench.suite.folder_name import folder_fault
 
     if searched and sizes is not None:
@@ -146,6 +148,7 @@ def import_pools(
             None if sizes is None else [_number(part) for part in sizes.split(",")],
             argv=["tts-bench", *sys.argv[1:]],
             independent=not searched,
+            progress=Progress(unit="problem"),
         )
     )
     _show(done, read.notes)
@@ -173,7 +176,7 @@ def _show(done: Imported, notes: Sequence[str]) -> None:
 class _Read(NamedTuple):
     """What was read of the sources."""
 
-    pools: list[RecordedPool]
+    pools: Pools
     commits: list[str]
     left_out: dict[str, int]
     notes: list[str]
@@ -196,13 +199,13 @@ def _read(
 ) -> _Read:
     from tts_bench.answers.kinds import MATH
     from tts_bench.dataset.columns import parse_columns
-    from tts_bench.dataset.download import download
     from tts_bench.dataset.references import References
-    from tts_bench.dataset.rows import BadRows, is_local, only_where, read_rows, refuse
+    from tts_bench.dataset.rows import BadRows, refuse
     from tts_bench.importing.joined import join_pools
     from tts_bench.importing.layout import Layout
     from tts_bench.importing.pools import read_pools
-    from tts_bench.importing.searched import sign_of_search
+    from tts_bench.importing.searched import SignsOfSearch
+    from tts_bench.importing.table import Table
     from tts_bench.suite.answers import load_answers
 
     columns, references, bad = parse_columns(maps, "--map"), References(), BadRows()
@@ -211,18 +214,16 @@ def _read(
     on_bad = bad if skip_bad else refuse
     chosen = {condition.partition("=")[0] for condition in where}
     layout = Layout(to_reference, columns, aggregate, recording, join == "line", chosen)
-    read: list[tuple[str, list[RecordedPool]]] = []
+    read: list[tuple[str, Pools]] = []
     commits, total = [], 0
     for source in sources:
         before = len(bad)
-        if is_local(source) or source.startswith((".", "/", "~")):
-            rows, commit = read_rows(source, on_bad=on_bad), ""
-        else:
-            rows, commit = download(source, config, split, revision, on_bad)
-        total += len(rows) + len(bad) - before
-        rows = only_where(rows, where, source)
-        pools = read_pools(rows, layout, source, on_bad)
-        sign = None if searched else sign_of_search(rows, pools, (Path(source).name, config or ""))
+        rows, commit = _source(source, config, split, revision)
+        table = Table(rows, source, where, on_bad)
+        total += table.total + len(bad) - before
+        signs = SignsOfSearch()
+        pools = read_pools(table, layout, on_bad, signs.see)
+        sign = None if searched else signs.found(pools, (Path(source).name, config or ""))
         if sign is not None:
             raise UsageError(
                 f"{sign}: texts of a search are no independent draws, so nothing can be said of "
@@ -232,11 +233,21 @@ def _read(
         commits += [commit] if commit else []
     pools = join_pools(read, join)
     if first is not None:
-        pools = [pool.first(first) for pool in pools]
+        pools = pools.first(first)
     notes = [*references.notes]
     if bad:
         notes.append(f"{len(bad)} of {total} rows were left out: {bad}")
     return _Read(pools, commits, dict(bad.kinds), notes)
+
+
+def _source(source: str, config: str | None, split: str, revision: str | None) -> tuple[Read, str]:
+    """How to read a file or a data set of the hub, and the commit of the latter."""
+    from tts_bench.dataset.download import open_split
+    from tts_bench.dataset.rows import is_local, iter_rows
+
+    if is_local(source) or source.startswith((".", "/", "~")):
+        return lambda on_bad: iter_rows(source, on_bad=on_bad), ""
+    return open_split(source, config, split, revision)
 
 
 def _number(text: str) -> int:

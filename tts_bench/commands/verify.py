@@ -184,14 +184,14 @@ def _run(data: str) -> RunStore | None:
 
 def _check_folder(path: Path) -> None:
     """Refuse a folder in which no rows of a data set can be."""
-    from tts_bench.dataset.rows import READERS
+    from tts_bench.dataset.rows import SUFFIXES
 
     if (path / "attempts.jsonl").is_file():
         raise UsageError(f"{path}: a run without its manifest.json, which says what it was")
     if inside := sorted(path.glob("*/manifest.json")):
         raise UsageError(f"{path}: no run, but it holds runs; name one, as in {inside[-1].parent}")
-    if not any(one.suffix.lower() in READERS for one in path.rglob("*")):
-        kinds = ", ".join(READERS)
+    if not any(one.suffix.lower() in SUFFIXES for one in path.rglob("*")):
+        kinds = ", ".join(SUFFIXES)
         raise UsageError(
             f"{path}: neither a run (no manifest.json) nor a data set (no {kinds} file)"
         )

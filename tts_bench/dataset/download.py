@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,17 @@ def download(
     on_bad: OnBad = refuse,
 ) -> tuple[list[Row], str]:
     """Fetch a split through the cache of `datasets`: its rows, and the commit they are from.
+
+    Raises DatasetError as `open_split` does.
+    """
+    read, commit = open_split(hub_id, config, split, revision)
+    return list(read(on_bad)), commit
+
+
+def open_split(
+    hub_id: str, config: str | None, split: str, revision: str | None
+) -> tuple[Callable[[OnBad], Iterator[Row]], str]:
+    """Fetch a split through the cache of `datasets`: what reads its rows, and their commit.
 
     `hub_id` may also be a local folder in the layout of the hub; its commit is "". Raises
     DatasetError where the data set, the config, the split or the revision does not exist, is
@@ -43,8 +54,12 @@ def download(
     except Exception as error:
         # `datasets` lets through errors of its file system, HTTP and hub libraries alike.
         raise DatasetError(_explain(hub_id, revision, error)) from error
-    rows = ((f"{hub_id} row {number}", cells) for number, cells in enumerate(table, start=1))
-    return checked(rows, on_bad), commit
+
+    def read(on_bad: OnBad) -> Iterator[Row]:
+        rows = ((f"{hub_id} row {number}", cells) for number, cells in enumerate(table, start=1))
+        return checked(rows, on_bad)
+
+    return read, commit
 
 
 @contextlib.contextmanager

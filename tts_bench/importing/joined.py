@@ -8,51 +8,60 @@ from typing import Literal
 
 from tts_bench.dataset.base import Item
 from tts_bench.errors import DatasetError, quoted
-from tts_bench.importing.pools import RecordedPool
+from tts_bench.importing.pools import Pools, RecordedPool
 
 How = Literal["id", "line"]
 
 
-def join_pools(read: Sequence[tuple[str, Sequence[RecordedPool]]], how: How) -> list[RecordedPool]:
+def join_pools(read: Sequence[tuple[str, Pools]], how: How) -> Pools:
     """The pools of the first file, each with the draws of its problem in the files after it.
 
     `line`: the files list the same problems in one order. Raises DatasetError where a file lacks a
     problem or a column that another has, or means another problem.
     """
-    (first, joined), *others = read
-    whole = list(joined)
+    (first, whole), *others = read
     for source, pools in others:
-        matching = _by_line(first, whole, source, pools) if how == "line" else pools
-        found = {pool.item.problem.id: pool for pool in matching}
-        for one, other, name in ((found, whole, source), (_ids(whole), pools, first)):
-            lacking = [pool.item.problem.id for pool in other if pool.item.problem.id not in one]
-            if lacking and how == "id":
-                elsewhere = source if name == first else first
-                raise DatasetError(
-                    f"{name}: no problem {quoted(lacking[0])}, which {elsewhere} has "
-                    f"({len(lacking)} such); --join line joins by place"
-                )
-        whole = [_joined(first, pool, source, found[pool.item.problem.id]) for pool in whole]
+        whole = _pair(first, whole, source, _by_line(first, whole, source, pools, how))
     return whole
 
 
-def _ids(pools: Sequence[RecordedPool]) -> dict[str, RecordedPool]:
-    return {pool.item.problem.id: pool for pool in pools}
+def _pair(first: str, whole: Pools, source: str, pools: Pools) -> Pools:
+    """The pools of two files with the same problems. Raises DatasetError."""
+    for name, ours, elsewhere, theirs in (
+        (source, pools, first, whole),
+        (first, whole, source, pools),
+    ):
+        known = set(ours.ids)
+        if lacking := [one for one in theirs.ids if one not in known]:
+            raise DatasetError(
+                f"{name}: no problem {quoted(lacking[0])}, which {elsewhere} has "
+                f"({len(lacking)} such); --join line joins by place"
+            )
+    joined = Pools(whole.ids, lambda name: _joined(first, whole.of(name), source, pools.of(name)))
+    for _ in joined:  # what does not match is told before anything is written
+        pass
+    return joined
 
 
-def _by_line(
-    first: str, whole: Sequence[RecordedPool], source: str, pools: Sequence[RecordedPool]
-) -> list[RecordedPool]:
-    """The pools of a file under the ids of the first file's. Raises DatasetError."""
+def _by_line(first: str, whole: Pools, source: str, pools: Pools, how: How) -> Pools:
+    """The pools of a file; of one joined by line under the ids of the first file's.
+
+    Raises DatasetError.
+    """
+    if how == "id":
+        return pools
     if len(whole) != len(pools):
         raise DatasetError(f"{source}: {len(pools)} problems, and {first} has {len(whole)}")
-    named = []
-    for number, (ours, theirs) in enumerate(zip(whole, pools, strict=True), start=1):
-        one, other = ours.item.problem, theirs.item.problem
-        if one.text and other.text and one.text != other.text:
-            raise DatasetError(f"{source}: problem {number} is another one than that of {first}")
-        named.append(replace(theirs, item=replace(theirs.item, problem=replace(other, id=one.id))))
-    return named
+    places = dict(zip(whole.ids, pools.ids, strict=True))
+
+    def of(name: str) -> RecordedPool:
+        found, text = pools.of(places[name]), whole.of(name).item.problem.text
+        theirs = found.item.problem
+        if text and theirs.text and text != theirs.text:
+            raise DatasetError(f"{source}: problem {quoted(name)} is another one than in {first}")
+        return replace(found, item=replace(found.item, problem=replace(theirs, id=name)))
+
+    return Pools(whole.ids, of)
 
 
 def _joined(first: str, ours: RecordedPool, source: str, theirs: RecordedPool) -> RecordedPool:

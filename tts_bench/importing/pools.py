@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from tts_bench.dataset.base import Item, text_id
 from tts_bench.dataset.items import cell_text, level_of
-from tts_bench.dataset.rows import BadRows, OnBad, Row, column_names, refuse
+from tts_bench.dataset.rows import BadRows, OnBad, Row, refuse
 from tts_bench.errors import BadRow, DatasetError, quoted
 from tts_bench.importing.cells import read_cells
 from tts_bench.importing.layout import Layout, find_columns
+from tts_bench.importing.spooled import Spooled
+from tts_bench.importing.table import Table
 from tts_bench.importing.wide import WideColumns
 from tts_bench.types import FinishReason, Problem
 
@@ -48,37 +50,62 @@ class RecordedPool:
         return RecordedPool(self.item, **cut)
 
 
+@dataclass(frozen=True)
+class Pools:
+    """Pools by the ids of their problems, each read when it is asked for."""
+
+    ids: Sequence[str]
+    of: Callable[[str], RecordedPool]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __iter__(self) -> Iterator[RecordedPool]:
+        return map(self.of, self.ids)
+
+    def first(self, n: int) -> Pools:
+        """The first `n` completions of each."""
+        return Pools(self.ids, lambda name: self.of(name).first(n))
+
+
 def read_pools(
-    rows: Sequence[Row], layout: Layout, source: str, on_bad: OnBad = refuse
-) -> list[RecordedPool]:
+    table: Table,
+    layout: Layout,
+    on_bad: OnBad = refuse,
+    see: Callable[[Row], object] = lambda _: None,
+) -> Pools:
     """Pools from rows of a table, in the order in which their problems first appear.
 
     A row holds one completion, or all of a problem's as lists or in numbered columns. Problems
-    are told apart by their id, or without one by their text. Unusable rows go to `on_bad`. Raises
-    DatasetError if a column is missing or ambiguous, a role is unknown, no row is left, or one
-    problem's completions are of several models.
+    are told apart by their id, or without one by their text. Unusable rows go to `on_bad`; `see`
+    is shown every row. Raises DatasetError if a column is missing or ambiguous, a role is unknown,
+    no row is left, or one problem's completions are of several models.
     """
-    if not rows:
-        raise DatasetError(_nothing(source, on_bad))
-    names = column_names(rows)
-    wide = WideColumns.of(names, layout.mapping.values())
-    found = find_columns(wide.names(names), layout, source)
-    groups: dict[str, list[_Entry]] = {}
-    for number, row in enumerate(rows, start=1):
+    if not len(table):
+        raise DatasetError(_nothing(table.source, on_bad))
+    wide = WideColumns.of(table.names, layout.mapping.values())
+    found = find_columns(wide.names(table.names), layout, table.source)
+    spool: Spooled[_Entry] = Spooled()
+    first: dict[str, _Entry] = {}
+    told = False
+    for number, row in enumerate(table, start=1):
+        see(row)
         try:
             entry = _entry(wide.gather(row, found.values()), found, layout, number)
-            group = groups.setdefault(entry.item.problem.id, [entry])
-            if group[0] is not entry:
-                _check_member(row, entry, group[0], found, layout)
-                group.append(entry)
+            name = entry.item.problem.id
+            if name in first:
+                _check_member(row, entry, first[name], found, layout)
         except BadRow as error:
             on_bad(error)
-    if not groups:
-        raise DatasetError(_nothing(source, on_bad))
-    pools = [_pool(group) for group in groups.values()]
-    if not layout.recording.graded and not any(_told(pool.verdict) for pool in pools):
-        raise DatasetError(f"{source}: column {quoted(found['verdict'])} holds no verdict")
-    return pools
+            continue
+        first.setdefault(name, replace(entry, columns={}))
+        told = told or any(value is not None for value in entry.columns.get("verdict", ()))
+        spool.add(name, entry)
+    if not first:
+        raise DatasetError(_nothing(table.source, on_bad))
+    if not layout.recording.graded and not told:
+        raise DatasetError(f"{table.source}: column {quoted(found['verdict'])} holds no verdict")
+    return Pools(list(first), lambda name: _pool(spool.of(name)))
 
 
 def _nothing(source: str, on_bad: OnBad) -> str:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tts_bench.cost.flops import ModelShape
 from tts_bench.dataset.base import LoadedDataset
 from tts_bench.engine.base import Completion
 from tts_bench.errors import UsageError
 from tts_bench.importing.judging import judge
-from tts_bench.importing.pools import RecordedPool, disagreements
+from tts_bench.importing.pools import Pools, RecordedPool, disagreements
 from tts_bench.importing.recording import AS_OURS, Recording
+from tts_bench.importing.survey import Survey, Tally, digest_of
+from tts_bench.progress import Progress
 from tts_bench.store import environment
-from tts_bench.store.files import write_atomically
 from tts_bench.store.folders import held, new_run, whole_or_none
 from tts_bench.store.generations import GENERATIONS, GenerationStore
 from tts_bench.store.manifest import (
@@ -26,7 +29,6 @@ from tts_bench.store.manifest import (
     DatasetEntry,
     EngineEntry,
     ProblemEntry,
-    RecordingEntry,
     RunManifest,
     VerifierEntry,
     now,
@@ -43,6 +45,8 @@ _VOTED = (("self_consistency", "majority"),)
 _UNVOTED = (("random_choice", "first"),)
 """For pools whose answers are not known."""
 _UNMEASURED = Measurement(seconds=None, policy_flops=None, verifier_flops=None)
+_TOGETHER = 1000
+"""Texts that are stored at once."""
 _READS_SCORES = frozenset(selector for _, selector in _SCORED)
 
 
@@ -77,58 +81,55 @@ class PoolSource:
 
 
 async def import_pools(
-    pools: Sequence[RecordedPool],
+    pools: Pools,
     source: PoolSource,
     output_path: Path,
     sizes: Sequence[int] | None = None,
     argv: Sequence[str] = (),
     *,
     independent: bool = True,
+    progress: Progress,
 ) -> Imported:
-    """Grade the pools and write them as a run: a cell for every selector that can be.
+    """Grade the pools and write them as a run, one by one: a cell for every selector that can be.
 
     Pools of independent draws are cut to the size of the smallest, so that every n means the same
     for every problem. Other pools stay whole, and each is one point. Raises UsageError for a size
     that the pools do not have.
     """
-    n = (min if independent else max)(len(pool) for pool in pools)
-    left_out = sum(max(0, len(pool) - n) for pool in pools)
+    survey = Survey.of(pools)
+    n = (min if independent else max)(survey.sizes)
     at = _sizes(sizes, n) if independent else ()
-    cut = [pool.first(n) for pool in pools]
-    digest = _digest(cut, source, at)
+    cut = pools.first(n)
+    digest = digest_of(cut, source.recording, source.path, at)
     folder = output_path / source.name
-    store_path = output_path / GENERATIONS
-    cells = _cells(cut, n, at)
-    kind = source.recording.kind
-    async with grader_named(kind) as grader, GenerationStore(store_path) as store:
-        graded = [
-            await _keep(pool, await judge(pool, source.recording, grader), store, digest)
-            for pool in cut
-        ]
-    both = source.recording.verdicts == "both"
-    differing = [
-        row
-        for pool, ours in zip(cut, graded, strict=True)
-        for row in disagreements(pool, ours.correct, ours.answer)
-        if both
-    ]
-    judged = [row for pool in cut for row in _verdicts(pool) if both]
-    attempts = [
-        _attempt(pool, ours, cell) for pool, ours in zip(cut, graded, strict=True) for cell in cells
-    ]
-    with held(folder):
-        run = new_run(folder, digest)
-    with whole_or_none(run):
-        recorded = _entry(cut, graded, source.recording)
-        record = _manifest(cut, source, cells, digest, run, store_path, argv)
-        record = record.changed(recording=recorded.recorded())
-        for attempt in attempts:
-            run.append(attempt, _UNMEASURED)
-        _write_lines(run.folder / VERDICTS, judged)
-        _write_lines(run.folder / DISAGREEMENTS, differing)
-        run.write_manifest(record.changed(status="complete", ended=now()))
+    cells = _cells(survey, n, at)
+    tally = Tally()
+    async with (
+        grader_named(source.recording.kind) as grader,
+        GenerationStore(output_path / GENERATIONS) as store,
+    ):
+        with held(folder):
+            run = new_run(folder, digest)
+        with whole_or_none(run), _Lines(run.folder) as lines:
+            record = _manifest(survey, source, cells, digest, run, store.path, argv)
+            with _counting(progress, len(cut)):
+                for pool in cut:
+                    graded = await judge(pool, source.recording, grader)
+                    graded = await _keep(pool, graded, store, digest)
+                    tally.add(pool, graded)
+                    if source.recording.verdicts == "both":
+                        lines.add(pool, graded)
+                    for cell in cells:
+                        run.append(_attempt(pool, graded, cell), _UNMEASURED)
+                    grader.forget()
+                    progress.advance(failed=False, tokens=0)
+            lines.close()
+            recording = tally.entry(survey, source.recording).recorded()
+            ended = record.changed(recording=recording, status="complete", ended=now())
+            run.write_manifest(ended)
     point_latest(run.folder)
-    return Imported(run, len(cut), n, left_out, len(differing), len(judged))
+    left_out = sum(size - n for size in survey.sizes if size > n)
+    return Imported(run, len(cut), n, left_out, lines.disagreements, lines.judged)
 
 
 def _sizes(sizes: Sequence[int] | None, n: int) -> tuple[int, ...]:
@@ -141,28 +142,14 @@ def _sizes(sizes: Sequence[int] | None, n: int) -> tuple[int, ...]:
     return tuple(sorted({*sizes, n}))
 
 
-def _digest(pools: Sequence[RecordedPool], source: PoolSource, at: Sequence[int]) -> str:
-    """What makes two imports the same; as in all versions where nothing new is in them."""
-    told = [asdict(pool) for pool in pools]
-    rows = [{name: part for name, part in one.items() if name != "answer" or part} for one in told]
-    parts: list[Any] = [*rows, source.path, list(at)]
-    if source.recording != AS_OURS:
-        parts.append(
-            repr({**vars(source.recording), "no_answer": sorted(source.recording.no_answer)})
-        )
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
-
-
-def _cells(pools: Sequence[RecordedPool], n: int, at: tuple[int, ...]) -> list[CellEntry]:
+def _cells(survey: Survey, n: int, at: tuple[int, ...]) -> list[CellEntry]:
     """A cell for each selector: a pooled one, or without sizes one that stands for all of n.
 
     Where no answers are known nothing votes, and any one stands for what the model does.
     """
-    scored = all(pool.score for pool in pools)
-    voting = all(pool.text or pool.answer for pool in pools)
-    kinds = [*(_VOTED if voting else _UNVOTED)]
-    if scored:
-        kinds += [kind for kind in _SCORED if voting or kind[1] == "best"]
+    kinds = [*(_VOTED if survey.voting else _UNVOTED)]
+    if survey.scored:
+        kinds += [kind for kind in _SCORED if survey.voting or kind[1] == "best"]
     return [
         CellEntry(
             id=f"{name}?n={n}",
@@ -184,8 +171,13 @@ async def _keep(pool: RecordedPool, graded: Pool, store: GenerationStore, digest
         return graded
     keys = [_key(digest, pool, i) for i in range(len(pool))]
     reasons = pool.finish_reason or (None,) * len(pool)
-    for key, text, reason in zip(keys, pool.text, reasons, strict=True):
-        await store.put(key, Completion((), text, 0.0, reason or "stop", key=key))
+    rows = list(zip(keys, pool.text, reasons, strict=True))
+    for begin in range(0, len(rows), _TOGETHER):
+        puts = (
+            store.put(key, Completion((), text, 0.0, reason or "stop", key=key))
+            for key, text, reason in rows[begin : begin + _TOGETHER]
+        )
+        await asyncio.gather(*puts)
     return replace(graded, generation=tuple(keys))
 
 
@@ -222,28 +214,58 @@ def _attempt(pool: RecordedPool, graded: Pool, cell: CellEntry) -> Attempt:
     )
 
 
-def _verdicts(pool: RecordedPool) -> list[dict[str, Any]]:
-    return [
-        {"problem": pool.item.problem.id, "candidate": i, "recorded": verdict}
-        for i, verdict in enumerate(pool.verdict)
-        if verdict is not None
-    ]
+@contextlib.contextmanager
+def _counting(progress: Progress, problems: int) -> Iterator[None]:
+    progress.start(problems, 0)
+    try:
+        yield
+    finally:
+        progress.stop()
 
 
-def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        write_atomically(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+class _Lines:
+    """The files of recorded verdicts and of those that are not ours; made if there are any."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, TextIO] = {}
+        self.judged = self.disagreements = 0
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, pool: RecordedPool, graded: Pool) -> None:
+        """Write the lines of a pool."""
+        for i, verdict in enumerate(pool.verdict):
+            if verdict is not None:
+                row = {"problem": pool.item.problem.id, "candidate": i, "recorded": verdict}
+                self._write(VERDICTS, row)
+                self.judged += 1
+        for row in disagreements(pool, graded.correct, graded.answer):
+            self._write(DISAGREEMENTS, row)
+            self.disagreements += 1
+
+    def close(self) -> None:
+        """End the files."""
+        for file in self._files.values():
+            file.close()
+
+    def _write(self, name: str, row: Mapping[str, Any]) -> None:
+        if name not in self._files:
+            self._files[name] = (self._folder / name).open("w", encoding="utf-8", newline="\n")
+        self._files[name].write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _cost_note(pools: Sequence[RecordedPool]) -> str:
+def _cost_note(survey: Survey) -> str:
     note = "recorded completions do not say what they cost"
-    if any(None in pool.tokens or not pool.tokens for pool in pools):
-        note += "; nor are all of their lengths known"
-    return note
+    return note if survey.lengths else f"{note}; nor are all of their lengths known"
 
 
 def _manifest(
-    pools: Sequence[RecordedPool],
+    survey: Survey,
     source: PoolSource,
     cells: Sequence[CellEntry],
     digest: str,
@@ -251,8 +273,7 @@ def _manifest(
     store: Path,
     argv: Sequence[str],
 ) -> RunManifest:
-    items = tuple(pool.item for pool in pools)
-    dataset = LoadedDataset(source.name, source.path, source.revision, items)
+    dataset = LoadedDataset(source.name, source.path, source.revision, survey.items)
     entry = DatasetEntry.of(source.name, dataset)
     return RunManifest(
         status="running",
@@ -264,7 +285,7 @@ def _manifest(
         seeds=(0,),
         partial=False,
         dataset=entry.changed(left_out=source.left_out) if source.left_out else entry,
-        problems=tuple(map(ProblemEntry.of, items)),
+        problems=tuple(map(ProblemEntry.of, survey.items)),
         engine=EngineEntry(
             engine="imported",
             model=source.model,
@@ -272,7 +293,7 @@ def _manifest(
             dtype="",
             max_model_len=0,
             shape=None,
-            shape_note=_cost_note(pools),
+            shape_note=_cost_note(survey),
         ),
         verifier=VerifierEntry(name="recorded scores", shape=None),
         generations=os.path.relpath(store, run.folder),
@@ -284,34 +305,3 @@ def _manifest(
         environment=environment.describe(),
         earlier_sessions=(),
     )
-
-
-def _entry(
-    pools: Sequence[RecordedPool], graded: Sequence[Pool], recording: Recording
-) -> RecordingEntry:
-    known = all(pool.text or pool.answer for pool in pools)
-    return RecordingEntry(
-        answers=recording.answers if known else "none",
-        verdicts=recording.verdicts,
-        equal="literal" if recording.literally else "equivalent",
-        kind=recording.kind,
-        no_answer=tuple(sorted(recording.no_answer)),
-        mixed=sum(map(_is_mixed, graded)) if known else 0,
-        selected=_selected([pool.verdict for pool in pools])
-        or _selected([pool.correct for pool in graded]),
-    )
-
-
-def _is_mixed(pool: Pool) -> bool:
-    """Whether answers that vote together have different verdicts."""
-    verdicts: dict[int, bool | None] = {}
-    return any(
-        number >= 0 and verdicts.setdefault(number, verdict) != verdict
-        for number, verdict in zip(pool.answer_class, pool.correct, strict=True)
-    )
-
-
-def _selected(verdicts: Sequence[Sequence[bool | None]]) -> bool:
-    """Whether a completion of every one of several problems is right, but not every completion."""
-    right = [one.count(True) for one in verdicts]
-    return len(right) > 1 and min(right) > 0 and sum(right) < sum(map(len, verdicts))

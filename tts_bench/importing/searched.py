@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
 
 from tts_bench.dataset.rows import Row
@@ -24,25 +24,38 @@ _SHARED = 0.3
 """Share of two neighbours' shorter text that is the same in both; draws part after a few words."""
 
 
-def sign_of_search(
-    rows: Sequence[Row], pools: Sequence[RecordedPool], source: Sequence[str]
-) -> str | None:
-    """What shows that the texts were searched for: a name, or beams that share beginnings."""
-    is_named = False
-    for row in rows:
+class SignsOfSearch:
+    """Looks at rows for what shows that texts were searched for: a name, or a number of beams."""
+
+    def __init__(self) -> None:
+        self._is_named = False
+        self._sure: str | None = None
+        self._beams: str | None = None
+
+    def see(self, row: Row) -> None:
+        """Look at a row; the first name that tells of a search is sure."""
+        if self._sure:
+            return
         for column, cell in _cells(row):
             if isinstance(cell, str) and _NAMING.fullmatch(column):
-                is_named = True
+                self._is_named = True
                 if _SEARCH.search(cell):
-                    return f"{row.where}: column {quoted(column)} says {quoted(cell)}"
+                    self._sure = f"{row.where}: column {quoted(column)} says {quoted(cell)}"
+                    return
             is_beam = _BEAM.fullmatch(column) and str(cell).strip() not in _ONE
-            if is_beam and _share_beginnings(pools):
-                place = f"{row.where}: column {quoted(column)} says {quoted(cell)}"
-                return f"{place}, and texts share their beginnings"
-    for name in () if is_named else source:
-        if _SEARCH_NAME.search(name):
-            return f"its name, {quoted(name)}, says so"
-    return None
+            if is_beam and self._beams is None:
+                self._beams = f"{row.where}: column {quoted(column)} says {quoted(cell)}"
+
+    def found(self, pools: Iterable[RecordedPool], source: Sequence[str]) -> str | None:
+        """What shows it; beams count where texts share their beginnings, too."""
+        if self._sure:
+            return self._sure
+        if self._beams and _share_beginnings(pools):
+            return f"{self._beams}, and texts share their beginnings"
+        for name in () if self._is_named else source:
+            if _SEARCH_NAME.search(name):
+                return f"its name, {quoted(name)}, says so"
+        return None
 
 
 def _cells(row: Row) -> Iterator[tuple[str, object]]:
@@ -53,11 +66,10 @@ def _cells(row: Row) -> Iterator[tuple[str, object]]:
             yield from cell.items()
 
 
-def _share_beginnings(pools: Sequence[RecordedPool]) -> bool:
+def _share_beginnings(pools: Iterable[RecordedPool]) -> bool:
     """Whether of most pools with several texts most neighbours in alphabetical order do."""
-    several = [sorted(set(pool.text)) for pool in pools if len(set(pool.text)) > 1]
-    sharing = sum(_mostly(texts) for texts in several)
-    return 2 * sharing > len(several)
+    verdicts = [_mostly(sorted(set(one.text))) for one in pools if len(set(one.text)) > 1]
+    return 2 * sum(verdicts) > len(verdicts)
 
 
 def _mostly(texts: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tts_bench.dataset.download import download
-from tts_bench.dataset.rows import READERS, Row, read_rows
+from tts_bench.dataset.rows import SUFFIXES, Row, read_rows
 from tts_bench.errors import DatasetError
 from tts_bench.training.config import DataConfig, Stage
 
@@ -65,7 +65,7 @@ def read_source(config: DataConfig, data: Sequence[str]) -> StageRows:
 
 
 def _read(name: str, config: DataConfig) -> list[Row]:
-    if Path(name).suffix.lower() in READERS or Path(name).is_file():
+    if Path(name).suffix.lower() in SUFFIXES or Path(name).is_file():
         return read_rows(name)
     return download(name, None, config.split, config.revision)[0]
 
