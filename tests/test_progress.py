@@ -25,6 +25,20 @@ def test_plain_lines_tell_attempts_tokens_failures_and_time_left(monkeypatch):
     assert "1 failed" in second
 
 
+def test_what_generates_nothing_is_told_without_tokens(monkeypatch):
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
+    stream = io.StringIO()
+    shown = Progress("plain", stream, unit="problem")
+    assert list(shown.passing("reading f", iter("ab"))) == ["a", "b"]
+    shown.start(total=2, done=0)
+    shown.advance(failed=False, tokens=None)
+    shown.stop()
+    first, second, third = stream.getvalue().splitlines()
+    assert first.startswith("reading f ... 1 rows, ")
+    assert second.startswith("reading f ... 2 rows, ")
+    assert third.startswith("1/2 problems, about ")
+
+
 @pytest.mark.parametrize("display", ["plain", "bar"])
 def test_tokens_are_told_from_the_first_completion_on_before_an_attempt_ends(monkeypatch, display):
     """The first line comes with the first tokens, and others follow though no attempt ends."""

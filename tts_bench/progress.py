@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal, TextIO
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, Literal, TextIO, TypeVar
 
 from tqdm import tqdm
 
 from tts_bench.errors import printable
 from tts_bench.secrets.masking import hide
 
+T = TypeVar("T")
 Display = Literal["auto", "bar", "plain", "none"]
 _LINE_EVERY = 10.0
 _HEARTBEAT_EVERY = 10.0
@@ -75,6 +76,16 @@ class Progress:
                 told = True
             await asyncio.sleep(_LOOK_EVERY)
 
+    def passing(self, what: str, items: Iterable[T]) -> Iterator[T]:
+        """The items as they come; where that takes long, how many there were, again and again."""
+        began = time.monotonic()
+        last = began
+        for number, item in enumerate(items, start=1):
+            yield item
+            if (now := time.monotonic()) - last >= _LINE_EVERY:
+                last = now
+                self.say(f"{what} ... {number:,} rows, {now - began:.0f} s")
+
     def start(self, total: int, done: int) -> None:
         """Begin counting: `done` of `total` attempts are there from an earlier run."""
         self._total, self._done, self._before = total, done, done
@@ -84,8 +95,11 @@ class Progress:
                 total=total, initial=done, unit=self._unit, file=self._stream, smoothing=0.05
             )
 
-    def advance(self, *, failed: bool, tokens: int) -> None:
-        """One more attempt is finished; `tokens` were generated in this run so far."""
+    def advance(self, *, failed: bool, tokens: int | None) -> None:
+        """One more attempt is finished; `tokens` were generated in this run so far.
+
+        None where nothing is generated.
+        """
         self._done += 1
         self._failed += failed
         if self._bar is not None:
@@ -94,14 +108,15 @@ class Progress:
         elif time.monotonic() - self._last_line >= _LINE_EVERY:
             self._tell(tokens)
 
-    def _tell(self, tokens: int) -> None:
+    def _tell(self, tokens: int | None) -> None:
         self._last_line = time.monotonic()
         if self._bar is not None:
             self._bar.set_postfix_str(self._rate(tokens))
             return
         counted = f"{self._done}/{self._total} {self._unit}s"
         left = f", {self._time_left()}" if self._done > self._before else ""
-        self.say(f"{counted}, {self._rate(tokens)}{left}")
+        rate = self._rate(tokens)
+        self.say(f"{counted}{f', {rate}' if rate else ''}{left}")
 
     def stop(self) -> None:
         """Leave the bar as it is."""
@@ -133,9 +148,11 @@ class Progress:
         finally:
             beating.cancel()
 
-    def _rate(self, tokens: int) -> str:
+    def _rate(self, tokens: int | None) -> str:
         seconds = max(time.monotonic() - self._began, 1e-9)
         failed = f", {self._failed} failed" if self._failed else ""
+        if tokens is None:
+            return failed.removeprefix(", ")
         return f"{tokens:,} tokens, {tokens / seconds:,.0f} tok/s{failed}"
 
     def _time_left(self) -> str:

@@ -13,13 +13,15 @@ from tts_bench.commands.echo import echo
 from tts_bench.errors import UsageError, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from tts_bench.dataset.rows import OnBad, Row
     from tts_bench.importing.joined import How
     from tts_bench.importing.pools import Pools
     from tts_bench.importing.recording import Equal, Recording, Verdicts, Whose
     from tts_bench.importing.run import Imported
     from tts_bench.importing.table import Read
+    from tts_bench.progress import Progress
     from tts_bench.steps import Aggregate
 
 _LONGEST_NAME = 80
@@ -133,7 +135,8 @@ def import_pools(
     if searched and sizes is not None:
         raise UsageError("--n and --not-independent exclude each other: no smaller n can be told")
     recording = Recording(answers, verdicts, equal, answer_kind, frozenset(no_answer))
-    read = _read(sources, recording, searched=searched, **reading)
+    progress = Progress(unit="problem")
+    read = _read(sources, recording, progress, searched=searched, **reading)
     plain = re.sub(r"[^\w.-]", "_", name or Path(sources[0]).stem).strip(".")[:_LONGEST_NAME]
     if plain and (fault := folder_fault(plain)):
         raise UsageError(f"--name {fault}")
@@ -148,7 +151,7 @@ def import_pools(
             None if sizes is None else [_number(part) for part in sizes.split(",")],
             argv=["tts-bench", *sys.argv[1:]],
             independent=not searched,
-            progress=Progress(unit="problem"),
+            progress=progress,
         )
     )
     _show(done, read.notes)
@@ -185,6 +188,7 @@ class _Read(NamedTuple):
 def _read(
     sources: tuple[str, ...],
     recording: Recording,
+    progress: Progress,
     *,
     maps: tuple[str, ...],
     where: tuple[str, ...],
@@ -218,7 +222,7 @@ def _read(
     commits, total = [], 0
     for source in sources:
         before = len(bad)
-        rows, commit = _source(source, config, split, revision)
+        rows, commit = _source(source, progress, config, split, revision)
         table = Table(rows, source, where, on_bad)
         total += table.total + len(bad) - before
         signs = SignsOfSearch()
@@ -240,14 +244,22 @@ def _read(
     return _Read(pools, commits, dict(bad.kinds), notes)
 
 
-def _source(source: str, config: str | None, split: str, revision: str | None) -> tuple[Read, str]:
+def _source(
+    source: str, progress: Progress, config: str | None, split: str, revision: str | None
+) -> tuple[Read, str]:
     """How to read a file or a data set of the hub, and the commit of the latter."""
     from tts_bench.dataset.download import open_split
     from tts_bench.dataset.rows import is_local, iter_rows
 
-    if is_local(source) or source.startswith((".", "/", "~")):
-        return lambda on_bad: iter_rows(source, on_bad=on_bad), ""
-    return open_split(source, config, split, revision)
+    read, commit = None, ""
+    if not is_local(source) and not source.startswith((".", "/", "~")):
+        read, commit = open_split(source, config, split, revision)
+
+    def again(on_bad: OnBad) -> Iterator[Row]:
+        rows = read(on_bad) if read else iter_rows(source, on_bad=on_bad)
+        return progress.passing(f"reading {source}", rows)
+
+    return again, commit
 
 
 def _number(text: str) -> int:

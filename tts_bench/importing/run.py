@@ -19,7 +19,7 @@ from tts_bench.errors import UsageError
 from tts_bench.importing.judging import judge
 from tts_bench.importing.pools import Pools, RecordedPool, disagreements
 from tts_bench.importing.recording import AS_OURS, Recording
-from tts_bench.importing.survey import Survey, Tally, digest_of
+from tts_bench.importing.survey import RecordingTally, Survey, digest_of
 from tts_bench.progress import Progress
 from tts_bench.store import environment
 from tts_bench.store.folders import held, new_run, whole_or_none
@@ -103,7 +103,7 @@ async def import_pools(
     digest = digest_of(cut, source.recording, source.path, at)
     folder = output_path / source.name
     cells = _cells(survey, n, at)
-    tally = Tally()
+    tally = RecordingTally()
     async with (
         grader_named(source.recording.kind) as grader,
         GenerationStore(output_path / GENERATIONS) as store,
@@ -122,7 +122,7 @@ async def import_pools(
                     for cell in cells:
                         run.append(_attempt(pool, graded, cell), _UNMEASURED)
                     grader.forget()
-                    progress.advance(failed=False, tokens=0)
+                    progress.advance(failed=False, tokens=None)
             lines.close()
             recording = tally.entry(survey, source.recording).recorded()
             ended = record.changed(recording=recording, status="complete", ended=now())
@@ -169,7 +169,10 @@ async def _keep(pool: RecordedPool, graded: Pool, store: GenerationStore, digest
     """The pool with the keys of its texts, which go into the generation store."""
     if not pool.text:
         return graded
-    keys = [_key(digest, pool, i) for i in range(len(pool))]
+    # Texts of one pool lie together in the store: each on a page of its own would be slow.
+    whole = f"{digest}|{pool.item.problem.id}".encode()
+    place = hashlib.blake2b(whole, digest_size=12).hexdigest()
+    keys = [f"{place}{i:08x}" for i in range(len(pool))]
     reasons = pool.finish_reason or (None,) * len(pool)
     rows = list(zip(keys, pool.text, reasons, strict=True))
     for begin in range(0, len(rows), _TOGETHER):
@@ -179,11 +182,6 @@ async def _keep(pool: RecordedPool, graded: Pool, store: GenerationStore, digest
         )
         await asyncio.gather(*puts)
     return replace(graded, generation=tuple(keys))
-
-
-def _key(digest: str, pool: RecordedPool, i: int) -> str:
-    whole = f"{digest}|{pool.item.problem.id}|{i}"
-    return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
 
 
 def _attempt(pool: RecordedPool, graded: Pool, cell: CellEntry) -> Attempt:

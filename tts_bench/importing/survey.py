@@ -62,7 +62,7 @@ def digest_of(
     return digest.hexdigest()
 
 
-class Tally:
+class RecordingTally:
     """Counts over graded pools what is to be said of a recording."""
 
     def __init__(self) -> None:
