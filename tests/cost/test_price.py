@@ -25,6 +25,10 @@ def test_an_unknown_count_has_no_price(counts):
     assert Price(input=1.0, output=1.0).of_tokens(*counts) is None
 
 
+def test_what_is_free_needs_no_count():
+    assert Price(input=0, output=10.0).of_tokens(None, None, 100_000) == 1.0
+
+
 def test_a_price_that_is_needed_and_unknown_makes_the_whole_unknown():
     reads = Price(input=1.0)
     assert reads.of_tokens(1e6, 0, 0) == 1.0

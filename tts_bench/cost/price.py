@@ -81,7 +81,7 @@ def in_dollars(amount: float) -> str:
 
 
 def _times(count: float | None, price: float | None) -> float | None:
-    """A count at a price; nothing costs nothing, whatever its price."""
-    if count == 0:
+    """A count at a price; nothing costs nothing, whatever its price, and so does what is free."""
+    if 0 in (count, price):
         return 0.0
     return None if count is None or price is None else count * price

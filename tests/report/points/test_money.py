@@ -138,3 +138,20 @@ def test_a_run_that_measured_no_time_has_no_dollars_by_the_hour(pooled):
 def test_a_senseless_price_in_a_manifest_is_one_line(pooled):
     with pytest.raises(StoreError, match="price"):
         build_report(pooled(resolved=resolved({"input": "cheap"})))
+
+
+def test_a_verifier_of_which_a_recording_tells_nothing_is_not_free(pooled):
+    unknown = Usage(0, 0, None, None, None, None)
+    point = build_report(pooled(unknown, resolved=resolved(BY_TOKEN))).points[-1]
+    assert point.policy.dollars is not None
+    assert (point.verifier.dollars, point.dollars) == (None, None)
+
+
+def test_a_recording_without_prompts_is_priced_by_what_was_written(pooled, make):
+    pool = make.pool(["1", "2"])
+    cells = [make.cell("self_consistency", (1, 2), "majority")]
+    written = Usage(2, 20, None, None, None, None)
+    run = make.run(cells, [make.attempt(cells[0]["id"], "p0", pool, policy=written)])
+    assert dollars(build_report(run, {"policy": Price(input=1, output=10)})) == {1: None, 2: None}
+    priced = build_report(run, {"policy": Price(input=0, output=10)})
+    assert dollars(priced) == pytest.approx({1: 100 / MILLION, 2: 200 / MILLION})

@@ -188,8 +188,8 @@ class ServerEngine(Engine):
         body = at.dialect.payload(request, at.served, special, at.salt)
         server, answer = await at.pool.post(at.dialect.path, body, request.prompt_ids)
         try:
-            answer = await at.dialect.filled(request, answer, at.tools)
-            return at.dialect.complete(request, answer, at.tokenizer, at.vocabulary)
+            whole = await at.dialect.filled(request, answer, at.tools)
+            return at.dialect.complete(request, whole, at.tokenizer, at.vocabulary)
         except EngineError as error:
             raise EngineError(f"{server.url}: {error}") from error
 

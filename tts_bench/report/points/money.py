@@ -131,8 +131,8 @@ class Rates:
     def _priced(self, cost: Cost, rate: Rate | None) -> Cost:
         if self.policy is None and self.verifier is None:
             return cost
-        if not cost.requests:
-            return replace(cost, dollars=0.0)
+        if not cost.requests and cost.completion_tokens == cost.prompt_tokens_logical == 0:
+            return replace(cost, dollars=0.0)  # it was not asked; else a recording does not tell
         return replace(cost, dollars=None if rate is None else rate(cost))
 
 
