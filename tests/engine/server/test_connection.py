@@ -141,6 +141,31 @@ def test_a_server_that_sends_elsewhere_is_not_followed(status: int, monkeypatch)
     assert not reached
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<center>The plain HTTP request was sent to HTTPS port</center>",
+        "Reason: You're speaking plain HTTP to an SSL-enabled server port.",
+        "Client sent an HTTP request to an HTTPS server.",
+    ],
+)
+def test_a_port_of_https_that_answers_http_says_so(body: str):
+    async def refuse(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=400, text=body)
+
+    async def go() -> None:
+        runner = web.ServerRunner(web.Server(refuse))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            await start(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        finally:
+            await runner.cleanup()
+
+    with pytest.raises(ModelError, match="wants https://, and not http://"):
+        asyncio.run(go())
+
+
 @asynccontextmanager
 async def proxy(to: str, seen: list[str]) -> AsyncIterator[str]:
     """A proxy that takes every host for one server, and its address."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from urllib.request import getproxies_environment, proxy_bypass
 from tts_bench.errors import ModelError
 
 _VARIABLES = ("http_proxy", "https_proxy", "no_proxy")
+_WANTS_TLS = re.compile(rb"plain HTTP|HTTP request to an HTTPS")
+"""What nginx, Apache and Go answer to http:// at a port of https://."""
 _TRUST = "to trust it, name a file with it, or with its authority's, in SSL_CERT_FILE"
 
 
@@ -76,7 +79,15 @@ def _address(proxy: str) -> str:
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
-def moved(url: str, status: int, location: str) -> ModelError:
-    """What to say of a server that sends requests elsewhere: there they would lose key and body."""
-    where = location.split("?")[0] or "somewhere else"
-    return ModelError(f"{url} sends requests on ({status}) to {where}: name that address instead")
+def check_place(url: str, status: int, location: str, body: bytes) -> None:
+    """Raise ModelError for an answer that says that the server is elsewhere.
+
+    One that sends requests on is not followed: there they would lose key and body.
+    """
+    if 300 <= status < 400:
+        where = location.split("?")[0] or "somewhere else"
+        raise ModelError(
+            f"{url} sends requests on ({status}) to {where}: name that address instead"
+        )
+    if status == 400 and url.startswith("http://") and _WANTS_TLS.search(body):
+        raise ModelError(f"{url} wants https://, and not http:// ({status})")

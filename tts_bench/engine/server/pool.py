@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.affinity import Affinity
-from tts_bench.engine.server.connection import moved, proxy_of, said_of
+from tts_bench.engine.server.connection import check_place, proxy_of, said_of
 from tts_bench.engine.server.gate import Gate
 from tts_bench.errors import EngineDied, EngineError, ModelError
 
@@ -212,8 +212,7 @@ async def send(
         raise Unwell("its answer was cut off") from error
     except aiohttp.ClientError as error:
         raise Unwell(said_of(error, url)[:QUOTED]) from error
-    if 300 <= answer.status < 400:
-        raise moved(url, answer.status, answer.headers.get("location", ""))
+    check_place(url, answer.status, answer.headers.get("location", ""), text)
     wait = retry_after(answer.headers.get("retry-after", ""), time.time())
     if answer.status >= 400:
         raise _failure(f"{url}{path}", answer.status, text, wait)
