@@ -286,3 +286,36 @@ def test_the_dry_run_contacts_nobody(tmp_path, cli):
     done = cli("run", path, "-o", tmp_path, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "policy: http://127.0.0.1:9" in done.stdout
+
+
+def test_judges_of_labels_and_of_verify_are_counted_by_their_endpoint(background, tmp_path, cli):
+    policy = background(ChatStandIn("openrouter"))
+    path = suite_of(tmp_path / "s.yaml", policy, [ALL[2]])
+    assert cli("run", path, "-o", tmp_path, "--display", "none").returncode == 0
+    run = resolve_run(tmp_path / "s").folder
+    for usage, said in ((True, "60 completion tokens"), (False, "unknown completion tokens")):
+        critic = background(
+            ChatStandIn(reply=lambda _, seed: f"{seed} First wrong step: none", usage=usage)
+        )
+        asked = suite_of(tmp_path / "judge.yaml", critic, ["greedy"])
+        labels = tmp_path / f"labels{usage}.jsonl"
+        store = ("--output-path", tmp_path / f"store{usage}")
+        done = cli("label", "judge", asked, "--solutions", run, "--output", labels, *store)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
+        verifier = tmp_path / "verifier.yaml"
+        grader = background(ChatStandIn(reply=graded, usage=usage, model=f"grader-{usage}"))
+        verifier.write_text(yaml.safe_dump({"verifier": judge(grader)}))
+        done = cli("verify", verifier, run, "-o", tmp_path / f"v{usage}")
+        assert done.returncode == 0, done.stderr
+        assert ("– written" in done.stdout) is not usage
+
+
+@pytest.mark.parametrize("method", ["mc", "omega"])
+def test_labels_by_rollouts_are_refused_before_anything_is_asked(tmp_path, cli, method):
+    path = suite_of(tmp_path / "s.yaml", ChatStandIn(port=9), ["greedy"])
+    solutions = tmp_path / "solutions.jsonl"
+    solutions.write_text(json.dumps({"problem": "1 + 1?", "solution": "Two.\n\n2", "answer": "2"}))
+    done = cli("label", method, path, "--solutions", solutions, "--output", tmp_path / "l.jsonl")
+    assert done.returncode == 2
+    assert "`label judge` needs none" in done.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -27,6 +27,8 @@ class Labeller(Protocol):
 
     name: ClassVar[str]
     needs_reference: ClassVar[bool]
+    needs: ClassVar[Collection[str]]
+    """What the engine must give for it, of `types.Need`."""
 
     @property
     def draws_repeatedly(self) -> bool:

@@ -47,6 +47,12 @@ class LabellingJob:
     argv: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        for need, why in self.suite.engine.lacks().items():
+            if need in self.labeller.needs:
+                raise UsageError(
+                    f"label {self.labeller.name} goes on from the exact tokens of a step: {why};"
+                    " `label judge` needs none"
+                )
         sampling = self.sampling
         if self.labeller.draws_repeatedly and sampling.temperature == 0:
             raise UsageError(

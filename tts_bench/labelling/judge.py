@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -59,6 +59,7 @@ class Judge:
 
     name: ClassVar[str] = "judge"
     needs_reference: ClassVar[bool] = False
+    needs: ClassVar[Collection[str]] = ()
 
     def __post_init__(self) -> None:
         if self.tries < 1:

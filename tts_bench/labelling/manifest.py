@@ -74,9 +74,9 @@ def totals(rows: Sequence[LabelRow]) -> dict[str, Any]:
         "cut_off_rollouts": rollouts.count(CUT_OFF),
         "not_graded_rollouts": rollouts.count(NOT_GRADED),
         "requests": sum(one.requests for one in cost),
-        "completion_tokens": sum(one.completion_tokens for one in cost),
-        "prompt_tokens_logical": sum(one.prompt_tokens_logical for one in cost),
-        "prompt_tokens_ideal": sum(one.prompt_tokens_ideal for one in cost),
+        "completion_tokens": _sum([one.completion_tokens for one in cost]),
+        "prompt_tokens_logical": _sum([one.prompt_tokens_logical for one in cost]),
+        "prompt_tokens_ideal": _sum([one.prompt_tokens_ideal for one in cost]),
         "flops_logical": _sum([one.flops_logical for one in cost]),
         "flops_ideal": _sum([one.flops_ideal for one in cost]),
     }
@@ -95,7 +95,7 @@ def _shown(value: object) -> str:
     return "not set" if value is None else json.dumps(value)[:80]
 
 
-def _sum(flops: Sequence[float | None]) -> float | None:
+def _sum(counts: Sequence[float | None]) -> float | None:
     """None if one of them is unknown."""
-    known = [one for one in flops if one is not None]
-    return sum(known) if len(known) == len(flops) else None
+    known = [one for one in counts if one is not None]
+    return sum(known) if len(known) == len(counts) else None

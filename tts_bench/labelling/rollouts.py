@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,6 +27,7 @@ class _Rollouts:
     threshold: float = 0.0
 
     needs_reference: ClassVar[bool] = True
+    needs: ClassVar[Collection[str]] = ("exact_tokens",)
 
     def __post_init__(self) -> None:
         if self.rollouts < 1:

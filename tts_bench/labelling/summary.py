@@ -43,8 +43,9 @@ def outcome(totals: Mapping[str, Any], generated_tokens: int) -> list[str]:
         share = totals["right_rollouts"] / totals["rollouts"]
         lines.append(f"rollouts  {totals['rollouts']:,}, {share:.1%} right")
     lines.append(
-        f"spent     {totals['completion_tokens']:,} completion tokens, prompt tokens "
-        f"{totals['prompt_tokens_logical']:,} logical / {totals['prompt_tokens_ideal']:,} ideal; "
+        f"spent     {_tokens(totals['completion_tokens'])} completion tokens, prompt tokens "
+        f"{_tokens(totals['prompt_tokens_logical'])} logical / "
+        f"{_tokens(totals['prompt_tokens_ideal'])} ideal; "
         f"FLOPs {_flops(totals['flops_logical'])} logical / {_flops(totals['flops_ideal'])} ideal"
     )
     lines.append(f"generated {generated_tokens:,} tokens in this session; the rest was stored")
@@ -93,6 +94,10 @@ def agreement_lines(found: Agreement) -> list[str]:
 
 def _share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,}" + (f" ({part / whole:.1%})" if whole else "")
+
+
+def _tokens(tokens: int | None) -> str:
+    return "unknown" if tokens is None else f"{tokens:,}"
 
 
 def _flops(flops: float | None) -> str:

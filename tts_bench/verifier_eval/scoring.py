@@ -114,13 +114,27 @@ class Spent:
     """Costs of an evaluation's scores, stored ones in full; FLOPs as in `types.Usage`."""
 
     requests: int
-    prompt_tokens: int
-    prompt_tokens_ideal: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    prompt_tokens_ideal: int | None
+    completion_tokens: int | None
+    """Tokens are None where an endpoint did not count them."""
     flops_logical: float | None
     flops_ideal: float | None
     seconds: float
     """Wall time of this session, in which stored scores take none."""
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    """None if one of them is unknown."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def _read(call: Call) -> int:
+    """Tokens of a prompt, as far as they are counted."""
+    if call.completion_tokens is None:
+        return 0
+    return len(call.prompt_ids) if call.prompt_tokens is None else call.prompt_tokens
 
 
 class Scorer:
@@ -145,7 +159,7 @@ class Scorer:
             outcome: Outcome
             try:
                 [outcome] = await self._verifier.score(problem, [candidate])
-                read += sum(len(call.prompt_ids) for call in outcome.calls)
+                read += sum(_read(call) for call in outcome.calls)
             except (VerifierError, EngineError) as error:
                 outcome = str(error)
             except ReplayMiss as miss:
@@ -171,9 +185,9 @@ class Scorer:
         known = self.verifier_info.model is None or self.verifier_info.shape is not None
         return Spent(
             requests=sum(usage.requests for usage in usages),
-            prompt_tokens=sum(usage.prompt_tokens_logical or 0 for usage in usages),
-            prompt_tokens_ideal=sum(usage.prompt_tokens_ideal or 0 for usage in usages),
-            completion_tokens=sum(usage.completion_tokens or 0 for usage in usages),
+            prompt_tokens=_sum([usage.prompt_tokens_logical for usage in usages]),
+            prompt_tokens_ideal=_sum([usage.prompt_tokens_ideal for usage in usages]),
+            completion_tokens=_sum([usage.completion_tokens for usage in usages]),
             flops_logical=sum(usage.flops_logical or 0.0 for usage in usages) if known else None,
             flops_ideal=sum(usage.flops_ideal or 0.0 for usage in usages) if known else None,
             seconds=round(seconds, 3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -118,7 +119,7 @@ def _drawn(attempt: Attempt, problem: Problem, run_texts: RunTexts) -> DrawnPool
         given(
             i,
             texts[i] or "",
-            logprob=pool.logprob[i],
+            logprob=pool.logprob[i] if pool.logprob else math.nan,
             generated=pool.tokens[i] or 0,
             finish_reason=pool.finish_reason[i] or "stop",
         )

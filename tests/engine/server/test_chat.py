@@ -208,6 +208,24 @@ def test_a_shape_is_known_only_if_it_is_given():
         shape_of(shape="./nothing")
 
 
+def test_two_endpoints_of_one_model_are_one_and_of_two_models_are_refused():
+    requests = [asked(seed=seed) for seed in range(12)]
+
+    async def go(*servers):
+        async with listening(*servers) as urls:
+            engine = engine_of(urls)
+            await engine.start()
+            done = await engine.generate_all(requests)
+            await engine.close()
+            return [one.text for one in done]
+
+    alone = [one.text for one in drawn(ChatStandIn(), *requests)[1]]
+    assert asyncio.run(go(ChatStandIn(), ChatStandIn())) == alone
+    other = ChatStandIn(listed=("small-1",), model="small-1-0613")
+    with pytest.raises(ModelError, match=r"is not as .* is: it has another model or interface"):
+        asyncio.run(go(ChatStandIn(), other))
+
+
 REFUSED = {
     "another model": ({"model": "smal-1"}, {}, r"not list 'small-1'\. Did you mean 'smal-1'"),
     "no key": ({"key": "a"}, {}, r"wants a key \(401: Incorrect.*\): name its variable"),
