@@ -25,6 +25,7 @@ SHAPE = {
     "intermediate": 16,
     "vocab": 32,
 }
+NONE = {"cached_tokens": 0}
 ALL = [
     "greedy",
     {"strategy": "best_of_n", "n": [1, 4]},
@@ -319,3 +320,45 @@ def test_labels_by_rollouts_are_refused_before_anything_is_asked(tmp_path, cli, 
     done = cli("label", method, path, "--solutions", solutions, "--output", tmp_path / "l.jsonl")
     assert done.returncode == 2
     assert "`label judge` needs none" in done.stderr
+
+
+def billed(usages: list[dict]) -> float:
+    """Dollars as the provider would bill them, at 2 in, 0.5 cached and 10 out a million."""
+    cached = sum(one["prompt_tokens_details"]["cached_tokens"] for one in usages)
+    read = sum(one["prompt_tokens"] for one in usages)
+    written = sum(one["completion_tokens"] for one in usages)
+    return (2 * (read - cached) + 0.5 * cached + 10 * written) / 1e6
+
+
+def test_dollars_are_what_the_endpoints_usage_comes_to(background, tmp_path, cli):
+    usages: list[dict] = []
+
+    def note(number: int, answer: dict) -> None:
+        usages.append(answer["usage"])
+
+    server = background(ChatStandIn("openrouter", thought="hm", fault=note))
+    price = {"input": 2, "cached_input": 0.5, "output": 10}
+    strategies = [{"strategy": "self_consistency", "n": [1, 4]}]
+    path = suite_of(tmp_path / "s.yaml", server, strategies, engine={"price": price})
+    done = cli("run", path, "-o", tmp_path, "--display", "none")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((resolve_run(tmp_path / "s").folder / "summary.json").read_text())
+    by_n = {point["n"]: point["dollars"] for point in summary["points"]}
+    draws = usages[-3 * 4 :]  # what came before was drawn to try the endpoint
+    assert by_n[4] == pytest.approx(billed(draws) / 3)
+    assert by_n[1] == pytest.approx(
+        billed([one | {"prompt_tokens_details": NONE} for one in draws]) / 12
+    )
+
+
+def test_an_endpoint_without_usage_has_no_dollars(background, tmp_path, cli):
+    server = background(ChatStandIn(usage=False))
+    price = {"input": 2, "output": 10}
+    path = suite_of(tmp_path / "s.yaml", server, ["greedy"], engine={"price": price})
+    done = cli("run", path, "-o", tmp_path, "--display", "none")
+    assert done.returncode == 0, done.stderr
+    folder = resolve_run(tmp_path / "s").folder
+    assert "dollars" not in json.loads((folder / "summary.json").read_text())["points"][0]
+    assert "tokens, or FLOPs that hours are shared by, are not known" in " ".join(
+        done.stdout.split()
+    )
