@@ -19,6 +19,8 @@ class FakeHub:
     def __init__(self) -> None:
         self.repositories: dict[str, dict[str, dict[str, bytes]]] = {}
         self.gated: set[str] = set()
+        self.asked: list[str] = []
+        """Paths of all requests."""
 
     def files(self, repository: str, revision: str) -> tuple[str, dict[str, bytes]]:
         """The commit that a revision names, and its files; KeyError holds the hub's code."""
@@ -59,6 +61,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self.answer()
 
         def answer(self) -> None:
+            hub.asked.append(self.path)
             parts = [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
             try:
                 if parts[0] == "datasets" and parts[3] == "resolve":

@@ -35,6 +35,10 @@ class Loads:
 
     online: dict[str, object]
     offline: dict[str, object]
+    again: dict[str, object]
+    """Online once more, with a filled cache."""
+    asked: tuple[str, ...]
+    """What the hub was asked for then."""
 
 
 JOBS: dict[str, tuple[str, dict[str, object]]] = {
@@ -134,7 +138,10 @@ def loads(fake_hub, tmp_path_factory: pytest.TempPathFactory) -> Loads:
     home = tmp_path_factory.mktemp("hf_home")
     with fake_hub.serve() as endpoint:
         online = load_all(home, endpoint)
-    return Loads(online, load_all(home, "http://127.0.0.1:9"))
+        before = len(fake_hub.asked)
+        again = load_all(home, endpoint)
+        asked = tuple(fake_hub.asked[before:])
+    return Loads(online, load_all(home, "http://127.0.0.1:9"), again, asked)
 
 
 def test_known_set_is_loaded_at_its_pinned_commit(loads: Loads) -> None:
@@ -201,6 +208,18 @@ def test_wrong_config_is_said_in_one_line_with_those_that_exist(loads: Loads, jo
 def test_filled_cache_gives_the_same_data_offline(loads: Loads) -> None:
     for job in ("pinned", "configured", "mapped"):
         assert loads.offline[job] == loads.online[job]
+
+
+def test_a_pinned_commit_that_is_in_the_cache_is_read_without_asking_the_hub(loads: Loads) -> None:
+    for job in ("pinned", "configured", "only commit"):
+        assert loads.again[job] == loads.online[job]
+    assert not [path for path in loads.asked if "MATH-500" in path]
+    assert not [path for path in loads.asked if "org/moved" in path and OLD in path]
+    assert [path for path in loads.asked if "org/odd" in path]  # which is not pinned
+
+
+def test_a_filled_cache_changes_no_answer(loads: Loads) -> None:
+    assert loads.again == loads.online
 
 
 def test_offline_cache_with_another_commit_than_the_pinned_one_is_refused(loads: Loads) -> None:

@@ -118,7 +118,7 @@ def test_what_comes_from_the_hub_is_named_with_what_it_is_for(suite_of):
     assert contacts(suite) == [
         "policy: http://a",
         "Hugging Face Hub: tokenizer of policy org/words (not here yet), model of the verifier prm"
-        " org/prm (not here yet), data set HuggingFaceH4/MATH-500 (read just now)",
+        " org/prm (not here yet), data set HuggingFaceH4/MATH-500 (read already)",
     ]
 
 

@@ -6,10 +6,13 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tts_bench.dataset.rows import OnBad, Row, checked, refuse
 from tts_bench.errors import DatasetError, did_you_mean, quoted
+
+if TYPE_CHECKING:
+    from datasets import DatasetBuilder
 
 _PROBE_SECONDS = 5.0
 """How long the hub may take to answer before only the cache is read."""
@@ -35,18 +38,21 @@ def open_split(
 ) -> tuple[Callable[[OnBad], Iterator[Row]], str]:
     """Fetch a split through the cache of `datasets`: what reads its rows, and their commit.
 
-    `hub_id` may also be a local folder in the layout of the hub; its commit is "". Raises
+    For a pinned commit that the cache has the hub is not asked. `hub_id` may also be a local folder
+    in the layout of the hub; its commit is "". Raises
     DatasetError where the data set, the config, the split or the revision does not exist, is
     out of reach or gated, or where the cache, offline, holds another commit than was asked for.
     """
     try:
         import datasets
 
-        with _cache_alone_if_unreachable(hub_id):
-            builder = datasets.load_dataset_builder(hub_id, config, revision=revision)
-            commit = _commit(builder.hash)
-            _check_commit(hub_id, revision, commit)
-            builder.download_and_prepare()
+        builder = _cached(hub_id, config, revision)
+        if builder is None:
+            with _cache_alone_if_unreachable(hub_id):
+                builder = datasets.load_dataset_builder(hub_id, config, revision=revision)
+                _check_commit(hub_id, revision, _commit(builder.hash))
+                builder.download_and_prepare()
+        commit = _commit(builder.hash)
         _check_split(hub_id, split, list(builder.info.splits or {}))
         table = builder.as_dataset(split=split)
     except DatasetError:
@@ -62,22 +68,54 @@ def open_split(
     return read, commit
 
 
+def _cached(hub_id: str, config: str | None, revision: str | None) -> DatasetBuilder | None:
+    """A data set at a commit, if the cache has it; nobody is asked."""
+    import datasets
+
+    if not _commit(revision) or Path(hub_id).exists():
+        return None
+    level = datasets.logging.get_verbosity()
+    datasets.logging.set_verbosity_error()  # it would warn that nobody is asked
+    try:
+        with _offline():
+            builder = datasets.load_dataset_builder(hub_id, config, revision=revision)
+            # Without a config it takes whichever it has, where the hub may have several.
+            named = config is not None or builder.config.name == "default"
+            if not named or _commit(builder.hash) != revision:
+                return None
+            builder.download_and_prepare()
+    except Exception:  # the library's many ways to say that it is not there
+        return None
+    finally:
+        datasets.logging.set_verbosity(level)
+    return builder
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Put both libraries into their offline mode."""
+    from datasets import config
+    from huggingface_hub import constants
+
+    before = config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+
+
 @contextlib.contextmanager
 def _cache_alone_if_unreachable(hub_id: str) -> Iterator[None]:
     """Put both libraries into their offline mode if the hub does not answer.
 
     They would try each of several requests six times, for half a minute, with a line for each try.
     """
-    from datasets import config
     from huggingface_hub import constants
 
-    before = config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
-    if not Path(hub_id).exists() and not _answers(constants.ENDPOINT):
-        config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
-    try:
+    unreachable = not Path(hub_id).exists() and not _answers(constants.ENDPOINT)
+    with _offline() if unreachable else contextlib.nullcontext():
         yield
-    finally:
-        config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
 
 
 def _answers(endpoint: str) -> bool:

@@ -94,9 +94,9 @@ def _data(suite: Suite) -> Iterator[str]:
     """The data set, which is read for a dry run, too: without it nobody knows how much there is."""
     source = suite.dataset
     if isinstance(source, KnownDataset) and source.path is None:
-        yield f"data set {source.source.hub_id} (read just now)"
+        yield f"data set {source.source.hub_id} (read already)"
     if isinstance(source, HubDataset) and not Path(source.id).exists():
-        yield f"data set {source.id} (read just now)"
+        yield f"data set {source.id} (read already)"
 
 
 def _strangers(suite: Suite) -> Iterator[str]:
