@@ -196,6 +196,80 @@ def test_what_passes_is_tried_again(tokenizer, fault):
     assert asyncio.run(go(fault)) == asyncio.run(go(None))
 
 
+class CutOff(web.Response):
+    """An answer whose connection breaks off within the body."""
+
+    async def prepare(self, request):
+        self.transport = request.transport
+        return await super().prepare(request)
+
+    async def write_eof(self, data=b""):
+        await self.write(self.body[:10])
+        self.transport.close()
+
+
+FAILURES = {
+    "an error": (lambda: web.Response(status=500, text="out of\nmemory"), "500: out of memory"),
+    "starting": (lambda: web.Response(status=503, text="loading"), "503: loading"),
+    "cut off": (lambda: CutOff(text="x" * 100), "its answer was cut off"),
+    "half of it": (lambda: web.Response(text='{"choices": [{"tok'), "its answer is no JSON"),
+    "other words": (lambda: web.Response(text="<html>"), "its answer is no JSON"),
+    "nothing": (None, "no answer in time"),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_each_failure_is_told_apart(tokenizer, name):
+    """By what the one line says if no other server is left, and if one is by nothing."""
+    make, said = FAILURES[name]
+
+    def fault(number, answer):
+        return make() if number > PROBES else None
+
+    async def go(*others):
+        failing = StandIn(tokenizer, fault=fault if make else None)
+        async with listening(failing, *others) as urls:
+            engine = engine_of(urls, patience=0.5, answer_timeout=0.2)
+            await engine.start()
+            failing.delay = 0.0 if make else 3600.0
+            try:
+                return what(await engine.generate_all(requests(tokenizer, 8)))
+            finally:
+                await engine.close()
+
+    async def alone():
+        async with listening(StandIn(tokenizer)) as urls:
+            return what(await draw_all(engine_of(urls), requests(tokenizer, 8)))
+
+    assert asyncio.run(go(StandIn(tokenizer))) == asyncio.run(alone())
+    line = rf"no server answers any more \(http://127.0.0.1:\d+: {said}\)$"
+    with pytest.raises(EngineError, match=line):
+        asyncio.run(go())
+
+
+def test_a_server_that_is_busy_for_long_is_not_dead(tokenizer):
+    """It is asked again until it has time, by ever fewer requests at once."""
+
+    async def go():
+        server = StandIn(tokenizer)
+        async with listening(server) as urls:
+            engine = engine_of(urls, patience=0.01)
+            await engine.start()
+            server.fault = lambda number, _: too_many() if number < PROBES + 12 else None
+            done = await engine.generate_all(requests(tokenizer, 8))
+            pool = engine._started.pool
+            await engine.close()
+            return len(done), pool.gate.limit, [one.failures for one in pool.servers.values()]
+
+    def too_many():
+        return web.Response(status=429, headers={"Retry-After": "0.01"})
+
+    number, limit, failures = asyncio.run(go())
+    assert number == 8
+    assert limit < 16
+    assert failures == [0]
+
+
 def change(**changes):
     def fault(number, answer):
         if number <= PROBES:
@@ -210,6 +284,8 @@ BAD_ANSWERS = {
     "no ids": (change(token_ids=None), "its answer holds no completion"),
     "ids of nothing": (change(token_ids=[1 << 40]), "ids outside of the vocabulary"),
     "float ids": (change(token_ids=[1.5]), "ids outside of the vocabulary"),
+    "fewer ids than numbers": (change(token_ids=[5, 6]), "log-probabilities for 2 ids"),
+    "no ids at all": (change(token_ids=[]), "0 token ids where 1 to 24 were asked"),
     "too many ids": (change(token_ids=[5] * 30), "30 token ids where 1 to 24 were asked"),
     "logprobs missing": (change(logprobs=None), "0 log-probabilities for"),
     "given up": (change(finish_reason="abort"), "gave the request up: abort"),
