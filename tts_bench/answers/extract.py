@@ -83,7 +83,7 @@ def what_is_said(text: str, thinking: bool = False) -> str:
 def _stated(said: str, boxes: list[_Box]) -> str | None:
     box = _content(said, boxes)
     last = max((one.place for one in boxes if one.end), default=0)
-    if box and not any(one.start() > last for one in _FORCED.finditer(said)):
+    if box and not _FORCED.search(said, last + 1):
         return box
     if marks := _HASHES.findall(said):
         return str(marks[-1])

@@ -45,12 +45,11 @@ def after_thinking(
     `opened` tells that the prompt has opened a thinking already. A text without any mark is
     all answer.
     """
-    closing = {pair.closing for pair in marks}
-    openings = {pair.opening for pair in marks}
     start = None if opened else 0
     # Most texts have no mark, and looking for each is quicker than for any.
-    if any(mark in text for mark in closing | openings):
-        for mark in _either(frozenset(closing | openings)).finditer(text):
+    if any(pair.closing in text or pair.opening in text for pair in marks):
+        closing = {pair.closing for pair in marks}
+        for mark in _either(frozenset(closing | {pair.opening for pair in marks})).finditer(text):
             start = mark.end() if mark[0] in closing else None
     return None if start is None else text[start:]
 

@@ -169,11 +169,10 @@ def request_keys(identity: str, requests: Sequence[Request]) -> list[str]:
         if request.prompt_ids is not prompt or request.sampling is not sampling:
             prompt, sampling = request.prompt_ids, request.sampling
             before = _begun(identity, request)
-        rest: list[object] = [request.seed]
-        if request.logprob_ids:  # only then: completions without them keep the keys they have
-            rest.append(request.logprob_ids)
+        # Only with them in the rest: completions without them keep the keys they have.
+        ids = f", {json.dumps(request.logprob_ids)}" if request.logprob_ids else ""
         digest = before.copy()
-        digest.update(json.dumps(rest)[1:].encode())
+        digest.update(f"{request.seed}{ids}]".encode())
         keys.append(digest.hexdigest())
     return keys
 

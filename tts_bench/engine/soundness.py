@@ -62,8 +62,8 @@ def _ids(ids: object, most: int | None) -> tuple[int, ...]:
         plain = array("i", ids)
     except (TypeError, OverflowError) as error:
         raise _bad("token_ids", ids, f"not ids from 0 to 2**31 - 1 ({error})") from None
-    if plain and min(plain) < 0:
-        raise _bad("a token id", min(plain), "not 0 or more")
+    if ids and min(ids) < 0:
+        raise _bad("a token id", min(ids), "not 0 or more")
     return ids if type(ids) is tuple and set(map(type, ids)) <= {int} else tuple(plain)
 
 
