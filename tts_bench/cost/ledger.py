@@ -111,6 +111,7 @@ class Meter:
         self._shape = shape
         self._index = PrefixIndex()
         self._read: set[tuple[int, ...]] = set()
+        self._added: tuple[int, ...] | None = None
         unknown = has_model and shape is None
         self.usage = Usage(
             flops_logical=None if unknown else 0.0, flops_ideal=None if unknown else 0.0
@@ -162,8 +163,13 @@ class Meter:
 
     def _share(self, call: Call) -> int:
         """How many leading prompt tokens the ideal count has paid already."""
-        self._index.add(call.prompt_ids[: call.known_prompt_tokens])
-        shared = self._index.add(call.prompt_ids)
+        if call.known_prompt_tokens:
+            self._index.add(call.prompt_ids[: call.known_prompt_tokens])
+        if call.prompt_ids is self._added:  # draws side by side share one prompt
+            shared = len(call.prompt_ids)
+        else:
+            shared = self._index.add(call.prompt_ids)
+            self._added = call.prompt_ids
         if call.prompt_tokens is None:
             return shared
         return call.prompt_tokens * shared // max(1, len(call.prompt_ids))

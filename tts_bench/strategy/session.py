@@ -160,11 +160,13 @@ class Session:
         """
         self.check(candidates)
         injected = self._tokenizer.encode(inject) if inject else ()
-        prefixes = []
+        after: dict[int, Prefix] = {}
         for parent in candidates:
-            prefix = self._behind(parent, reply, drop_stop).then(injected, inject)
-            prefixes += [prefix] * n
-            self._ledger.policy.note_computed(parent.prompt_ids + parent.token_ids[:-1])
+            if parent.id not in after:  # searches name a parent once for each of its children
+                prefix = self._behind(parent, reply, drop_stop)
+                after[parent.id] = prefix.then(injected, inject)
+                self._ledger.policy.note_computed(parent.prompt_ids + parent.token_ids[:-1])
+        prefixes = [after[parent.id] for parent in candidates for _ in range(n)]
         return await self._draw(prefixes, sampling, total_tokens)
 
     async def score(self, candidates: Sequence[Candidate]) -> list[Score]:
