@@ -264,6 +264,18 @@ def test_a_key_that_expires_stops_the_run_and_the_same_command_goes_on(
     assert not [file for file in files if b"open-sesame" in file.read_bytes()]
 
 
+def test_a_key_that_the_endpoint_says_again_is_not_shown(background, tmp_path, cli, monkeypatch):
+    monkeypatch.setenv("MY_OWN", "open-sesame-17")
+    policy = background(
+        ChatStandIn(fault=lambda *_: refusal(403, "open-sesame-17 may not ask model small-1"))
+    )
+    path = suite_of(tmp_path / "s.yaml", policy, ["greedy"], engine={"api_key_env": "MY_OWN"})
+    done = cli("run", path, "-o", tmp_path, "--display", "none")
+    assert done.returncode == 2
+    assert "the key in the environment variable MY_OWN is refused (403: " in done.stderr
+    assert "open-sesame" not in done.stdout + done.stderr
+
+
 def test_seeds_that_are_not_kept_are_said_and_the_run_is_replayed_all_the_same(
     background, tmp_path, cli
 ):

@@ -275,6 +275,13 @@ OF_ONE_REQUEST = {
         after_start(lambda _: refusal(403, "Your input was flagged by moderation")),
         r"refused a request \(403\)",
     ),
+    "words in a body": (after_start(lambda _: {"error": "no luck"}), r"\(400\): no luck"),
+    "an error for a choice": (
+        after_start(
+            lambda _: {"choices": [{"error": {"code": 403, "message": "flagged", "x": 1}}]}
+        ),
+        r"refused a request \(403\): flagged",
+    ),
     "too long": (
         after_start(lambda _: refusal(400, "maximum context length is 8192", param="messages")),
         "maximum context length",
@@ -291,6 +298,10 @@ OF_THE_RUN = {
     "in a body": (
         lambda _: {"error": {"code": 402, "message": "Insufficient credits"}},
         "account has nothing left",
+    ),
+    "no system": (
+        lambda _: refusal(400, "'messages[0].role' does not support 'system' with this model"),
+        r"takes no prompt\.system .*: use prompt\.template",
     ),
     "top_k": (
         lambda _: refusal(400, "Unknown argument", param="top_k"),

@@ -74,7 +74,7 @@ def mixed(running: Running) -> list[Request]:
     texts = ["Count to ten.", "Tell a joke.", "naïve 10 € 東京 🙂", "Count to ten."]
     return [
         Request(running.prompt(text), samplings[i % 3], seed=100 + i)
-        for i, text in enumerate([*texts, *texts])
+        for i, text in enumerate(texts)
     ]
 
 

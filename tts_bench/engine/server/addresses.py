@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tts_bench.errors import ModelError
+from tts_bench.secrets.masking import remember
 
 if TYPE_CHECKING:
     import aiohttp
@@ -90,6 +91,7 @@ class Addresses:
             raise ModelError(f"api_key_env: the environment variable {name} is not set")
         if not key.isascii() or not key.isprintable():
             raise ModelError(f"api_key_env: {name} holds a character that no header may have")
+        remember({"api_key": key})  # a server may say it again, and its words are shown
         return key
 
 

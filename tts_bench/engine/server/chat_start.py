@@ -100,7 +100,8 @@ class ChatStart:
         rows: Any = None
         for path in ("/v1/models", "/models"):
             try:
-                rows = (await self._send(url, path, None)).get("data")
+                found = await self._send(url, path, None)
+                rows = found.get("data", found.get(""))  # some answer with the bare list
             except Refused:
                 continue
             break

@@ -16,6 +16,7 @@ from tts_bench.engine.affinity import Affinity
 from tts_bench.engine.server.connection import check_place, proxy_of, said_of
 from tts_bench.engine.server.gate import Gate
 from tts_bench.errors import EngineDied, EngineError, ModelError
+from tts_bench.secrets.masking import hide
 
 if TYPE_CHECKING:
     import aiohttp
@@ -26,6 +27,8 @@ _SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_activ
 """Codes of a 429 that no waiting mends."""
 _SAMPLING = re.compile(r"['\"` ](top_k|top_p|temperature|stop|seed|logprobs)['\"`]")
 """A field of the request that a refusal names: no other request would fare better."""
+_SYSTEM = re.compile(r"role\W+.{0,40}\bsystem\b|\bsystem\W+(role|message)", re.IGNORECASE)
+"""Words of a refusal that is about the system's turn (of some reasoning models)."""
 _FLAGGED = re.compile("moderat|flagged|content polic", re.IGNORECASE)
 """Words of a 403 that is about one text and not about the key."""
 QUOTED = 200
@@ -57,6 +60,8 @@ class Refused(EngineError):
         why = f"({self.status}: {self.said})"
         if self.status == 404:
             return ModelError(f"the server does not know the model, or the address {why}")
+        if self.status in (400, 422) and _SYSTEM.search(self.said):
+            return ModelError(f"the server takes no prompt.system {why}: use prompt.template")
         field = _SAMPLING.search(f"'{self.about}' {self.said} ")
         if self.status in (400, 422) and field:
             return ModelError(f"the server does not take {field[1]} as the suite has it {why}")
@@ -222,11 +227,21 @@ async def send(
         raise Unwell("its answer is no JSON") from error
     if not isinstance(found, dict):
         return {"": found}
-    # Gateways that have begun to answer 200 can only put a later failure into the body.
-    inner = found.get("error")
-    if isinstance(inner, dict) and type(status := inner.get("code")) is int and status >= 400:
+    if (status := _inner_status(found)) is not None:
         raise _failure(f"{url}{path}", status, text, wait)
     return found
+
+
+def _inner_status(found: Mapping[str, Any]) -> int | None:
+    """The status of a failure that stands in a body, for a gateway that has begun to answer 200."""
+    choices = found.get("choices")
+    inner = found.get("error")
+    if not inner and isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        inner = choices[0].get("error")
+    if not inner:
+        return None
+    status = inner.get("code") if isinstance(inner, dict) else None
+    return status if type(status) is int and status >= 400 else 400
 
 
 def _failure(where: str, status: int, body: bytes, wait: float) -> Unwell | Refused:
@@ -254,13 +269,13 @@ def retry_after(value: str, now: float) -> float:
 def _words(body: bytes) -> tuple[str, str]:
     """What the server says of its refusal, in one line; and what the refusal is about."""
     text, about = body.decode("utf-8", "replace"), ""
-    with contextlib.suppress(ValueError, AttributeError):
+    with contextlib.suppress(ValueError, AttributeError, LookupError):
         found = json.loads(text)
-        error = found.get("error", found)
+        error = found.get("error") or (found.get("choices") or [{}])[0].get("error") or found
         text = str(error.get("message", error) if isinstance(error, dict) else error)
         if isinstance(error, dict):
             about = " ".join(str(error.get(key) or "") for key in ("code", "type", "param"))
-    return " ".join(text.split())[:QUOTED], about
+    return " ".join(hide(text).split())[:QUOTED], about  # a half of a key would not be known
 
 
 def _is_spent(about: str) -> bool:
