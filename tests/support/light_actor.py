@@ -76,7 +76,7 @@ class LightActor:
             raise ValueError("first\nsecond")
         if seed == EXITS:
             os._exit(3)
-        if seed == HANGS:
+        if seed == HANGS or "hangs" in self._options:
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
