@@ -15,9 +15,14 @@ from tts_bench.engine.ray.actor import Ready
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineDied, EngineError, ModelError
 from tts_bench.types import Sampling
+from tts_bench.verifier.backend import Outputs
 
 INFO = EngineInfo("light 1", "m", "r", "float32", 100, None)
 REFUSED, DIES, RAISES, EXITS, HANGS, CANCELLED, VARIABLE = range(101, 108)
+
+
+BAD, GONE = 1, 2
+"""Numbers of the first position of a reading that is refused, or that kills its replica."""
 
 
 def asked(seed: int) -> Request:
@@ -28,10 +33,12 @@ def replace_actor(put: Callable[[Any, str, Any], None] = setattr) -> None:
     """Let engine `ray` start this actor; Ray's workers need not find this module."""
     from ray import cloudpickle
 
-    from tts_bench.engine.ray import replica
+    from tts_bench.engine.ray import engine
+    from tts_bench.verifier import ray_backend
 
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    put(replica, "EngineActor", LightActor)
+    put(engine, "EngineActor", LightActor)
+    put(ray_backend, "ReadingActor", LightReader)
 
 
 class Letters(Tokenizer):
@@ -86,3 +93,19 @@ class LightActor:
         if seed == VARIABLE:
             text = os.environ.get("VLLM_OF_A_TEST", "")
         return Completion(tuple(text.encode()), text, -1.0, "length")
+
+
+class LightReader(LightActor):
+    """In place of the actor that reads texts: a position is its own score."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__(settings)
+        assert settings["loading"].tokenizer is not None
+
+    async def generate(self, request: Any) -> Any:
+        positions = request.reading.positions
+        if positions[0] == BAD:
+            return EngineError("the text is empty")
+        if positions[0] == GONE:
+            return EngineDied("the core is gone")
+        return Outputs(tuple((float(position),) for position in positions))

@@ -9,7 +9,7 @@ from typing import Any
 
 from tts_bench.dataset.hub import HubDataset, KnownDataset
 from tts_bench.engine.ray.cluster import check_address, listed
-from tts_bench.engine.ray.engine import RayEngine
+from tts_bench.engine.ray.placement import Placement
 from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.engine.weights import is_stored, local_path
 from tts_bench.suite.load import Suite
@@ -46,22 +46,28 @@ def contacts(suite: Suite) -> list[str]:
     return lines or ["nobody"]
 
 
+def placement(model: Any) -> Placement | None:
+    """Where Ray puts its replicas; None if Ray does not."""
+    found = getattr(model, "placement", None)
+    return found if isinstance(found, Placement) else None
+
+
 def replicas(suite: Suite) -> Iterator[str]:
     """How many replicas of a model Ray would be asked for, and what for each."""
     for name, model in models_of(suite).items():
-        if isinstance(model, RayEngine):
-            number = "as many as find room" if model.replicas == "auto" else str(model.replicas)
-            gpus = f"{model.tensor_parallel_size} GPU{'s' * (model.tensor_parallel_size > 1)}"
-            own = " on a Ray that is started here" if model.address is None else ""
-            yield f"{name}: {number}{own}, each with {listed(model.bundle)} and, if any, {gpus}"
+        if (where := placement(model)) is not None:
+            number = "as many as find room" if where.replicas == "auto" else str(where.replicas)
+            gpus = f"{where.gpus} GPU{'s' * (where.gpus > 1)}"
+            own = " on a Ray that is started here" if where.address is None else ""
+            yield f"{name}: {number}{own}, each with {listed(where.bundle)} and, if any, {gpus}"
 
 
 def _clusters(models: dict[str, Any]) -> Iterator[str]:
     """Rays that run already."""
     for name, model in models.items():
-        if isinstance(model, RayEngine) and model.address is not None:
-            check_address(model.address)
-            yield f"{name}: the Ray at {model.address}"
+        if (where := placement(model)) is not None and where.address is not None:
+            check_address(where.address)
+            yield f"{name}: the Ray at {where.address}"
 
 
 def _key(model: Any) -> str:
@@ -78,7 +84,8 @@ def _hub_models(models: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str | 
         source, what = model.model, f"model of the {name}"
         if server_urls(model):
             source, what = getattr(model, "tokenizer_model", None) or source, f"tokenizer of {name}"
-        if isinstance(model, RayEngine) and model.address and Path(source).is_absolute():
+        where = placement(model)
+        if where and where.address and Path(source).is_absolute():
             continue  # a folder of the cluster's machines
         if getattr(model, "dialect", "") == "chat":
             source, what = getattr(model, "shape", None), f"sizes of the {name}'s model"

@@ -16,7 +16,7 @@ from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.engine.vllm import VLLMEngine
 from tts_bench.engine.weights import check_model_exists, stored_shape, weight_bytes
 from tts_bench.errors import StoreError
-from tts_bench.run.contacts import contacts, models_of, replicas, server_urls
+from tts_bench.run.contacts import contacts, models_of, placement, replicas, server_urls
 from tts_bench.run.estimate import GPUS, Expected, expect
 from tts_bench.run.plan import Plan
 from tts_bench.store.runs import RunStore
@@ -85,7 +85,7 @@ def _memory(suite: Suite) -> list[str]:
 
 def _is_placed(model: Any) -> bool:
     """Whether a server has found room for it, or Ray does."""
-    return bool(server_urls(model)) or isinstance(model, RayEngine)
+    return bool(server_urls(model)) or placement(model) is not None
 
 
 def _weights(model: Any) -> tuple[int | None, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, ClassVar
 
@@ -73,6 +73,8 @@ class Verifier(abc.ABC):
     """What is done if it dies or falls silent; no setting of its own, but keys of its block."""
     price: Price | None = None
     """What its model's work costs; likewise a key of its block."""
+    say: Callable[[str], None] = staticmethod(lambda _: None)
+    """Tells the user a line of what happens meanwhile; set by whoever runs it."""
 
     def settings_key(self) -> str:
         """The settings that decide the scores, known before anything is loaded."""

@@ -55,6 +55,9 @@ class CachedVerifier(Verifier):
         salt: str = "",
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
+        for part in (verifier, getattr(verifier, "engine", None)):
+            if isinstance(part, Verifier | Engine):
+                object.__setattr__(part, "say", say)  # both are frozen
         self._verifier = verifier
         self._store = store
         self._replay = replay

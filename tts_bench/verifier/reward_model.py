@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from tts_bench.cost.ledger import Call
 from tts_bench.engine.base import Engine, EngineInfo
+from tts_bench.engine.ray.placement import Placement
 from tts_bench.engine.server.addresses import Addresses
 from tts_bench.engine.weights import check_model_exists, load_error, local_path
 from tts_bench.errors import ModelError, VerifierError
@@ -17,6 +18,14 @@ from tts_bench.types import Count, NoneOrMore, Positive, Share, Threads, Word
 from tts_bench.verifier.backend import Backend, Loading, Outputs, Reading
 from tts_bench.verifier.base import Verifier, VerifierInfo
 from tts_bench.verifier.formats import Format, OutcomeFormat
+
+_OF_RAY: dict[str, Any] = {
+    "address": None,
+    "replicas": "auto",
+    "cpus_per_replica": 1.0,
+    "resources": {},
+}
+"""Settings of backend ray, and what they are if they are not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +53,19 @@ class RewardModel(Verifier):
 
     speed_only: ClassVar[frozenset[str]] = frozenset(
         {
+            "address",
             "answer_timeout",
             "api_key_env",
             "base_url",
             "batch_tokens",
             "cache_tokens",
+            "cpus_per_replica",
             "gpu_memory_utilization",
             "kv_cache_gb",
             "max_in_flight",
             "patience",
+            "replicas",
+            "resources",
             "served_model",
             "tensor_parallel_size",
             "threads",
@@ -65,7 +78,7 @@ class RewardModel(Verifier):
     model: Word
     """Hub id or folder."""
     revision: str | None = None
-    backend: Literal["transformers", "vllm", "server"] = "transformers"
+    backend: Literal["transformers", "vllm", "server", "ray"] = "transformers"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto` is float32 on the CPU, and what the weights are stored in elsewhere."""
     device: str = "auto"
@@ -81,13 +94,13 @@ class RewardModel(Verifier):
     threads: Threads | None = None
     """Threads of torch, for backend transformers; by default torch's own choice."""
     gpu_memory_utilization: Share = 0.4
-    """For backend vllm: share of each GPU's memory for weights and KV cache."""
+    """For backends vllm and ray: share of each GPU's memory for weights and KV cache."""
     kv_cache_gb: Positive | None = None
-    """For backend vllm: as for the engine."""
+    """For backends vllm and ray: as for the engine."""
     tensor_parallel_size: Count = 1
-    """For backend vllm: GPUs that share the model."""
+    """For backends vllm and ray: GPUs that share the model."""
     options: dict[str, Any] = field(default_factory=dict)
-    """For backend vllm: further fields of vLLM's EngineArgs."""
+    """For backends vllm and ray: further fields of vLLM's EngineArgs."""
     base_url: str | tuple[str, ...] = ()
     """For backend server: `http://host:8000`, a list of such, or a file with one in each line."""
     served_model: Word | None = None
@@ -99,7 +112,13 @@ class RewardModel(Verifier):
     answer_timeout: Positive = 1800.0
     """For backend server: seconds without an answer after which one counts as gone for a text."""
     patience: Positive = 120.0
-    """For backend server: seconds for which all may be gone before the verifier counts as dead."""
+    """For backends server and ray: seconds for which all may be gone before the verifier counts as
+    dead; for ray also those that a start waits for room."""
+    address: str | None = None
+    """For backend ray, as the other settings below: as for the engine `ray`."""
+    replicas: Count | Literal["auto"] = "auto"
+    cpus_per_replica: Positive = 1.0
+    resources: dict[str, Positive] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise ValueError for settings that belong to another backend."""
@@ -108,12 +127,29 @@ class RewardModel(Verifier):
         for name in ("base_url", "served_model", "api_key_env"):
             if getattr(self, name) and self.backend != "server":
                 raise ValueError(f"{name} needs backend: server")
+        for name, unset in _OF_RAY.items():
+            if getattr(self, name) != unset and self.backend != "ray":
+                raise ValueError(f"{name} needs backend: ray")
         if self.backend == "server":
             _ = self._addresses  # raises for an address that is none
 
     def urls(self) -> list[str]:
         """Addresses of the servers; none for other backends. Raises ModelError for what is none."""
         return self._addresses.urls() if self.backend == "server" else []
+
+    @property
+    def placement(self) -> Placement | None:
+        """Where its replicas go; None for other backends."""
+        if self.backend != "ray":
+            return None
+        return Placement(
+            address=self.address,
+            replicas=self.replicas,
+            gpus=self.tensor_parallel_size,
+            cpus_per_replica=self.cpus_per_replica,
+            resources=self.resources,
+            patience=self.patience,
+        )
 
     @property
     def _addresses(self) -> Addresses:
@@ -174,7 +210,7 @@ class RewardModel(Verifier):
             if value is not None and value < 1:
                 raise ModelError(f"verifier.{name} is {value}; it must be at least 1")
         self.urls()
-        if self.options and self.backend != "vllm":
+        if self.options and self.backend not in ("vllm", "ray"):
             raise ModelError("verifier.options are vLLM's: set backend: vllm")
         if "_state" in self.__dict__:
             raise VerifierError("the verifier is started already")
@@ -219,16 +255,21 @@ class RewardModel(Verifier):
         return self.max_model_len
 
     def _new_backend(self, loading: Loading) -> Backend:
+        of_vllm: dict[str, Any] = {
+            "gpu_memory_utilization": self.gpu_memory_utilization,
+            "kv_cache_gb": self.kv_cache_gb,
+            "tensor_parallel_size": self.tensor_parallel_size,
+            "options": self.options,
+        }
         if self.backend == "vllm":
             from tts_bench.verifier.vllm_backend import VLLMBackend
 
-            return VLLMBackend(
-                loading,
-                gpu_memory_utilization=self.gpu_memory_utilization,
-                kv_cache_gb=self.kv_cache_gb,
-                tensor_parallel_size=self.tensor_parallel_size,
-                options=self.options,
-            )
+            return VLLMBackend(loading, **of_vllm)
+        if (where := self.placement) is not None:
+            from tts_bench.verifier.ray_backend import RayBackend
+
+            restarts = self.upkeep.restarts
+            return RayBackend(loading, where, of_vllm, restarts=restarts, say=self.say)
         if self.backend == "server":
             from tts_bench.verifier.server_backend import ServerBackend
 

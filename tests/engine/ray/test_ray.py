@@ -25,6 +25,7 @@ from light_actor import (
     RAISES,
     REFUSED,
     VARIABLE,
+    LightActor,
     asked,
 )
 from ray_clusters import ENGINE, NO_RAY, RayNodes
@@ -150,7 +151,7 @@ def test_a_replica_whose_engine_or_process_is_gone_is_lost(nodes, how, why):
         cluster = RayCluster(nodes.address)
         await cluster.connect()
         try:
-            launch = RayLauncher("m", {"options": {}}, {"CPU": 1.0, ENGINE: 1.0})
+            launch = RayLauncher(LightActor, "m", {"options": {}}, {"CPU": 1.0, ENGINE: 1.0})
             replica = await launch(None, lambda: None)
             with pytest.raises(ReplicaLost) as caught:
                 await replica.generate(asked(how))
@@ -166,7 +167,7 @@ def test_a_node_that_is_killed_costs_nothing_and_another_one_takes_its_place(nod
     engine = nodes.engine()
 
     async def work():
-        pool = engine.__dict__["_running"].pool
+        pool = engine.__dict__["_running"].placed.pool
         # On both nodes, for their prompts begin differently.
         hang = [replace(asked(HANGS), prompt_ids=(number,) * 64) for number in range(4)]
         hanging = [asyncio.create_task(engine.generate(request)) for request in hang]

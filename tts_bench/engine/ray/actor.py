@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,15 @@ class Ready:
     """Of this package, there."""
 
 
+async def ready(start: Awaitable[EngineInfo]) -> Ready | ModelError:
+    """What a start comes to, on this machine."""
+    try:
+        info = await start
+    except TtsBenchError as error:
+        return ModelError(f"on {platform.node()}: {error}")
+    return Ready(info, platform.node(), tts_bench.__version__)
+
+
 class EngineActor:
     """A vLLM engine in a worker of Ray.
 
@@ -36,11 +46,7 @@ class EngineActor:
 
     async def start(self) -> Ready | ModelError:
         """Load the model."""
-        try:
-            info = await self._engine.start()
-        except TtsBenchError as error:
-            return ModelError(f"on {platform.node()}: {error}")
-        return Ready(info, platform.node(), tts_bench.__version__)
+        return await ready(self._engine.start())
 
     async def tokenizer(self) -> HuggingFaceTokenizer | ModelError:
         """One for the callers, who need not have the model's files."""

@@ -9,11 +9,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tts_bench.concurrency.in_flight import in_flight
 from tts_bench.engine.affinity import Affinity
-from tts_bench.engine.base import Completion, EngineInfo, Request
+from tts_bench.engine.base import EngineInfo
 from tts_bench.errors import EngineDied, EngineError, ModelError, one_line
 
 DRAINING = 10.0
@@ -22,6 +22,15 @@ DRAINING = 10.0
 
 class ReplicaLost(Exception):
     """A replica is gone, and with it whatever it worked on."""
+
+
+class Prompted(Protocol):
+    """A request: for a completion, or for the reading of a text."""
+
+    @property
+    def prompt_ids(self) -> tuple[int, ...]:
+        """What its model computes first."""
+        ...
 
 
 class Replica(Protocol):
@@ -37,8 +46,8 @@ class Replica(Protocol):
         """What it says of itself."""
         ...
 
-    async def generate(self, request: Request) -> Completion:
-        """Draw one completion; cancelling the call frees the request.
+    async def generate(self, request: Prompted) -> Any:
+        """The answer to a request; cancelling the call frees it.
 
         Raises EngineError if the request is refused, ReplicaLost if the replica is gone.
         """
@@ -128,8 +137,8 @@ class ReplicaPool:
         """Those that serve now."""
         return [member.replica for member in self._members]
 
-    async def generate(self, request: Request) -> Completion:
-        """One replica's completion. Raises EngineError if it is refused, EngineDied if all fail."""
+    async def generate(self, request: Prompted) -> Any:
+        """One replica's answer. Raises EngineError if it is refused, EngineDied if all fail."""
         self._flights += 1
         try:
             while True:

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import tts_bench
-from tts_bench.engine.base import Completion, EngineInfo, Request
+from tts_bench.engine.base import EngineInfo
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
-from tts_bench.engine.ray.actor import EngineActor, Ready
+from tts_bench.engine.ray.actor import Ready
 from tts_bench.engine.ray.cluster import listed, said
-from tts_bench.engine.ray.pool import ReplicaLost
+from tts_bench.engine.ray.pool import Prompted, ReplicaLost
 from tts_bench.errors import EngineDied, EngineError, ModelError
 
 CALLS = 1 << 16
@@ -47,12 +47,12 @@ class RayReplica:
         tokenizer: HuggingFaceTokenizer = found
         return tokenizer
 
-    async def generate(self, request: Request) -> Completion:
-        """Draw one completion there; cancelling the call cancels it there too.
+    async def generate(self, request: Prompted) -> Any:
+        """What is answered to a request there; cancelling the call cancels it there too.
 
         Raises EngineError if it is refused, ReplicaLost if actor, worker or machine is gone.
         """
-        outcome: Completion | EngineError = await ask(self.actor.generate, request)
+        outcome = await ask(self.actor.generate, request)
         if isinstance(outcome, EngineDied):
             raise ReplicaLost(f"its engine died: {outcome}")
         if isinstance(outcome, EngineError):
@@ -68,10 +68,12 @@ class RayReplica:
 class RayLauncher:
     """Starts replicas of one model."""
 
+    actor: type[Any]
+    """Class of the actors: they have `start` and `generate`."""
     model: str
     """As the user calls it."""
     settings: Mapping[str, Any]
-    """Of the engine in each actor."""
+    """What each actor is made with."""
     bundle: Mapping[str, float]
     """What each takes of a machine."""
     variables: Mapping[str, str] = field(default_factory=lambda: carried(os.environ))
@@ -119,7 +121,7 @@ class RayLauncher:
 
         others = {k: v for k, v in self.bundle.items() if k not in ("CPU", "GPU")}
         return (
-            ray.remote(EngineActor)
+            ray.remote(self.actor)
             .options(
                 num_cpus=self.bundle.get("CPU", 0),
                 num_gpus=self.bundle.get("GPU", 0),
