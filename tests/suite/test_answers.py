@@ -106,8 +106,11 @@ def test_a_run_finds_and_grades_such_answers(
     folder: Path, cli, line: str, answers: set[str | None], right: set[str]
 ):
     (folder / "s.yaml").write_text(SUITE.replace("[1, 4]", "[1, 32]") + line + "\n")
-    code, _, err = cli("run", "s.yaml", "--display", "none")
+    name = load_suite(folder / "s.yaml", Registry()).resolved["answers"]["name"]
+    assert f"answers   {name}\n" in cli("run", "s.yaml", "--dry-run").stdout
+    code, out, err = cli("run", "s.yaml", "--display", "none")
     assert code == 0, err
+    assert f"note: answers are of the kind {name}" in out
     run = resolve_run(Path("results/s"))
     [attempt] = run.attempts()
     assert set(attempt.pool.answer) == answers

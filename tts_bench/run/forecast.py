@@ -36,6 +36,7 @@ def forecast(plan: Plan) -> str:
         f"{suite.name:<9} {len(plan.items)} problems x {len(suite.cells)} cells x "
         f"{len(suite.seeds)} seeds = {plan.total} attempts ({len(plan.done)} already done)",
         f"data      {plan.dataset.source} {plan.dataset.revision}".rstrip(),
+        *([f"answers   {kind['name']}"] if (kind := suite.resolved.get("answers")) else []),
         f"model     {getattr(suite.engine, 'model', '')} ({type(suite.engine).__name__})",
         *(f"contacts  {line}" for line in contacts(suite)),
         *(f"replicas  {line}" for line in replicas(suite)),

@@ -113,6 +113,8 @@ def _money_notes(scope: Scope, points: Sequence[Point]) -> Iterator[str]:
 def _notes(
     run: RunStore, scope: Scope, outcomes: Outcomes, points: Sequence[Point]
 ) -> Iterator[str]:
+    if scope.answers:
+        yield f"answers are of the kind {scope.answers}"
     if scope.limited:
         size = scope.dataset.size or "all"
         yield f"partial: {len(scope.problems)} of {size} problems"

@@ -22,8 +22,6 @@ def recording_notes(scope: Scope, outcomes: Outcomes) -> Iterator[str]:
             f"answers are the recording's; those {same} vote together"
             f"{f', and {none} is no answer' if none else ''}"
         )
-    if recording.kind != "math":
-        yield f"answers are of the kind {recording.kind}"
     if recording.answers == "none":
         yield (
             "no answers were recorded, so nothing can vote; random_choice takes any completion, "

@@ -16,6 +16,7 @@ from tts_bench.store.manifest import (
     DatasetEntry,
     EngineEntry,
     RecordingEntry,
+    RunManifest,
     VerifierEntry,
 )
 from tts_bench.store.runs import RunStore
@@ -86,6 +87,8 @@ class Scope:
     """Whether what is missing will not come any more, and so counts as wrong."""
     budgeted: bool
     """Whether a token budget may have shortened the draws of large pools."""
+    answers: str = ""
+    """The kind of answers, where they are not mathematics."""
     recording: RecordingEntry | None = None
     """What counts of a recording; None if this is none."""
     contents: Mapping[str, tuple[str, str]] = field(default_factory=dict, repr=False)
@@ -135,6 +138,7 @@ def read_scope(run: RunStore, prices: Mapping[str, Price] | None = None) -> Scop
         seeds=manifest.seeds,
         finished=manifest.finished,
         budgeted=budget.get("tokens") is not None,
+        answers=_kind_of_answers(manifest),
         recording=manifest.recording,
         contents={
             row.id: (row.text, row.reference)
@@ -143,6 +147,14 @@ def read_scope(run: RunStore, prices: Mapping[str, Price] | None = None) -> Scop
         },
         prices=read_prices(manifest, prices),
     )
+
+
+def _kind_of_answers(manifest: RunManifest) -> str:
+    block = manifest.resolved.get("answers")
+    kind = block.get("name") if isinstance(block, dict) else None
+    if manifest.recording is not None and manifest.recording.kind != "math":
+        kind = manifest.recording.kind
+    return str(kind or "")
 
 
 def _cell(row: CellEntry) -> CellRecord:
