@@ -117,3 +117,12 @@ def test_a_run_finds_and_grades_such_answers(
     pairs = zip(attempt.pool.answer, attempt.pool.correct, strict=True)
     assert {answer for answer, correct in pairs if correct} == right
     assert cli("ls", "answers").stdout.startswith("choice")
+
+
+def test_a_reference_that_is_no_choice_is_told_before_anything_runs(folder: Path, cli):
+    (folder / "q.jsonl").write_text(json.dumps({"id": "x", "problem": "1 + 2", "answer": "12"}))
+    (folder / "s.yaml").write_text(SUITE + "answers: choice\n")
+    code, _, err = cli("run", "s.yaml", "--dry-run")
+    assert code == 2
+    assert "q.jsonl: the reference of problem 'x' holds no choice of ABCDEFGHIJ: '12'" in err
+    assert len(err.splitlines()) == 1

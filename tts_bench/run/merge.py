@@ -52,7 +52,7 @@ async def merge_runs(
         Registry([Path(folder) for folder in manifests[0].include_path]),
         Overrides(),
     )
-    dataset = suite.dataset.load()
+    dataset = suite.load()
     if dataset.content_hash != manifests[0].dataset.content_hash:
         raise UsageError(f"{runs[0].folder}: the data set is no longer the one that was run")
     listed = {row.id for manifest in manifests for row in manifest.problems}

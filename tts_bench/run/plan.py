@@ -85,7 +85,7 @@ def make_plan(suite: Suite, options: RunOptions) -> Plan:
     """
     if options.phases:
         check_phases(suite)
-    dataset = suite.dataset.load()
+    dataset = suite.load()
     again = options.again
     if again is not None and options.limit is None:
         items = again.problems(dataset.items)

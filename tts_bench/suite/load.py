@@ -18,9 +18,9 @@ from typing import Any
 from tts_bench.answers.grader import Grader
 from tts_bench.answers.kinds import MATH, AnswerKind
 from tts_bench.cost.ledger import Budget
-from tts_bench.dataset.base import Dataset
+from tts_bench.dataset.base import Dataset, LoadedDataset
 from tts_bench.engine.base import Engine
-from tts_bench.errors import SuiteError, UsageError, did_you_mean
+from tts_bench.errors import DatasetError, SuiteError, UsageError, did_you_mean, quoted
 from tts_bench.prompt import Prompt
 from tts_bench.secrets.masking import masked, remember
 from tts_bench.suite.answers import grader_of
@@ -89,6 +89,19 @@ class Suite:
     def grader(self) -> Grader:
         """A grader of this suite's answers."""
         return grader_of(self.answers, self.resolved.get(ANSWERS.name))
+
+    def load(self) -> LoadedDataset:
+        """The problems. Raises DatasetError, also for a reference that is no answer of the kind."""
+        dataset = self.dataset.load()
+        for item in dataset if self.answers != MATH else ():
+            try:
+                self.answers.read_reference(item.reference)
+            except ValueError as error:
+                name = quoted(item.problem.id)
+                raise DatasetError(
+                    f"{dataset.source}: the reference of problem {name} {error}"
+                ) from error
+        return dataset
 
     def hash(self, content_hash: str, limit: str | None) -> str:
         """What makes a run of this suite the same run.
