@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -295,9 +296,22 @@ def test_what_is_not_recorded_is_unknown_in_tables_and_on_the_page(bench):
     table = pd.read_csv(found.run.folder / "table.csv")
     for column in ("tokens", "seconds", "truncated", "policy_flops_ideal"):
         assert table[column].isna().all(), column
-    rows = (found.run.folder / "table.md").read_text().splitlines()
-    [row] = [line for line in rows if line.startswith("| self_consistency |") and "| 5 |" in line]
-    assert "| 0 |" not in row.rsplit("|", 3)[0].replace("| 0 | - |", "")
+    head, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (found.run.folder / "table.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
+    for row in rows:
+        shown = dict(zip(head, row, strict=True))
+        assert {shown["tokens/problem"], shown["truncated %"]} <= {"–", "-"}
+    page = (found.run.folder / "report.html").read_text("utf-8")
+    overview = re.search(r'<script[^>]*id="overview"[^>]*>(.*?)</script>', page, re.DOTALL)
+    assert overview is not None
+    points = json.loads(overview[1])["summary"]["points"]
+    assert len(points) == 3
+    for point in points:
+        unknown = point["policy"]["completion_tokens"], point["seconds"], point["truncated"]
+        assert unknown == (None, None, None)
 
 
 def test_answers_of_one_class_with_two_verdicts_are_told(bench):
