@@ -63,6 +63,12 @@ def test_recorded_answers_vote_and_recorded_verdicts_count(bench):
     assert (entry.answers, entry.verdicts, entry.equal) == ("recorded", "recorded", "literal")
 
 
+def test_a_word_for_no_answer_that_no_row_has_is_told(bench):
+    said = bench(VOTES, options=(*RECORDED, "--no-answer", "n", "--no-answer", "N"))[1]
+    assert "note: no recorded answer is 'n'" in said
+    assert "no recorded answer is 'N'" not in said
+
+
 def test_a_declared_word_for_no_answer_changes_the_vote(bench):
     found = bench(VOTES, options=RECORDED)[3]
     assert values(found, "self_consistency@5")["a"] == 0.5

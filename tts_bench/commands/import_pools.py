@@ -217,7 +217,8 @@ def _read(
     to_reference = references if kind == MATH else kind.read_reference
     on_bad = bad if skip_bad else refuse
     chosen = {condition.partition("=")[0] for condition in where}
-    layout = Layout(to_reference, columns, aggregate, recording, join == "line", chosen)
+    unmet = set(recording.no_answer)
+    layout = Layout(to_reference, columns, aggregate, recording, join == "line", chosen, unmet)
     read: list[tuple[str, Pools]] = []
     commits, total = [], 0
     for source in sources:
@@ -239,6 +240,7 @@ def _read(
     if first is not None:
         pools = pools.first(first)
     notes = [*references.notes]
+    notes += [f"no recorded answer is {quoted(word)}" for word in sorted(layout.unmet)]
     if bad:
         notes.append(f"{len(bad)} of {total} rows were left out: {bad}")
     return _Read(pools, commits, dict(bad.kinds), notes)

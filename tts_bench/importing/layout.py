@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tts_bench.dataset.columns import POOLS, Columns
 from tts_bench.dataset.items import ToReference
@@ -29,6 +29,8 @@ class Layout:
     """Whether a row that nothing names is a problem of its own, named by its number."""
     chosen: Collection[str] = ()
     """Columns by which rows were chosen: the user knows what they hold."""
+    unmet: set[str] = field(default_factory=set)
+    """Words for no answer; those that are found are taken out, so that a typing error is seen."""
 
 
 def find_columns(names: Sequence[str], layout: Layout, source: str) -> dict[str, str]:

@@ -130,6 +130,7 @@ def _entry(row: Row, found: Mapping[str, str], layout: Layout, number: int) -> _
     columns = read_cells(row, found, layout.how)
     if "answer" in columns:
         none = layout.recording.no_answer
+        layout.unmet.difference_update(filter(None, columns["answer"]))
         columns["answer"] = [None if one in none else one for one in columns["answer"]]
     if not next(iter(columns.values())):
         raise BadRow(row.where, "no completion", f" of {quoted(item.problem.id)}")
