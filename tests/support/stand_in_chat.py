@@ -96,6 +96,8 @@ class ChatStandIn:
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
+        if not asked:
+            return refusal(400, "you must provide a model parameter")
         self.served += 1
         number = self.served
         self.bodies.append(asked)

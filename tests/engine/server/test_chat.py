@@ -376,10 +376,13 @@ def test_settings_that_mean_nothing_are_refused_before_anything_is_asked(setting
         engine_of(["http://127.0.0.1:9"], **settings)
 
 
-def test_auto_does_not_fall_to_chat_but_says_how_to_ask_for_it():
-    async def go():
-        async with listening(ChatStandIn()) as urls:  # type: ignore[arg-type]
+@pytest.mark.parametrize("server", [{}, {"listed": ()}, {"root": "", "listed": ()}])
+def test_auto_does_not_fall_to_chat_but_says_how_to_ask_for_it(server):
+    async def go(**settings):
+        async with listening(ChatStandIn(**settings)) as urls:  # type: ignore[arg-type]
             await engine_of(urls, dialect="auto").start()
 
-    with pytest.raises(ModelError, match="if it takes chats only, set dialect: chat"):
-        asyncio.run(go())
+    with pytest.raises(ModelError, match="it takes chats: set dialect: chat"):
+        asyncio.run(go(**server))
+    with pytest.raises(ModelError, match=r"llama\.cpp does$"):
+        asyncio.run(go(root="/v7"))

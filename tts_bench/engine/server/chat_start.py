@@ -27,7 +27,7 @@ OTHERS = (2, 3, 4, 5)
 TRIES = 5
 """How often an endpoint that is busy at the start is asked."""
 _LENGTHS = ("max_tokens", "max_completion_tokens")
-_PATHS = ("/v1/chat/completions", "/chat/completions")
+PATHS = ("/v1/chat/completions", "/chat/completions")
 """Most endpoints have a version in their path; some have one of another name in the base URL."""
 _VARIANTS = 8
 """More than there are ways to ask: other path, length and its field, no seed, nothing neutral."""
@@ -136,7 +136,7 @@ class ChatStart:
         """How else the endpoint may be asked, by what it has refused; None if no other way."""
         dialect = way.dialect
         if refused.status in (404, 405) and "model" not in refused.said.lower():
-            other = replace(dialect, path=_PATHS[1])
+            other = replace(dialect, path=PATHS[1])
             return None if other == dialect else replace(way, dialect=other)
         if refused.status not in (400, 422):
             return None

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.server.chat_start import PATHS
 from tts_bench.engine.server.dialects import SGLangDialect, TokenDialect, Tools, VLLMDialect
 from tts_bench.engine.server.llamacpp import LlamaCppDialect
-from tts_bench.engine.server.pool import Unwell, send
+from tts_bench.engine.server.pool import Refused, Unwell, send
 from tts_bench.errors import EngineError, ModelError, did_you_mean
 from tts_bench.types import Sampling
 
@@ -90,8 +91,22 @@ async def identify(client: aiohttp.ClientSession, url: str, dialect: str, model:
         passed = "/v1/models, or /version" if dialect == "vllm" else _WHO[dialect]
         hint = f"; does a router before it pass {passed} on?"
         raise ModelError(f"{url} answers, but not as {dialect} server does{hint}")
-    hint = "; if it takes chats only, set dialect: chat" if plain and "data" in plain else ""
+    hint = "; it takes chats: set dialect: chat" if await _takes_chats(client, url) else ""
     raise ModelError(f"{url} answers, but not as vLLM, SGLang or llama.cpp does{hint}")
+
+
+async def _takes_chats(client: aiohttp.ClientSession, url: str) -> bool:
+    """Whether there is a chat endpoint: a request that asks for nothing is refused as such."""
+    for path in PATHS:
+        try:
+            await send(client, url, path, {})
+        except Refused as refused:
+            if refused.status in (404, 405):
+                continue
+        except Unwell:
+            continue
+        return True
+    return False
 
 
 async def try_out(
