@@ -127,8 +127,7 @@ def test_a_run_that_is_told_to_stop_closes_its_requests_and_goes_on_later(
     async def asked(number: int) -> None:
         await server.asked(number).wait()
 
-    server = background(StandIn(tokenizer))
-    server.fault = lambda number, answer: setattr(server, "delay", 3600.0 if number >= 12 else 0.0)
+    server = background(StandIn(tokenizer, held_from=12))
     engine = {"name": "server", "model": MODEL, "base_url": server.url}
     path = tmp_path / "s.yaml"
     path.write_text(yaml.safe_dump(suite(engine, FLAT)))
@@ -140,16 +139,20 @@ def test_a_run_that_is_told_to_stop_closes_its_requests_and_goes_on_later(
         text=True,
         preexec_fn=_heed,
     )
-    wait(asked(14))
-    assert server.running
-    child.send_signal(signal.Signals[name])
-    _, said = child.communicate(timeout=120)
+    try:
+        wait(asked(14))
+        assert server.running >= 3
+        child.send_signal(signal.Signals[name])
+        _, said = child.communicate(timeout=120)
+    finally:
+        child.kill()  # nothing, if it has ended
+        child.communicate()
     assert child.returncode == 130, said
     assert "Traceback" not in said
     assert f"continue with: {shlex.join(['tts-bench', *command])}" in said
     wait(server.emptied(14))
     assert resolve_run(tmp_path / "s").read_manifest().status == "cancelled"
-    server.fault, server.delay = None, 0.0
+    server.held_from = None
     done = cli(*command)
     assert done.returncode == 0, done.stderr
     assert len(rows(tmp_path)) == 3 * 2
