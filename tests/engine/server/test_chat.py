@@ -317,8 +317,9 @@ OF_THE_RUN = {
 @pytest.mark.parametrize("name", OF_ONE_REQUEST)
 def test_what_is_wrong_with_one_request_is_its_error(name):
     fault, said = OF_ONE_REQUEST[name]
-    with pytest.raises(EngineError, match=said):
+    with pytest.raises(EngineError, match=said) as caught:
         drawn(ChatStandIn(fault=fault), asked())
+    assert type(caught.value) is EngineError, "a record of it would name a class of its own"
 
 
 @pytest.mark.parametrize("name", OF_THE_RUN)

@@ -151,7 +151,7 @@ class ServerPool:
                 except Unwell as unwell:
                     self.report(server, unwell)
                 except Refused as refused:
-                    raise refused.of_the_run(self.key_env) or refused from None
+                    raise refused.of_the_run(self.key_env) or EngineError(str(refused)) from None
                 else:
                     self._is_well(server)
                     return server, answer
