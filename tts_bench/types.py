@@ -60,7 +60,8 @@ class Sampling:
 
     `max_tokens` has no default on purpose: a silent one truncates answers unseen.
     `temperature` 0 is greedy; `top_k` 0 means no limit. Generation ends at a `stop` string,
-    which stays in the text.
+    which stays in the text, and at a token of `stop_token_ids`. Repetition is punished in prompt
+    and output, presence and frequency in the output alone; a continuation is an output of its own.
     """
 
     max_tokens: int
@@ -68,11 +69,20 @@ class Sampling:
     top_p: float = 1.0
     top_k: int = 0
     stop: tuple[str, ...] = ()
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    stop_token_ids: tuple[int, ...] = ()
+    bad_words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Equal settings must be equal to the letter: they are hashed into seeds and keys.
-        object.__setattr__(self, "temperature", float(self.temperature))
-        object.__setattr__(self, "top_p", float(self.top_p))
+        for name in ("temperature", "top_p", *_FURTHER_NUMBERS):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        words = (self.bad_words,) if isinstance(self.bad_words, str) else self.bad_words
+        object.__setattr__(self, "bad_words", tuple(sorted(set(words))))
+        object.__setattr__(self, "stop_token_ids", tuple(sorted(set(self.stop_token_ids))))
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
         object.__setattr__(self, "stop", stop)
         if self.max_tokens < 1:
@@ -85,6 +95,54 @@ class Sampling:
             raise ValueError(f"top_k must be 0 (no limit) or more, not {self.top_k}")
         if "" in self.stop:
             raise ValueError("a stop string must not be empty")
+        for name, (least, most) in _FURTHER_NUMBERS.items():
+            if not least <= getattr(self, name) <= most:
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be from {least:g} to {most:g}, not {value}")
+        if any(not word.strip() for word in self.bad_words):
+            raise ValueError("a bad word must not be empty")
+        if any(token < 0 for token in self.stop_token_ids):
+            raise ValueError(f"stop_token_ids must be 0 or more, not {self.stop_token_ids[0]}")
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """The fields after `stop` that change something, and they alone.
+
+        They count in seeds and keys only then: what was drawn without them stays what it is.
+        """
+        found = {name: getattr(self, name) for name in NEUTRAL}
+        return {name: value for name, value in found.items() if value != NEUTRAL[name]}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields as a manifest records them."""
+        first = ("max_tokens", "temperature", "top_p", "top_k", "stop")
+        return {name: getattr(self, name) for name in first} | self.further
+
+    @property
+    def distribution(self) -> tuple[Any, ...]:
+        """What decides how the next token is drawn: no length, and nothing at which a text ends."""
+        ends = ("stop_token_ids",)
+        further = ((name, value) for name, value in self.further.items() if name not in ends)
+        return (self.temperature, self.top_p, self.top_k, *further)
+
+
+_FURTHER_NUMBERS: Mapping[str, tuple[float, float]] = {
+    "min_p": (0.0, 1.0),
+    "presence_penalty": (-2.0, 2.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "repetition_penalty": (0.01, 100.0),
+}
+"""Further numbers of a `Sampling`, and their least and greatest values."""
+NEUTRAL: Mapping[str, Any] = {
+    "min_p": 0.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "stop_token_ids": (),
+    "bad_words": (),
+}
+"""The fields after `stop`, as they change nothing."""
 
 
 @dataclass(frozen=True, slots=True)

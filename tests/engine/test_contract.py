@@ -228,6 +228,65 @@ def test_a_stop_string_ends_the_text_and_stays_in_it(running, tokens):
             assert drawn([early]) == [(ids[: count - 1], texts[count - 1], "length", None)]
 
 
+def test_a_stop_token_ends_the_text_and_stays_in_it(running):
+    request, whole = running.long_text()
+    ids = whole.token_ids
+    for token in dict.fromkeys(ids[2:-1:5]):
+        sampling = replace(request.sampling, stop_token_ids=(token,))
+        if running.engine.unable(sampling):
+            pytest.skip("the engine refuses stop tokens")
+        [cut] = running.draw(replace(request, sampling=sampling))
+        count = ids.index(token) + 1
+        text = running.tokenizer.added_text(request.prompt_ids, ids[:count])
+        assert drawn([cut]) == [(ids[:count], text, "stop", None)]
+
+
+FURTHER_FIELDS: dict[str, Any] = {
+    "min_p": 0.2,
+    "presence_penalty": 1.5,
+    "frequency_penalty": 1.5,
+    "repetition_penalty": 1.8,
+}
+
+
+@pytest.mark.parametrize("name", FURTHER_FIELDS)
+def test_a_further_field_changes_what_is_drawn_and_neighbours_do_not_see_it(running, name):
+    if running.info.engine == "scripted":
+        pytest.skip("a script does with it what it likes")
+    if running.engine.unable(replace(WARM, **{name: FURTHER_FIELDS[name]})):
+        pytest.skip("the engine refuses it")
+    ids = running.prompt("Count to ten: one, two, three,")
+    plain = [Request(ids, WARM, seed) for seed in range(8)]
+    more = {name: FURTHER_FIELDS[name]}
+    changed = [replace(one, sampling=replace(WARM, **more)) for one in plain]
+    alone = [running.draw(one)[0] for one in (*plain, *changed)]
+    pairs = [one for pair in zip(plain, changed, strict=True) for one in pair]
+    together = running.draw(*pairs)
+    assert drawn(together[::2]) == drawn(alone[:8])
+    assert drawn(together[1::2]) == drawn(alone[8:])
+    assert drawn(together[::2]) != drawn(together[1::2])
+
+
+def test_bad_words_are_not_written(running):
+    if running.info.engine == "scripted":
+        pytest.skip("a script does with it what it likes")
+    ids = running.prompt("Count to ten: one, two, three,")
+    [greedy] = running.draw(Request(ids, GREEDY, 0))
+    spelt = running.tokenizer
+    words = [spelt.decode(greedy.token_ids[at : at + n]).strip() for at, n in ((0, 1), (4, 2))]
+    for word in filter(None, words):
+        forbidden = replace(GREEDY, bad_words=(word,))
+        if running.engine.unable(forbidden):
+            pytest.skip("the engine refuses them")
+        [other] = running.draw(Request(ids, forbidden, 0))
+        spelling = spelt.encode(word)
+        assert spelling not in _windows(other.token_ids, len(spelling))
+
+
+def _windows(ids: tuple[int, ...], length: int) -> set[tuple[int, ...]]:
+    return {ids[at : at + length] for at in range(len(ids) - length + 1)}
+
+
 def test_prompt_and_completion_end_with_the_context(running):
     longest = running.info.max_model_len
     if longest > 8192:

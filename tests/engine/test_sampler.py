@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from tts_bench.engine.past import Past, Said
 from tts_bench.engine.sampler import SamplingMetadata, draw, noise, truncate
 from tts_bench.types import Sampling
 
@@ -130,3 +131,75 @@ def test_noise_is_a_function_of_the_seed_alone() -> None:
 
     assert numbers(2**63 + 5) == numbers(2**63 + 5)
     assert len({tuple(numbers(seed)) for seed in range(100)}) == 100
+
+
+@pytest.mark.parametrize(
+    ("sampling", "kept"),
+    [
+        (Sampling(1, min_p=0.3), range(2)),  # shares of the likeliest: 1, 0.37, 0.22
+        (Sampling(1, temperature=2.0, min_p=0.3), range(4)),  # 1, 0.61, 0.47, 0.37, 0.22
+        (Sampling(1, min_p=1.0), range(1)),
+        (Sampling(1, min_p=0.2, top_p=0.8), range(2)),  # of the three left: 0.63, 0.23, 0.14
+        (Sampling(1, min_p=0.1, top_k=3), range(3)),
+    ],
+)
+def test_min_p_leaves_out_what_is_less_likely_than_its_share_of_the_likeliest(
+    sampling: Sampling, kept: range
+) -> None:
+    tokens, _ = draws(LOGITS, sampling, 10_000)
+    seen = np.bincount(tokens, minlength=len(LOGITS))
+    assert set(np.flatnonzero(seen)) == set(kept)
+    if len(kept) > 1:
+        share = expected(sampling.temperature, kept)[list(kept)]
+        assert stats.chisquare(seen[list(kept)], share * len(tokens)).pvalue > 1e-3
+
+
+def changed(rows: Sequence[Said], more: Sequence[Sequence[int]] = ()) -> torch.Tensor:
+    """Logits of these rows, after tokens were drawn for all of them."""
+    past = Past.of(rows, len(LOGITS), CPU)
+    assert past is not None
+    for tokens in more:
+        past.note(torch.tensor(tokens))
+    return past.changed(LOGITS.expand(len(rows), -1))
+
+
+def test_repetition_is_punished_in_prompt_and_output() -> None:
+    row = Said(Sampling(1, repetition_penalty=2.0), (0, 4), (1,), ())
+    found = changed([row], [[5]])[0]
+    assert found.tolist() == [1.0, 0.5, 0.5, 0.0, -2.0, -6.0]
+
+
+def test_presence_and_frequency_are_punished_in_the_output_alone() -> None:
+    row = Said(Sampling(1, presence_penalty=0.25, frequency_penalty=0.5), (0, 0), (1, 2), ())
+    found = changed([row], [[1], [4]])[0]
+    assert found.tolist() == pytest.approx([2.0, -0.25, -0.25, 0.0, -1.75, -3.0])
+
+
+def test_each_row_has_its_own_past_and_those_without_settings_are_as_they_were() -> None:
+    plain = Said(Sampling(1), (0,), (0, 0), ())
+    punished = Said(Sampling(1, frequency_penalty=1.0), (0,), (0, 0), ())
+    found = changed([plain, punished, plain], [[1, 1, 1], [1, 2, 2]])
+    assert found[1].tolist() == [0.0, 0.0, -0.5, 0.0, -1.0, -3.0]
+    assert all(found[i].equal(LOGITS) for i in (0, 2))
+    assert Past.of([plain, plain], len(LOGITS), CPU) is None
+
+
+def test_a_bad_word_is_forbidden_where_its_beginning_was_written() -> None:
+    words = ((3,), (0, 1), (1, 0, 2), (9, 9))
+    rows = [Said(Sampling(1, bad_words=("x",)), (0,), said, words) for said in ((), (1,), (0, 1))]
+    assert [gone(row) for row in changed(rows)] == [{3}, {3}, {3}]
+    assert [gone(row) for row in changed(rows, [[0, 0, 0]])] == [{1, 3}, {1, 2, 3}, {1, 2, 3}]
+    assert [gone(row) for row in changed(rows, [[0, 0, 0], [5, 5, 0]])] == [{3}, {3}, {1, 3}]
+
+
+def gone(logits: torch.Tensor) -> set[int]:
+    return set(torch.isinf(logits).nonzero()[:, 0].tolist())
+
+
+def test_a_draw_by_another_law_has_the_log_probability_of_the_models_own() -> None:
+    sampling = Sampling(1, temperature=0.0, bad_words=("x",))
+    past = Past.of([Said(sampling, (0,), (), ((0,),))], len(LOGITS), CPU)
+    nothing = torch.ones(1, len(LOGITS), dtype=torch.float64)
+    tokens, logprobs = draw(LOGITS[None], SamplingMetadata([sampling], CPU), nothing, past)
+    assert tokens.tolist() == [1]
+    assert logprobs.tolist() == pytest.approx([float(torch.log_softmax(LOGITS.double(), -1)[1])])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tts_bench.errors import SuiteError
+from tts_bench.store.manifest import CellEntry
 from tts_bench.suite.load import load_suite
 from tts_bench.suite.overrides import Overrides
 from tts_bench.suite.registry import Registry
@@ -172,3 +173,25 @@ def test_the_manifest_notes_the_n_that_is_a_default(tmp_path: Path):
         ("mcts", 16),
     ]
     assert rows[-1]["params"] == {}
+
+
+def test_further_fields_are_keys_of_the_suite_and_of_strategies_and_can_be_swept(load):
+    entry = "  - {strategy: self_consistency, n: 2, min_p: [0.0, 0.1], bad_words: [no, never]}\n"
+    suite = load(GOOD.replace("0.8}", "0.8, presence_penalty: 1}") + entry)
+    first, *_, plain, cut = suite.cells
+    shared = {"max_tokens": 32, "temperature": 0.8, "top_p": 1.0, "top_k": 0, "stop": ()}
+    assert first.describe()["sampling"] == shared | {"presence_penalty": 1.0}
+    words = {"presence_penalty": 1.0, "bad_words": ("never", "no")}
+    assert plain.describe()["sampling"] == shared | words
+    assert cut.describe()["sampling"] == shared | words | {"min_p": 0.1}
+    assert cut.id == 'self_consistency?bad_words=["no", "never"]&min_p=0.1&n=2'
+    assert CellEntry.model_validate(cut.describe()).sampling["bad_words"] == ("never", "no")
+
+
+def test_further_fields_can_be_set_and_what_means_nothing_is_told(load):
+    suite = load(GOOD, sets=("sampling.repetition_penalty=1.2",))
+    assert suite.cells[0].sampling.repetition_penalty == 1.2
+    with pytest.raises(SuiteError, match=r"sampling: min_p must be from 0 to 1, not 2\.0"):
+        load(GOOD, sets=("sampling.min_p=2",))
+    with pytest.raises(SuiteError, match=r"unknown key 'repetition_penalti'. Did you mean"):
+        load(GOOD, sets=("sampling.repetition_penalti=2",))

@@ -168,3 +168,38 @@ def test_the_docs_name_the_strategies_that_chat_endpoints_have(faults):
     shipped = set(entries(Registry()))
     assert {name for name in shipped if f"`{name}`" in refused} == STEPWISE
     assert {name for name in shipped if f"`{name}`" in works} == shipped - STEPWISE
+
+
+def test_a_sampling_that_the_engine_cannot_keep_is_refused_where_it_stands(faults):
+    judged = {"verifier": JUDGE}
+    said = "the engine cannot draw with it: a chat endpoint takes text, and no tokens"
+    tokens = {"max_tokens": 32, "stop_token_ids": [7]}
+    assert faults(["greedy"], sampling=tokens, **judged) == [f"sampling.stop_token_ids: {said}"]
+    entry = {"strategy": "self_consistency", "n": 4, "stop_token_ids": [7]}
+    assert faults(["greedy", entry], **judged) == [f"strategies[1].stop_token_ids: {said}"]
+    assert faults([{**entry, "stop_token_ids": []}, "greedy"], **judged) == []
+    more = {"max_tokens": 32, "min_p": 0.1, "presence_penalty": 1, "repetition_penalty": 1.1}
+    assert faults(["greedy"], sampling=more, **judged) == []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sampling", "said"),
+    [
+        ("sglang", {"repetition_penalty": 1.1}, "SGLang counts the output alone"),
+        ("sglang", {"bad_words": ["x"]}, "SGLang has no such setting"),
+        ("sglang", {"min_p": 0.1, "top_p": 0.9}, "SGLang applies it after top_p"),
+        ("llamacpp", {"presence_penalty": 0.1}, "llama.cpp counts the prompt too"),
+        ("llamacpp", {"frequency_penalty": 0.1}, "llama.cpp counts the prompt too"),
+        ("llamacpp", {"stop_token_ids": [1]}, "llama.cpp has no such setting"),
+        ("sglang", {"min_p": 0.1, "presence_penalty": 0.1, "stop_token_ids": [1]}, None),
+        ("llamacpp", {"min_p": 0.1, "top_p": 0.9, "repetition_penalty": 1.2}, None),
+        ("vllm", {"min_p": 0.1, "top_p": 0.9, "bad_words": ["x"]}, None),
+        ("auto", {"repetition_penalty": 1.1}, None),
+    ],
+)
+def test_a_server_that_means_another_thing_by_a_field_is_not_asked(faults, dialect, sampling, said):
+    found = faults(
+        ["greedy"], {"dialect": dialect}, verifier=JUDGE, sampling={"max_tokens": 8, **sampling}
+    )
+    assert len(found) == (said is not None)
+    assert not said or said in found[0]

@@ -19,7 +19,10 @@ from tts_bench.cost.price import Price
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
 from tts_bench.secrets.masking import masked
-from tts_bench.types import FinishReason, Need, Sampling
+from tts_bench.types import NEUTRAL, FinishReason, Need, Sampling
+
+FURTHER = frozenset(NEUTRAL)
+"""The fields of `Sampling` after `stop`, for engines that draw with all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,12 @@ class Request:
                 f"the prompt has {len(prompt)} tokens, and the engine holds {max_model_len}"
                 " for prompt and completion"
             )
-        for what, ids in (("the prompt has", prompt), ("logprob_ids has", self.logprob_ids)):
+        named = {
+            "the prompt has": prompt,
+            "logprob_ids has": self.logprob_ids,
+            "stop_token_ids has": self.sampling.stop_token_ids,
+        }
+        for what, ids in named.items():
             if ids and not 0 <= min(ids) <= max(ids) < vocabulary:
                 raise EngineError(f"{what} ids outside of the vocabulary of {vocabulary}")
 
@@ -134,6 +142,8 @@ class Engine(abc.ABC):
 
     speed_only: ClassVar[frozenset[str]] = frozenset()
     """Settings that change how fast tokens come, but not which."""
+    draws_with: ClassVar[frozenset[str]] = frozenset()
+    """The fields of `Sampling` after `stop` that it keeps."""
     upkeep: Upkeep = Upkeep()
     """What is done if it dies or falls silent; no setting of its own, but keys of its block."""
     price: Price | None = None
@@ -151,6 +161,14 @@ class Engine(abc.ABC):
     def lacks(self) -> Mapping[Need, str]:
         """What it cannot give, with the reason as a message says it; known before the start."""
         return {}
+
+    def unable(self, sampling: Sampling) -> str | None:
+        """Why it cannot draw so, beginning with the field's name; None if it can, or may.
+
+        Known before the start, unless only the start shows what there is.
+        """
+        name = next((name for name in sampling.further if name not in self.draws_with), None)
+        return None if name is None else f"{name}: {type(self).__name__} does not draw with it"
 
     @property
     @abc.abstractmethod

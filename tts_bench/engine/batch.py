@@ -13,6 +13,7 @@ from torch import Tensor
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.decode import Decoder
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.past import Past, Said, bad_word_ids
 from tts_bench.engine.sampler import Noise, SamplingMetadata, draw, noise
 from tts_bench.engine.stop_strings import StopStrings
 from tts_bench.errors import EngineError
@@ -34,6 +35,7 @@ class DecodingRow:
     job: PendingRequest
     noise: Noise
     stops: StopStrings
+    bad_words: tuple[tuple[int, ...], ...]
     cached: int
     token_ids: list[int] = field(default_factory=list)
     logprob: float = 0.0
@@ -43,6 +45,12 @@ class DecodingRow:
     def last_token(self) -> int:
         """The token that the next step appends."""
         return self.token_ids[-1] if self.token_ids else self.job.request.prompt_ids[-1]
+
+    @property
+    def said(self) -> Said:
+        """What its next token is drawn by."""
+        request = self.job.request
+        return Said(request.sampling, request.prompt_ids, self.token_ids, self.bad_words)
 
 
 class Batch:
@@ -62,6 +70,7 @@ class Batch:
         kind = decoder.device.type
         self.draw_device = decoder.device if kind == "cuda" else torch.device("cpu")
         self._metadata: SamplingMetadata | None = None
+        self._past: Past | None = None
         self._exponentials = torch.empty(0, 0, dtype=torch.float64)
 
     def __len__(self) -> int:
@@ -93,8 +102,12 @@ class Batch:
         if self._metadata is None:
             samplings = [row.job.request.sampling for row in self.rows]
             self._metadata = SamplingMetadata(samplings, self.draw_device)
+            said = [row.said for row in self.rows]
+            self._past = Past.of(said, logits.shape[-1], self.draw_device)
         self._note_first(logits)
-        tokens, logprobs = draw(logits, self._metadata, self._noise(logits))
+        tokens, logprobs = draw(logits, self._metadata, self._noise(logits), self._past)
+        if self._past is not None:
+            self._past.note(tokens)
         for row, token, logprob in zip(self.rows, tokens.tolist(), logprobs.tolist(), strict=True):
             row.token_ids.append(token)
             row.logprob += logprob
@@ -121,7 +134,8 @@ class Batch:
         strings = request.sampling.stop
         special = bool(strings) and self.tokenizer.names_special(strings)
         stops = StopStrings(self.tokenizer, strings, special)
-        return DecodingRow(job, noise(request.seed, self.draw_device), stops, cached)
+        words = bad_word_ids(request.sampling.bad_words, self.tokenizer)
+        return DecodingRow(job, noise(request.seed, self.draw_device), stops, words, cached)
 
     def _remove(self, index: int) -> None:
         self.decoder.rows.remove(index)
@@ -150,7 +164,7 @@ class Batch:
         request, count = row.job.request, len(row.token_ids)
         if not all(map(math.isfinite, (row.logprob, *row.first_logprobs))):
             return EngineError("the model's output is not a number: are its weights damaged?")
-        if row.token_ids[-1] in self.end_ids:
+        if row.token_ids[-1] in self.end_ids | set(request.sampling.stop_token_ids):
             return self._completion(row, "stop", None)
         if (stop := row.stops.found(row.token_ids)) is not None:
             return self._completion(row, "stop", stop)

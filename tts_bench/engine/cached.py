@@ -17,7 +17,7 @@ from tts_bench.engine.remembered_tokenizer import RememberedTokenizer, ids_bytes
 from tts_bench.engine.soundness import sound
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError, ReplayMiss
-from tts_bench.types import Need
+from tts_bench.types import Need, Sampling
 
 _INFO = "engine|"
 
@@ -69,6 +69,10 @@ class CachedEngine(Engine):
     def lacks(self) -> Mapping[Need, str]:
         """The inner engine's."""
         return self._engine.lacks()
+
+    def unable(self, sampling: Sampling) -> str | None:
+        """The inner engine's."""
+        return self._engine.unable(sampling)
 
     async def start(self) -> EngineInfo:
         """Start the inner engine; under `replay`, only recall what it once said of itself."""
@@ -182,5 +186,9 @@ def _begun(identity: str, request: Request) -> hashlib.blake2b:
     digest = hashlib.blake2b(ids_bytes(request.prompt_ids), digest_size=16)
     law = request.sampling
     settings = [identity, law.max_tokens, law.temperature, law.top_p, law.top_k, law.stop]
+    # Between the stop strings and the seed, and only if there is something: draws without keep
+    # the keys that they have.
+    if law.further:
+        settings.append(law.further)
     digest.update(f"{json.dumps(settings)[:-1]}, ".encode())
     return digest

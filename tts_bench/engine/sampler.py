@@ -1,4 +1,4 @@
-"""Drawing tokens: temperature, top-k, top-p, and noise that belongs to one request alone.
+"""Drawing tokens: temperature, min-p, top-k, top-p, and noise that belongs to one request alone.
 
 Tokens are drawn as an exponential race: with weights w and independent e ~ Exp(1), the arg-max
 of w/e is an exact draw from w / sum(w) (the same as adding Gumbel noise to the logits). Unlike
@@ -7,6 +7,7 @@ an inverted cumulative sum, rounding errors of a whole batch move it only if two
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tts_bench.engine.past import Past
 from tts_bench.types import Sampling
 
 SORTED_HEAD = 1024
@@ -66,31 +68,48 @@ class SamplingMetadata:
         self.temperature = column([s.temperature or 1.0 for s in samplings], torch.float32)[:, None]
         self.top_k = column([s.top_k for s in samplings], torch.int64)
         self.top_p = column([s.top_p for s in samplings], torch.float64)
+        filtered = [i for i, s in enumerate(samplings) if s.temperature and s.min_p]
+        self.filtered = column(filtered, torch.int64)
+        # Of the likeliest token's weight, which is 1: less than this share is left out.
+        least = [math.log(samplings[i].min_p) for i in filtered]
+        self.least = column(least, torch.float32)[:, None]
         cut = [i for i, s in enumerate(samplings) if s.temperature and (s.top_k or s.top_p < 1)]
         self.cut = column(cut, torch.int64)
-        self.unchanged = not cut and all(s.temperature in (0, 1) for s in samplings)
+        tempered = any(s.temperature not in (0, 1) for s in samplings)
+        self.unchanged = not (cut or filtered or tempered)
 
 
-def draw(logits: Tensor, metadata: SamplingMetadata, exponentials: Tensor) -> tuple[Tensor, Tensor]:
+def draw(
+    logits: Tensor, metadata: SamplingMetadata, exponentials: Tensor, past: Past | None = None
+) -> tuple[Tensor, Tensor]:
     """One token for each row, and its log-probability under the unmodified distribution.
 
     `logits` [rows, vocabulary]; `exponentials` the same shape in float64 (rows that are greedy
-    are not read). Returns ids [rows] and log-probabilities in nats [rows], float64.
+    are not read); `past` changes the logits by what stood before. Returns ids [rows] and
+    log-probabilities in nats [rows], float64.
     """
     logits = logits.float()
-    top, greedy = logits.max(dim=-1, keepdim=True)
+    top, likeliest = logits.max(dim=-1, keepdim=True)
     weights = torch.exp(logits - top)
     log_total = weights.sum(dim=-1, keepdim=True, dtype=torch.float64).log()
-    tokens = greedy
+    own, peak = logits, top
+    if past is not None:
+        own = past.changed(logits)
+        peak, likeliest = own.max(dim=-1, keepdim=True)
+    tokens = likeliest
     if any(metadata.random):
-        if not metadata.unchanged:
-            scaled = (logits - top) / metadata.temperature
+        if past is not None or not metadata.unchanged:
+            scaled = (own - peak) / metadata.temperature
+            if len(metadata.filtered):
+                rows = metadata.filtered
+                few = scaled[rows] < metadata.least
+                scaled[rows] = scaled[rows].masked_fill(few, -torch.inf)
             if len(metadata.cut):
                 rows = metadata.cut
                 scaled[rows] = truncate(scaled[rows], metadata.top_k[rows], metadata.top_p[rows])
             weights = torch.exp(scaled)
         drawn = (weights / exponentials).argmax(dim=-1, keepdim=True)
-        tokens = torch.where(metadata.greedy[:, None], greedy, drawn)
+        tokens = torch.where(metadata.greedy[:, None], likeliest, drawn)
     logprobs = (logits.gather(-1, tokens) - top).double() - log_total
     return tokens[:, 0], logprobs[:, 0]
 

@@ -6,10 +6,10 @@ import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tts_bench.cost.flops import ModelShape
-from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.base import FURTHER, Completion, Engine, EngineInfo, Request
 from tts_bench.engine.reopen import Reopened
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
@@ -22,13 +22,15 @@ Script = Callable[[str, Request], "str | Completion"]
 class ScriptedEngine(Engine):
     """Calls `script` for every request; a token is a character, its id the code point.
 
-    What the script returns is cut at the first stop string, at `max_tokens` and at the end of the
-    context, as a model's output is; each token has a log-probability of -0.1, and at the first
-    position every other one of `logprob_ids` has -10. An exception that the script raises is
-    raised by `generate`, so failures can be scripted too.
+    What the script returns is cut at the first stop string or token, at `max_tokens` and at the end
+    of the context, as a model's output is; each token has a log-probability of -0.1, and at the
+    first position every other one of `logprob_ids` has -10. Other settings are the script's own
+    business. An exception that it raises is raised by `generate`, so failures can be scripted too.
 
     >>> engine = ScriptedEngine(lambda prompt, request: f"{prompt} is 2.")
     """
+
+    draws_with: ClassVar[frozenset[str]] = FURTHER
 
     script: Script
     shape: ModelShape | None = None
@@ -109,8 +111,13 @@ class CharacterTokenizer(Tokenizer):
 
 
 def _cut(text: str, request: Request, room: int) -> Completion:
-    ends = [(text.index(stop) + len(stop), stop) for stop in request.sampling.stop if stop in text]
-    end, stop = min(ends, default=(len(text), None))
+    sampling = request.sampling
+    ends: list[tuple[int, str | None]] = [
+        (text.index(stop) + len(stop), stop) for stop in sampling.stop if stop in text
+    ]
+    characters = map(chr, sampling.stop_token_ids)
+    ends += [(text.index(one) + 1, None) for one in characters if one in text]
+    end, stop = min(ends, key=lambda found: found[0], default=(len(text), None))
     cut = end > room
     text = text[: min(end, room)]
     return Completion(

@@ -11,7 +11,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.base import FURTHER, Completion, Engine, EngineInfo, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.engine.weights import (
@@ -47,6 +47,8 @@ class TransformersEngine(Engine):
     """Any causal model with full or sliding attention that transformers can load."""
 
     speed_only: ClassVar[frozenset[str]] = frozenset({"max_batch_size", "threads"})
+
+    draws_with: ClassVar[frozenset[str]] = FURTHER
 
     model: Word
     """Hub id or folder."""
@@ -95,6 +97,9 @@ class TransformersEngine(Engine):
 
     async def generate(self, request: Request) -> Completion:
         """Draw one completion; cancelling the call frees the row."""
+        from tts_bench.engine.past import bad_word_ids
+
+        bad_word_ids(request.sampling.bad_words, self.tokenizer)  # raises for one that is none
         loaded = self._loaded
         request.check(loaded.info.max_model_len, loaded.vocabulary)
         return await asyncio.wrap_future(self._worker.submit(request))

@@ -27,7 +27,13 @@ def sampling_params(request: Request, tokenizer: HuggingFaceTokenizer) -> Sampli
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        repetition_penalty=sampling.repetition_penalty,
         stop=list(sampling.stop),
+        stop_token_ids=list(sampling.stop_token_ids),
+        bad_words=list(sampling.bad_words),
         # Without stop strings nobody reads the text before the end: it is decoded there, once.
         detokenize=bool(sampling.stop),
         skip_special_tokens=not (sampling.stop and tokenizer.names_special(sampling.stop)),

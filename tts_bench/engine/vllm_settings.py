@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from tts_bench.engine.base import Engine
+from tts_bench.engine.base import FURTHER, Engine
 from tts_bench.types import Count, Positive, Seed, Share, Word
 
 
@@ -24,6 +24,7 @@ class VLLMSettings(Engine):
             "seed",
         }
     )
+    draws_with: ClassVar[frozenset[str]] = FURTHER
 
     model: Word
     """Hub id, or a folder with config.json, weights and tokenizer."""

@@ -81,7 +81,7 @@ class LabellingJob:
             "engine": {k: v for k, v in engine if k not in idle},
             "engine_code": source_hash(type(suite.engine)),
             "prompt": asdict(suite.prompt),
-            "sampling": asdict(self.sampling),
+            "sampling": self.sampling.settings,
             "seed": suite.seeds[0],
             "delimiter": self.delimiter,
         }

@@ -193,7 +193,8 @@ class CellEntry(Entry):
     @classmethod
     def _check_sampling(cls, sampling: dict[str, Any]) -> dict[str, Any]:
         for name, value in sampling.items():
-            if not isinstance(value, list | tuple if name == "stop" else float | int):
+            lists = name in ("stop", "stop_token_ids", "bad_words")
+            if not isinstance(value, list | tuple if lists else float | int):
                 raise ValueError(f"{name}: {str(value)[:20]} is no setting of a sampling")
         return sampling
 

@@ -207,6 +207,8 @@ class Session:
         total_tokens: int | None = None,
     ) -> list[Candidate]:
         sampling = replace(self._sampling, **overrides)
+        if why := self._engine.unable(sampling):
+            raise UsageError(f"sampling.{why}")
         rooms = [_room(prefix.parent, total_tokens, sampling.max_tokens) for prefix in prefixes]
         granted, max_tokens = self._ledger.grant(len(prefixes), max(rooms, default=1))
         lengths = {room: min(room, max_tokens) for room in set(rooms[:granted])}
@@ -287,9 +289,9 @@ class Session:
     def _seeded(self, prefix: Prefix, place: _Place, sampling: Sampling) -> _Draw:
         """Fix the seed of the next draw at this place of the tree."""
         above = prefix.parent.path if prefix.parent else ()
-        # Not `max_tokens` and not `stop`: where a draw ends does not change how it begins, so
+        # Not `max_tokens` and no stop: where a draw ends does not change how it begins, so
         # the same draw cut at different lengths stays comparable.
-        distribution = (sampling.temperature, sampling.top_p, sampling.top_k)
+        distribution = sampling.distribution
         drawn = (place.digest, above, distribution)
         index = self._drawn.get(drawn, 0)
         self._drawn[drawn] = index + 1
@@ -341,7 +343,7 @@ def draw_seed(
     run_seed: int,
     problem_id: str,
     prompt: bytes,
-    distribution: tuple[float, float, int],
+    distribution: tuple[Any, ...],
     path: tuple[int, ...],
 ) -> int:
     """Seed of one draw, in [0, 2**63): a hash of all that identifies it (`prompt`: a digest).

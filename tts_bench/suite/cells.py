@@ -41,7 +41,7 @@ class Cell:
             "id": self.id,
             "strategy": self.name,
             "params": dict(self.params),
-            "sampling": asdict(self.sampling),
+            "sampling": self.sampling.settings,
             "pooled": bool(self.at),
             "selector": self.selector,
             "at": list(self.at),

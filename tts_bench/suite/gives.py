@@ -13,7 +13,7 @@ from tts_bench.strategy.base import Strategy
 from tts_bench.suite.cells import Cell
 from tts_bench.suite.registry import STRATEGIES, Registry
 from tts_bench.suite.yaml_document import Address, YamlDocument
-from tts_bench.types import Need
+from tts_bench.types import Need, Sampling
 from tts_bench.verifier.asking import ChatVerifier
 from tts_bench.verifier.base import Verifier
 
@@ -56,10 +56,19 @@ class Gives:
             }
             self._refuse("verifier", own, why_not)
 
+    def check_sampling(self, sampling: Sampling, address: Address) -> bool:
+        """Whether the engine can draw so; a line if not."""
+        if why := self.engine.unable(sampling):
+            field, _, reason = why.partition(": ")
+            self.document.fault((*address, field), f"the engine cannot draw with it: {reason}")
+        return why is None
+
     def check_cells(self, cells: Sequence[Cell], address: Address) -> None:
         """The cells of one entry; one line for all of them."""
         for cell in cells:
             needed = cell.strategy.needed()
+            if not self.check_sampling(cell.sampling, address):
+                return
             if fault := self._fault(needed, cell.name):
                 self.document.fault((*address, "strategy"), f"{fault}; {self._working()}")
                 return

@@ -262,6 +262,8 @@ class _Resolver:
         gives = engine and verifier and Gives(engine[1], *verifier, self._registry, self._document)
         if gives and prompt:
             gives.check_prompts(prompt)
+        if gives and sampling and not gives.check_sampling(sampling, ("sampling",)):
+            sampling = None
         cells = self._cells(sampling, budgeted, gives or None)
         if self._document.faults or not (
             dataset and engine and verifier and answers and prompt and budget

@@ -99,6 +99,15 @@ def test_each_kind_of_endpoint_gives_text_and_its_own_counts(kind):
     }
 
 
+def test_further_fields_are_sent_if_they_change_something():
+    request = asked(min_p=0.1, presence_penalty=-1, frequency_penalty=0.0, repetition_penalty=1.1)
+    server = ChatStandIn("ollama")
+    drawn(server, request, extra_body={"min_p": 0.5})
+    sent = server.bodies[-1]
+    assert (sent["min_p"], sent["presence_penalty"], sent["repetition_penalty"]) == (0.1, -1, 1.1)
+    assert not {"frequency_penalty", "bad_words", "stop_token_ids"} & sent.keys()
+
+
 def test_what_a_request_has_and_what_a_provider_wants_is_sent():
     server = ChatStandIn("ollama")
     request = asked(top_k=20, stop=("three",), seed=2**40 + 5)

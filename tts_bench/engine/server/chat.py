@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from tts_bench.engine.base import Completion, Request, TokenCounts
 from tts_bench.engine.server.dialects import Dialect
@@ -47,6 +48,13 @@ _THINKING = ("reasoning_content", "reasoning", "thinking")
 class ChatDialect(Dialect):
     """`/chat/completions`, in the variant that an endpoint understands."""
 
+    means_otherwise: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "stop_token_ids": "a chat endpoint takes text, and no tokens",
+            "bad_words": "a chat endpoint has no such setting",
+        }
+    )
+
     path: str = "/v1/chat/completions"
     length_field: str = "max_tokens"
     """Its name for the longest completion; OpenAI's reasoning models want another one."""
@@ -76,11 +84,12 @@ class ChatDialect(Dialect):
             body["stop"] = list(sampling.stop)
         if sampling.top_k:
             body["top_k"] = sampling.top_k
+        body |= sampling.further
         if self.logprobs:
             body["logprobs"] = True
         if request.logprob_ids:
             body["top_logprobs"] = LIKELIEST
-        return dict(self.extra) | body  # a top_k that the request has goes before a provider's
+        return dict(self.extra) | body  # what the request has goes before a provider's
 
     def complete(
         self, request: Request, body: Mapping[str, Any], tokenizer: Tokenizer, vocabulary: int
@@ -110,7 +119,7 @@ class ChatDialect(Dialect):
         """Log-probabilities of chosen letters are only there if any are asked for."""
         if request.logprob_ids and not self.logprobs:
             return "a chat endpoint gives log-probabilities, if at all, with engine.logprobs: true"
-        return None
+        return super().refusal(request)
 
     def _logprob(self, choice: Mapping[str, Any], has_text: bool) -> float:
         if not self.logprobs:

@@ -6,22 +6,15 @@ import abc
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.tokenizer import Tokenizer
 from tts_bench.errors import EngineError
-from tts_bench.types import FinishReason
+from tts_bench.types import FinishReason, Sampling
 
 FINISHED: Mapping[str, FinishReason] = {"stop": "stop", "length": "length", "eos": "stop"}
-
-NEUTRAL: Mapping[str, float] = {
-    "min_p": 0.0,
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-    "repetition_penalty": 1.0,
-}
-"""Samplers that no request has, under the names of vLLM and SGLang."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +46,8 @@ class Tools:
 class Dialect(abc.ABC):
     """One kind of server: where it listens, what it understands, how it answers."""
 
+    means_otherwise: ClassVar[Mapping[str, str]] = {}
+    """Fields of a sampling that such servers do not have, or not with this meaning, and why."""
     path: str
     """Where completions are asked for."""
 
@@ -81,6 +76,13 @@ class Dialect(abc.ABC):
 
     def refusal(self, request: Request) -> str | None:
         """Why such servers cannot serve the request; None if they can."""
+        return self.unable(request.sampling)
+
+    def unable(self, sampling: Sampling) -> str | None:
+        """Why such servers cannot draw so, beginning with the field; None if they can."""
+        for name in sampling.further:
+            if name in self.means_otherwise:
+                return f"{name}: {self.means_otherwise[name]}"
         return None
 
 
@@ -118,10 +120,11 @@ class VLLMDialect(TokenDialect):
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
-            **NEUTRAL,
+            **penalties(sampling),
             "seed": request.seed,
             "stop": list(sampling.stop),
-            "stop_token_ids": [],
+            "stop_token_ids": list(sampling.stop_token_ids),
+            "bad_words": list(sampling.bad_words),
             "ignore_eos": False,
             "include_stop_str_in_output": True,
             "skip_special_tokens": not special,
@@ -159,6 +162,12 @@ class SGLangDialect(TokenDialect):
 
     name = "sglang"
     path = "/generate"
+    means_otherwise = MappingProxyType(
+        {
+            "repetition_penalty": "SGLang counts the output alone, and not the prompt",
+            "bad_words": "SGLang has no such setting",
+        }
+    )
 
     def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
         """`max_new_tokens` always (128 otherwise), and stop strings left in the text."""
@@ -170,9 +179,10 @@ class SGLangDialect(TokenDialect):
                 "temperature": sampling.temperature,
                 "top_p": sampling.top_p,
                 "top_k": sampling.top_k or -1,
-                **NEUTRAL,
+                **penalties(sampling),
                 "sampling_seed": request.seed,
                 "stop": list(sampling.stop),
+                "stop_token_ids": list(sampling.stop_token_ids),
                 "no_stop_trim": True,
                 "skip_special_tokens": not special,
             },
@@ -184,6 +194,12 @@ class SGLangDialect(TokenDialect):
         if wanted:
             body["token_ids_logprob"] = wanted
         return body
+
+    def unable(self, sampling: Sampling) -> str | None:
+        """As every dialect's; `min_p` comes after `top_p` there, and before it elsewhere."""
+        if sampling.min_p and sampling.top_p < 1:
+            return "min_p: SGLang applies it after top_p, so it is the same only without top_p"
+        return super().unable(sampling)
 
     def read(self, body: Mapping[str, Any]) -> Drawn:
         """`output_ids`, and what `meta_info` says of them."""
@@ -199,6 +215,16 @@ class SGLangDialect(TokenDialect):
             cached_tokens=meta.get("cached_tokens") or 0,
             first_logprobs={entry[1]: entry[0] for entry in wanted[0] or ()},
         )
+
+
+def penalties(sampling: Sampling) -> dict[str, float]:
+    """Further samplers under the names of vLLM and SGLang."""
+    return {
+        "min_p": sampling.min_p,
+        "presence_penalty": sampling.presence_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "repetition_penalty": sampling.repetition_penalty,
+    }
 
 
 def completion(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from tts_bench.types import Need
+    from tts_bench.types import Need, Sampling
 
 
 _UNKNOWN_LENGTH = (1 << 31) - 1
@@ -128,6 +128,16 @@ class ServerEngine(Engine):
             asked = "a chat endpoint gives them, if at all, with engine.logprobs: true"
             lacks |= {"logprobs": asked, "chosen_logprobs": asked}
         return lacks
+
+    def unable(self, sampling: Sampling) -> str | None:
+        """What no server of the kind keeps; of which kind they are, `auto` finds at the start."""
+        connected: Connected | None = self.__dict__.get("_connected")
+        if connected is not None:
+            return connected.dialect.unable(sampling)
+        if self.dialect == "auto":
+            return None
+        kind = ChatDialect() if self.dialect == "chat" else DIALECTS[self.dialect]
+        return kind.unable(sampling)
 
     def settings_key(self) -> str:
         """As every engine's; what only chats have says something only there."""

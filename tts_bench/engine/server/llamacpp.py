@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from tts_bench.engine.base import Request
@@ -27,6 +28,14 @@ class LlamaCppDialect(TokenDialect):
 
     name = "llamacpp"
     path = "/completion"
+    means_otherwise = MappingProxyType(
+        {
+            "presence_penalty": "llama.cpp counts the prompt too, and not the output alone",
+            "frequency_penalty": "llama.cpp counts the prompt too, and not the output alone",
+            "stop_token_ids": "llama.cpp has no such setting",
+            "bad_words": "llama.cpp has no such setting",
+        }
+    )
 
     def payload(self, request: Request, model: str, special: bool, salt: str) -> dict[str, Any]:
         """Every sampler named and neutral, for the server's defaults are not the model's."""
@@ -36,6 +45,9 @@ class LlamaCppDialect(TokenDialect):
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,
+            "min_p": sampling.min_p,
+            "repeat_penalty": sampling.repetition_penalty,
+            "repeat_last_n": len(request.prompt_ids) + sampling.max_tokens,
             "seed": request.seed % SEEDS,
             "stop": list(sampling.stop),
             # Special tokens are no text there, but for those that are named here.
@@ -106,7 +118,7 @@ def _body(prompt: Sequence[int], most: int) -> dict[str, Any]:
         "xtc_probability": 0.0,
         "mirostat": 0,
         "ignore_eos": False,
-        "samplers": ["top_k", "top_p", "temperature"],
+        "samplers": ["penalties", "temperature", "min_p", "top_k", "top_p"],
         "n_probs": 1,
         "post_sampling_probs": False,
         "return_tokens": True,

@@ -25,7 +25,9 @@ TOO_MANY = 429
 _PASSING = (408, 425)
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 """Codes of a 429 that no waiting mends."""
-_SAMPLING = re.compile(r"['\"` ](top_k|top_p|temperature|stop|seed|logprobs)['\"`]")
+_SAMPLING = re.compile(
+    r"['\"` ](top_k|top_p|min_p|temperature|stop|seed|logprobs|[a-z]+_penalty)['\"`]"
+)
 """A field of the request that a refusal names: no other request would fare better."""
 _SYSTEM = re.compile(r"role\W+.{0,40}\bsystem\b|\bsystem\W+(role|message)", re.IGNORECASE)
 """Words of a refusal that is about the system's turn (of some reasoning models)."""
