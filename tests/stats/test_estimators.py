@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from tts_bench.stats.estimators import (
     clustered_stderr,
+    g_pass_at_k,
     mean_interval,
     paired_difference,
     pass_at_k,
@@ -47,6 +49,18 @@ def test_pass_at_k_keeps_its_digits_where_it_is_small_or_the_pool_is_large() -> 
 def test_pass_at_k_refuses_what_cannot_be(n: int, c: int, k: int) -> None:
     with pytest.raises(ValueError, match=r"pass@k needs"):
         pass_at_k(n, c, k)
+    with pytest.raises(ValueError, match=r"G-Pass@k needs"):
+        g_pass_at_k(n, c, k, Fraction(1, 2))
+
+
+@pytest.mark.parametrize("share", [Fraction(1, 100), Fraction(1, 2), Fraction(3, 4), Fraction(1)])
+def test_g_pass_at_k_is_the_share_of_subsets_with_enough_correct_draws(share: Fraction) -> None:
+    for c, k in itertools.product(range(7), range(1, 7)):
+        subsets = list(itertools.combinations(range(6), k))
+        right = [sum(one < c for one in subset) for subset in subsets]
+        expected = sum(number >= share * k for number in right) / len(subsets)
+        assert g_pass_at_k(6, c, k, share) == pytest.approx(expected, abs=1e-14)
+    assert g_pass_at_k(64, 40, 8, Fraction(1, 100)) == pytest.approx(float(pass_at_k(64, 40, 8)))
 
 
 # --- intervals of a mean -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,8 @@ Examples:
   tts-bench report results/small/latest results/large/latest --output figures
   tts-bench report small large --pair small:best_of_n large:greedy --cost tokens
   tts-bench report results/ladder/latest --pair beam_search best_of_n
-  tts-bench report results/aime/latest --convention nemo-skills"""
+  tts-bench report results/aime/latest --convention nemo-skills
+  tts-bench report results/math500/latest --format latex > table.tex"""
 )
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
@@ -66,6 +68,19 @@ Examples:
     help="Print RUN's rows as another tool counts, and write nothing (docs/published.md).",
 )
 @click.option(
+    "--k",
+    "sizes",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="With --convention: only rows of k draws (repeatable).",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["latex"]),
+    help="Print RUN's table as a paper has it (LaTeX, booktabs), and write nothing.",
+)
+@click.option(
     "--price",
     "prices",
     multiple=True,
@@ -84,6 +99,8 @@ def report(
     strategy: tuple[str, ...],
     pairs: tuple[tuple[str, str], ...],
     conventions: tuple[str, ...],
+    sizes: tuple[int, ...],
+    form: str | None,
     prices: tuple[str, ...],
     force: bool,
     debug: bool,
@@ -93,18 +110,23 @@ def report(
     Several runs meet in one figure for each kind of cost, on the problems that all of them
     attempted, with a common table and the costs at which their curves cross. With --pair, also
     where the curves of one run cross. With --convention, the rows of one run under the names and
-    by the conventions of nemo-skills, lighteval, search-and-learn or this, and what differs.
+    by the conventions of nemo-skills, lighteval, search-and-learn, papers or this.
     """
     from tts_bench.errors import UsageError
     from tts_bench.report.points.given_prices import GivenPrices
     from tts_bench.store.runs import resolve_run
 
+    if sizes and not conventions:
+        raise UsageError("--k chooses among the rows that --convention prints; name one")
     given = GivenPrices.parse(prices)
     found = [resolve_run(path) for path in runs]
-    if conventions:
-        if len(found) > 1 or output or pairs or labels or strategy or cost or force or prices:
+    if conventions or form:
+        others = len(found) > 1 or output or pairs or labels or strategy or cost or force
+        if conventions and (others or prices or form):
             raise UsageError("--convention prints the rows of one run, and takes no other option")
-        _print_as(found[0], conventions)
+        if others:
+            raise UsageError("--format prints the table of one run, and takes --price alone")
+        _print_one(found[0], conventions, sizes, given)
         return 0
     for a, b in pairs:
         if a == b:
@@ -159,12 +181,22 @@ def report_run(
         echo(f"wrote     {path}")
 
 
-def _print_as(run: RunStore, conventions: Sequence[str]) -> None:
+def _print_one(
+    run: RunStore, conventions: Sequence[str], sizes: Sequence[int], given: GivenPrices
+) -> None:
+    """Print the rows by a convention, or without one the table as LaTeX; write nothing."""
     from tts_bench.report.conventions.rows import tool_rows
     from tts_bench.report.conventions.text import tool_text
     from tts_bench.report.conventions.tools import read_tool
+    from tts_bench.report.points.content import build_report
+    from tts_bench.report.tables.latex import latex_table
 
-    echo(tool_text(tool_rows(run, read_tool(conventions))))
+    if conventions:
+        tool = replace(read_tool(conventions), sizes=tuple(sorted(set(sizes))))
+        echo(tool_text(tool_rows(run, tool)))
+        return
+    given.check_runs([])
+    echo(latex_table(build_report(run, given.of())).rstrip())
 
 
 def _cross_within(

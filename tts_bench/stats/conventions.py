@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal
 
-from tts_bench.stats.estimators import pass_at_k
+from tts_bench.stats.estimators import g_pass_at_k, pass_at_k
 from tts_bench.stats.subsets import (
     NO_ANSWER,
     TIE,
@@ -107,6 +108,16 @@ def coverage(pool: Draws, k: int) -> float:
     """pass@k of one pool; every convention here takes the unbiased estimate over all subsets."""
     right = sum(bool(pool.correct[i]) for i in pool.distinct)
     return float(pass_at_k(len(pool.distinct), right, k))
+
+
+def often_right(pool: Draws, k: int, share: Fraction) -> float:
+    """G-Pass@k of one pool: the chance that of k draws this share or more is right.
+
+    All of them at a share of 1, which is also called worst-of-k; over all subsets (Liu et al.,
+    arXiv:2412.13147).
+    """
+    right = sum(bool(pool.correct[i]) for i in pool.distinct)
+    return g_pass_at_k(len(pool.distinct), right, k, share)
 
 
 def mean_of_draws(correct: Flags, k: int, convention: Convention) -> float:

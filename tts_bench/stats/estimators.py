@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,6 +35,19 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: ArrayLike) -> NDArray[np.float64]:
     share = np.where(i < few[..., None], many[..., None] / np.maximum(left, 1), 0.0)
     with np.errstate(divide="ignore"):
         return np.asarray(-np.expm1(np.log1p(-np.minimum(share, 1.0)).sum(axis=-1)))
+
+
+def g_pass_at_k(n: int, c: int, k: int, share: Fraction) -> float:
+    """The chance that of k of n draws, c of them correct, `share` or more are correct.
+
+    Computed exactly, in whole numbers. Raises ValueError unless 0 <= c <= n, 1 <= k <= n and
+    0 < share <= 1.
+    """
+    if not (0 <= c <= n and 1 <= k <= n and 0 < share <= 1):
+        raise ValueError("G-Pass@k needs 0 <= c <= n, 1 <= k <= n and 0 < share <= 1")
+    least = math.ceil(share * k)
+    ways = sum(math.comb(c, j) * math.comb(n - c, k - j) for j in range(least, min(c, k) + 1))
+    return float(Fraction(ways, math.comb(n, k)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,36 @@ def test_search_and_learn_scores_by_the_last_step_whatever_the_run_took(make):
     assert (best.value, best.ours, best.options) == (1.0, 0.0, ("aggregate",))
 
 
+def test_papers_name_the_mean_the_vote_and_what_is_often_right(make):
+    pools = [(["1", "1", "1", "2"], "1", (0.0,) * 4), (["3", "4", "4", "5"], "4", (0.0,) * 4)]
+    found = values(scored_run(make, pools), "papers")
+    assert found["avg@4"] == 62.5  # 3 of 4 and 2 of 4
+    assert "avg@2" not in found
+    assert found["pass@2"] == pytest.approx(91.6667)  # 1 and 5 of 6 pairs
+    assert found["G-Pass@2_0.5"] == found["pass@2"]
+    assert found["G-Pass@4_0.5"] == 100
+    assert found["worst-of-2"] == pytest.approx(33.3333)  # 3 and 1 of 6 pairs
+    assert found["worst-of-4"] == 0
+    assert found["maj@4"] == 100
+    assert not {"maj@1", "worst-of-1"} & found.keys()
+
+
+def test_only_the_rows_of_given_sizes_and_no_more_than_were_drawn(make, cli):
+    run = scored_run(make, TWO)
+    code, out, err = cli("report", run.folder, "--convention", "papers", "--k", "3", "--k", "1")
+    assert (code, err) == (0, "")
+    rows = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
+    assert [row for row in rows if row.startswith("avg")] == ["avg@1", "avg@3"]
+    assert not [row for row in rows if "4" in row or "2" in row]
+    code, _, err = cli("report", run.folder, "--convention", "papers", "--k", "5")
+    assert code == 2
+    assert err.endswith("run: --k 5: no more than 4 draws of a problem are there\n")
+    assert err.count("\n") == 1
+    code, _, err = cli("report", run.folder, "--k", "2")
+    said = "--k chooses among the rows that --convention prints; name one"
+    assert (code, err) == (2, f"error: {said}\n")
+
+
 def test_this_gives_the_rows_of_the_runs_own_table(make):
     run = make.realistic(problems=12, sweep=(1, 4, 16))
     ours = {

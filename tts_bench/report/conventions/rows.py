@@ -6,6 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from statistics import fmean, stdev
 from zlib import crc32
 
@@ -18,6 +19,7 @@ from tts_bench.stats.conventions import (
     Draws,
     coverage,
     mean_of_draws,
+    often_right,
     value_at,
 )
 from tts_bench.stats.subsets import NO_ANSWER
@@ -69,13 +71,21 @@ class ToolRows:
 
 
 def tool_rows(run: RunStore, tool: Tool) -> ToolRows:
-    """Compute a tool's rows of a run. Raises UsageError if no cell drew a pool, StoreError."""
+    """Compute a tool's rows of a run.
+
+    Raises UsageError if no cell drew a pool, or none so large a one, and StoreError.
+    """
     scope = read_scope(run)
     sources = _sources([cell for cell in scope.cells if cell.pooled], tool)
     if not sources:
         raise UsageError(
             f"{run.folder}: --convention needs pools of independent draws, and no cell of it has "
             "one (best_of_n and the votes have)"
+        )
+    drawn = max(source.cell.at[-1] for source in sources)
+    if more := [k for k in tool.sizes if k > drawn]:
+        raise UsageError(
+            f"{run.folder}: --k {more[0]}: no more than {drawn} draws of a problem are there"
         )
     tallies = [_Tally(source, tool) for source in sources]
     for attempt in run.attempts():
@@ -151,6 +161,8 @@ def _sizes(cell: CellRecord, tool: Tool) -> list[int]:
 
     Beside the sweep small powers of two, which cost little.
     """
+    if tool.sizes:
+        return [k for k in tool.sizes if k <= cell.at[-1]]
     most = cell.at[-1]
     powers = {2**power for power in range(most.bit_length())}
     if tool.powers:
@@ -231,6 +243,8 @@ class _Tally:
             for k in _sizes(self.source.cell, self.tool):
                 if k < self.tool.least.get(quantity, 1):
                     continue
+                if quantity in self.tool.once and not self.tool.sizes and k != n:
+                    continue
                 yield self._row(quantity, k, n, due)
 
     def _row(
@@ -293,6 +307,9 @@ def _value(quantity: Quantity, draws: Draws, k: int, convention: Convention, see
     """One problem's value; where a budget left fewer than k draws, of all that are there."""
     if quantity == "pass":
         return coverage(draws, min(k, len(draws.distinct)))
+    if quantity == "half" or quantity == "all":
+        share = Fraction(1, 2) if quantity == "half" else Fraction(1)
+        return often_right(draws, min(k, len(draws.distinct)), share)
     k = min(k, len(draws.classes))
     if quantity == "mean":
         return mean_of_draws(draws.correct, k, convention)

@@ -10,8 +10,8 @@ from tts_bench.errors import UsageError, did_you_mean, quoted
 from tts_bench.stats.conventions import THIS, Convention
 from tts_bench.steps import Aggregate
 
-Quantity = Literal["pass", "mean", "majority", "best", "weighted"]
-"""Coverage, the mean verdict, and three rules that choose among k draws."""
+Quantity = Literal["pass", "mean", "majority", "best", "weighted", "half", "all"]
+"""Coverage, the mean verdict, three rules that choose among k; that half are right, or all are."""
 Spread = Literal["runs", "problems"]
 
 
@@ -37,6 +37,10 @@ class Tool:
     """How step scores become one, whatever the run's cells say; None for as they say."""
     powers: bool = False
     """Whether k is a power of two and nothing else."""
+    sizes: tuple[int, ...] = ()
+    """The k of the rows; none for those of the run."""
+    once: tuple[Quantity, ...] = ()
+    """What is the same for every k, so that without `sizes` one row has it: that of all draws."""
     counts: bool = False
     """Whether mean tokens and the share of missing answers are printed, too."""
     unlike: tuple[str, ...] = ()
@@ -111,6 +115,24 @@ TOOLS: Mapping[str, Tool] = {
             aggregate="last",
             powers=True,
             unlike=(_MAKER,),
+        ),
+        Tool(
+            name="papers",
+            convention=THIS,
+            names={
+                "mean": "avg@{k}",
+                "pass": "pass@{k}",
+                "majority": "maj@{k}",
+                "half": "G-Pass@{k}_0.5",
+                "all": "worst-of-{k}",
+                "best": "best-of-{k}",
+                "weighted": "weighted-maj@{k}",
+            },
+            source="reports of reasoning models; G-Pass@k: Liu et al. 2024, 2412.13147",
+            least={"majority": 2, "half": 2, "all": 2, "best": 2, "weighted": 2},
+            spread="problems",
+            spread_of=("mean", "pass", "majority", "half", "all", "best", "weighted"),
+            once=("mean",),
         ),
     )
 }

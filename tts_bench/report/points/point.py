@@ -51,6 +51,8 @@ class Point:
     """Attempts that failed or are missing from a finished run; they count as wrong."""
     difference: Estimate | None = None
     """Accuracy minus that of the baseline on the same problems, paired."""
+    over_mean: Estimate | None = None
+    """Accuracy minus that of one draw by chance, of the largest pool with the same sampling."""
 
     @property
     def by_problem(self) -> Mapping[str, float]:
@@ -137,7 +139,45 @@ def make_points(scope: Scope, outcomes: Outcomes) -> tuple[Point, ...]:
     points = [point for cell in scope.cells for point in _points_of(cell, scope, outcomes)]
     lines = list(dict.fromkeys(cell.line for cell in scope.cells))
     points.sort(key=lambda one: (lines.index(one.cell.line), one.n or 0, one.cell.rank))
+    means = {
+        sampling: _mean_draw(cells, scope, outcomes)
+        for sampling, cells in _pooled(scope.cells).items()
+    }
+    points = [_over_mean(point, means.get(canonical(point.cell.sampling))) for point in points]
     return _compared(points)
+
+
+def _pooled(cells: Sequence[CellRecord]) -> dict[str, list[CellRecord]]:
+    """Cells that draw pools, by their sampling."""
+    found: dict[str, list[CellRecord]] = {}
+    for cell in cells:
+        if cell.pooled:
+            found.setdefault(canonical(cell.sampling), []).append(cell)
+    return found
+
+
+def _mean_draw(
+    cells: Sequence[CellRecord], scope: Scope, outcomes: Outcomes
+) -> dict[str, float] | None:
+    """The share of right draws for each problem, of the cell that drew most; None of few draws."""
+    largest = max(cells, key=lambda cell: max(cell.at, default=0))
+    groups = dict(group_by_problem(largest, scope, outcomes))
+    if max((one.distinct for found in groups.values() for one in found), default=0) < 2:
+        return None
+    return {
+        problem: math.fsum(one.distinct_correct / one.distinct for one in found if one.distinct)
+        / (len(scope.seeds) if scope.finished else len(found))
+        for problem, found in groups.items()
+    }
+
+
+def _over_mean(point: Point, means: Mapping[str, float] | None) -> Point:
+    shared = [problem for problem in point.by_problem if problem in (means or {})]
+    if means is None or not shared:
+        return point
+    values = [point.by_problem[problem] for problem in shared]
+    difference = paired_difference(values, [means[problem] for problem in shared])
+    return replace(point, over_mean=difference)
 
 
 def group_by_problem(

@@ -7,7 +7,7 @@ import io
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tts_bench.report.format import clip, count, interval, money, percent, si, signed_interval
@@ -31,6 +31,9 @@ class _Column:
     show: Callable[[TableRow], str]
 
 
+_VS_MEAN = "vs mean draw"
+
+
 def _of_point(show: Callable[[Point], str]) -> Callable[[TableRow], str]:
     return lambda row: "-" if row.point is None else show(row.point)
 
@@ -43,6 +46,11 @@ _NUMBERS = (
         "vs greedy [95% CI]",
         "vs greedy, points [95 % CI]",
         _of_point(lambda point: signed_interval(point.difference)),
+    ),
+    _Column(
+        "vs mean [95% CI]",
+        "vs mean draw, points [95 % CI]",
+        _of_point(lambda point: signed_interval(point.over_mean)),
     ),
     _Column("tokens", "tokens/problem", lambda row: count(row.policy.completion_tokens)),
     _Column("FLOPs", "policy FLOPs/problem, ideal", lambda row: si(row.policy.flops_ideal)),
@@ -68,7 +76,16 @@ _NUMBERS = (
 def _columns(rows: Sequence[TableRow]) -> list[_Column]:
     """The columns that have something to say: without a price there are none of dollars."""
     unpriced = all(row.unpriced for row in rows)
-    return [one for one in _NUMBERS if not (unpriced and "$" in one.long)]
+    found = [one for one in _NUMBERS if not (unpriced and "$" in one.long)]
+    points = [row.point for row in rows if row.point]
+    if not any(point.over_mean for point in points):
+        found = [one for one in found if not one.long.startswith(_VS_MEAN)]
+    elif any(point.difference for point in points):
+        # A terminal has room for one of the two.
+        found = [replace(o, short=None) if o.long.startswith(_VS_MEAN) else o for o in found]
+    else:
+        found = [one for one in found if not one.long.startswith("vs greedy")]
+    return found
 
 
 def terminal_table(report: Report, width: int = WIDTH) -> str:
@@ -181,6 +198,7 @@ def _escape(text: str) -> str:
 def _record(row: TableRow) -> dict[str, Any]:
     """A row with machine names; shares are of 1, FLOPs and tokens are means per problem."""
     point, gain = row.point, row.point.difference if row.point else None
+    mean = point.over_mean if point else None
     verifier = point.verifier if point else None
     values: dict[str, Any] = {
         "kind": row.kind,
@@ -216,6 +234,9 @@ def _record(row: TableRow) -> dict[str, Any]:
         "grading_timeouts": point.ungraded if point else None,
         "cell": point.cell.id if point else None,
         "frontier": row.frontier,
+        "vs_mean_draw": mean.value if mean else None,
+        "vs_mean_draw_low": mean.low if mean else None,
+        "vs_mean_draw_high": mean.high if mean else None,
     }
     return {name: _finite(value) for name, value in values.items()}
 
