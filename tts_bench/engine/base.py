@@ -162,6 +162,11 @@ class Engine(abc.ABC):
         """What it cannot give, with the reason as a message says it; known before the start."""
         return {}
 
+    @property
+    def weights(self) -> tuple[str | None, str | None]:
+        """Hub id or folder of the model's files, and its revision; None if they are not known."""
+        return getattr(self, "model", None), getattr(self, "revision", None)
+
     def unable(self, sampling: Sampling) -> str | None:
         """Why it cannot draw so, beginning with the field's name; None if it can, or may.
 

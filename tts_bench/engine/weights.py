@@ -73,6 +73,28 @@ def model_revision(model: str, revision: str | None) -> str:
     return Path(cached).parent.name
 
 
+def generation_config(model: str, revision: str | None = None) -> dict[str, Any]:
+    """What a model's generation_config.json says, from its folder or the Hub.
+
+    Raises ModelError if it has none, or it cannot be had.
+    """
+    name = "generation_config.json"
+    path = Path(local_path(model)) / name
+    if not path.parent.is_dir():
+        from huggingface_hub import hf_hub_download
+
+        check_model_exists(model)
+        try:
+            path = Path(hf_hub_download(model, name, revision=revision))
+        except Exception as error:
+            raise ModelError(f"{model}: its {name} cannot be had: {first_line(error)}") from error
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{model} has no {name} that can be read") from error
+    return found if isinstance(found, dict) else {}
+
+
 def is_stored(model: str, revision: str | None = None) -> bool:
     """Whether a model's config is on this machine, as a folder or in the hub's cache."""
     return _stored_folder(model, revision) is not None

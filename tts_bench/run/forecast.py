@@ -38,6 +38,7 @@ def forecast(plan: Plan) -> str:
         f"data      {plan.dataset.source} {plan.dataset.revision}".rstrip(),
         *([f"answers   {kind['name']}"] if (kind := suite.resolved.get("answers")) else []),
         f"model     {getattr(suite.engine, 'model', '')} ({type(suite.engine).__name__})",
+        *([f"sampling  {suite.recommended}"] if suite.recommended else []),
         *(f"contacts  {line}" for line in contacts(suite)),
         *(f"replicas  {line}" for line in replicas(suite)),
         *(f"memory    {line}" for line in _memory(suite)),

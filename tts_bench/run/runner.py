@@ -119,6 +119,8 @@ async def _run_missing(
         _heal(run, again, progress)
         for difference in record.repeats.differs if record.repeats else ():
             progress.say(f"warning: unlike the run that this repeats: {difference}")
+        if plan.suite.recommended:
+            progress.say(f"sampling: {plan.suite.recommended}")
         _warn_of_cut(plan, engine, progress)
         context = AttemptContext(
             engine,

@@ -31,6 +31,7 @@ from tts_bench.suite.gives import Gives
 from tts_bench.suite.masked_text import masked_text
 from tts_bench.suite.overrides import Overrides, set_values
 from tts_bench.suite.plugins import build_plugin, common_keys, load_class
+from tts_bench.suite.recommended import take
 from tts_bench.suite.registry import (
     ANSWERS,
     DATASETS,
@@ -85,6 +86,8 @@ class Suite:
     concurrency: int
     resolved: Mapping[str, Any]
     answers: AnswerKind = MATH
+    recommended: str = ""
+    """What of the sampling is as the model's makers recommend, in a line."""
 
     def grader(self) -> Grader:
         """A grader of this suite's answers."""
@@ -218,6 +221,8 @@ def _spell_out(data: dict[str, Any]) -> None:
     for key in ("answers", "dataset", "engine", "verifier"):
         if isinstance(data.get(key), str):
             data[key] = {"name": data[key]}
+    if data.get("sampling") == "recommended":
+        data["sampling"] = {"recommended": True}
     if data.get("answers") == {"name": "math"}:
         del data["answers"]  # what a suite without the key has
     if isinstance(data.get("strategies"), list):
@@ -252,6 +257,7 @@ class _Resolver:
         engine = self._plugin(ENGINES)
         verifier = self._plugin(VERIFIERS)
         answers = self._plugin(ANSWERS) if ANSWERS.name in self._data else ("math", MATH)
+        taken = take(self._data, engine and engine[1], self._document)
         sampling = self._required(Sampling, "sampling")
         prompt = build(Prompt, self._data.get("prompt", {}), ("prompt",), self._document)
         budget = build(Budget, self._data.get("budget", {}), ("budget",), self._document)
@@ -285,6 +291,7 @@ class _Resolver:
             concurrency=concurrency,
             resolved=self._data,
             answers=answers[1],
+            recommended=taken,
         )
 
     def _name(self, path: Path) -> str:

@@ -129,6 +129,11 @@ class ServerEngine(Engine):
             lacks |= {"logprobs": asked, "chosen_logprobs": asked}
         return lacks
 
+    @property
+    def weights(self) -> tuple[str | None, str | None]:
+        """Those of the tokenizer; of a chat's model nothing is here."""
+        return (None if self.dialect == "chat" else self.tokenizer_model or self.model), None
+
     def unable(self, sampling: Sampling) -> str | None:
         """What no server of the kind keeps; of which kind they are, `auto` finds at the start."""
         connected: Connected | None = self.__dict__.get("_connected")
