@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,6 +121,16 @@ def test_errors_show_control_characters_and_do_not_obey(cli, tmp_path: Path, wor
     assert done.returncode == 2, done.stderr
     check(done)
     assert "Traceback" not in done.stderr
+
+
+def test_a_pipe_that_nobody_reads_is_no_fault(tmp_path: Path):
+    """As in `tts-bench ls strategies | head -1`: the work is done, and no error is said."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    words = [sys.executable, "-m", "tts_bench", "ls", "strategies"]
+    done = subprocess.run(words, stdout=write_end, stderr=subprocess.PIPE, check=False)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_json_stays_what_it_was(cli, tmp_path: Path):

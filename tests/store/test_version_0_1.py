@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Done
@@ -54,6 +55,11 @@ def others() -> list[Path]:
     return [path for path in Path("results/small").glob("*Z_*") if path.name != NAME]
 
 
+def _known(now: Any, then: Any) -> Any:
+    """What version 0.1 knew of: later ones say more of a cost."""
+    return {key: now[key] for key in then} if isinstance(then, dict) else now
+
+
 def test_its_report_says_what_it_said_then(tts_bench):
     before = json.loads((FOLDER / "summary.json").read_text())
     tts_bench("report", FOLDER)
@@ -62,7 +68,7 @@ def test_its_report_says_what_it_said_then(tts_bench):
         assert after[key] == before[key], key
     assert len(after["points"]) == len(before["points"]) == 8
     for now, then in zip(after["points"], before["points"], strict=True):
-        assert [now[key] for key in _SAID] == [then[key] for key in _SAID]
+        assert [_known(now[key], then[key]) for key in _SAID] == [then[key] for key in _SAID]
         assert [one["value"] for one in now["metrics"]] == [one["value"] for one in then["metrics"]]
     assert "Compute 29 - 24." in (FOLDER / "report.html").read_text()
 

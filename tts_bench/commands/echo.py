@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 
 import click
 
@@ -14,4 +16,13 @@ def echo(text: object = "", *, err: bool = False) -> None:
     """Print a line, or several, without anything that a terminal would obey."""
     # Where the terminal is gone nobody reads of an error, but the exit code is to tell of it.
     with contextlib.suppress(*([OSError] if err else [])):
-        click.echo(printable(hide(str(text))), err=err)
+        try:
+            click.echo(printable(hide(str(text))), err=err)
+        except BrokenPipeError:  # as of `| head`: nobody reads on, and the work goes on all the same
+            _read_no_more()
+
+
+def _read_no_more() -> None:
+    """Let the standard output lead nowhere, what is still buffered for it included."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -166,7 +166,7 @@ def _show(done: Imported, notes: Sequence[str]) -> None:
     report = build_report(done.run)
     echo(f"run       {done.run.folder}")
     echo(terminal_table(report))
-    for path in write_report(done.run, report, say=click.echo):
+    for path in write_report(done.run, report, say=echo):
         echo(f"wrote     {path}")
     for note in notes:
         echo(f"note: {note}")

@@ -177,7 +177,7 @@ def report_run(
     inputs = inputs_of(run, *options)
     built = build_report(run, prices)
     echo(terminal_table(built))
-    for path in write_report(run, built, style=style, folder=output, say=click.echo, inputs=inputs):
+    for path in write_report(run, built, style=style, folder=output, say=echo, inputs=inputs):
         echo(f"wrote     {path}")
 
 
