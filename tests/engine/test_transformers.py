@@ -57,6 +57,38 @@ def test_greedy_equals_generate_of_transformers(tiny_model_dir: Path) -> None:
         assert list(completion.token_ids) == theirs[0, len(ids) :].tolist()
 
 
+@pytest.mark.parametrize("words", [(), (" plus", "one")])
+def test_greedy_text_with_penalties_and_bad_words_is_that_of_transformers(
+    tiny_model_dir: Path, words: tuple[str, ...]
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_model_dir, dtype=torch.float32)
+    spelt: Any = AutoTokenizer.from_pretrained(tiny_model_dir)
+    sampling = Sampling(40, temperature=0, repetition_penalty=1.3, bad_words=words)
+    prompts = [prompt(tiny_model_dir, text) for text in PROMPTS]
+    requests = [Request(p, sampling, 0) for p in prompts]
+    plain = [Request(p, Sampling(40, temperature=0), 0) for p in prompts]
+    ours = complete(tiny_model_dir, [*requests, *plain])
+    forbidden = [
+        spelt.encode(one, add_special_tokens=False)
+        for word in words
+        for one in (word.lstrip(), f" {word.lstrip()}")
+    ]
+    more: dict[str, Any] = {"bad_words_ids": forbidden} if words else {}
+    for ids, completion in zip(prompts, ours, strict=False):
+        theirs = model.generate(
+            torch.tensor([ids]),
+            do_sample=False,
+            max_new_tokens=40,
+            repetition_penalty=1.3,
+            **more,
+        )
+        assert list(completion.token_ids) == theirs[0, len(ids) :].tolist()
+    assert [one.token_ids for one in ours[:6]] != [one.token_ids for one in ours[6:]]
+
+
 def test_logprob_is_that_of_the_unmodified_distribution(tiny_model_dir: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
