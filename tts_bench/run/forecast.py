@@ -38,7 +38,7 @@ def forecast(plan: Plan) -> str:
         f"data      {plan.dataset.source} {plan.dataset.revision}".rstrip(),
         *([f"answers   {kind['name']}"] if (kind := suite.resolved.get("answers")) else []),
         f"model     {getattr(suite.engine, 'model', '')} ({type(suite.engine).__name__})",
-        *([f"sampling  {suite.recommended}"] if suite.recommended else []),
+        f"sampling  {_sampling(suite)}",
         *(f"contacts  {line}" for line in contacts(suite)),
         *(f"replicas  {line}" for line in replicas(suite)),
         *(f"memory    {line}" for line in _memory(suite)),
@@ -49,6 +49,13 @@ def forecast(plan: Plan) -> str:
         "nothing was run.",
     ]
     return "\n".join(lines)
+
+
+def _sampling(suite: Suite) -> str:
+    """The suite's own settings, and which of them its model's makers recommend."""
+    settings = suite.resolved["sampling"].items()
+    said = ", ".join(f"{name}={value}" for name, value in settings)
+    return f"{said}; {suite.recommended}" if suite.recommended else said
 
 
 def check_models_exist(suite: Suite) -> None:
