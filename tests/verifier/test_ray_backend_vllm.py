@@ -10,6 +10,7 @@ import pytest
 from ray_clusters import ENGINE, NO_RAY, RayNodes
 from reward_models import candidate
 
+from tts_bench.concurrency.upkeep import Upkeep
 from tts_bench.errors import VerifierDied, VerifierError
 from tts_bench.types import Problem
 from tts_bench.verifier.backend import Outputs, Reading
@@ -53,6 +54,7 @@ def test_readings_are_answered_and_refused_one_by_one(ray_nodes, monkeypatch):
 def test_a_verifier_whose_replicas_are_all_lost_has_died(ray_nodes, monkeypatch):
     light_actor.replace_actor(monkeypatch.setattr)
     verifier = on_ray(ray_nodes)
+    object.__setattr__(verifier, "upkeep", Upkeep(restarts=0))
     told: list[str] = []
     object.__setattr__(verifier, "say", told.append)
     [gone] = read(verifier, (light_actor.GONE,))

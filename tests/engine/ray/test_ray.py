@@ -97,6 +97,11 @@ def test_requests_are_answered_by_replicas_on_both_nodes_and_all_is_freed(nodes)
     assert (len(places), room, told) == (2, 0, [])
 
 
+def test_memory_can_be_set_aside_as_ray_calls_it(nodes):
+    engine = nodes.engine(replicas=1, resources={ENGINE: 1.0, "memory": 1e8})
+    assert run(engine, lambda: engine.generate(asked(4)))[0].text == "4"
+
+
 def test_auto_takes_one_replica_for_each_machine_without_gpus(nodes):
     engine = nodes.engine(replicas="auto", cpus_per_replica=0.25, resources={ENGINE: 0.25})
 

@@ -119,12 +119,13 @@ class RayLauncher:
         import ray
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        others = {k: v for k, v in self.bundle.items() if k not in ("CPU", "GPU")}
+        others = {k: v for k, v in self.bundle.items() if k not in ("CPU", "GPU", "memory")}
         return (
             ray.remote(self.actor)
             .options(
                 num_cpus=self.bundle.get("CPU", 0),
                 num_gpus=self.bundle.get("GPU", 0),
+                memory=self.bundle.get("memory"),
                 resources=others,
                 max_concurrency=CALLS,
                 max_restarts=0,
