@@ -85,8 +85,9 @@ def test_another_program_writes_it_again(bench, folder: Path, monkeypatch):
     assert (folder / "report.html").stat().st_ino != inode
 
 
-def test_another_style_is_replaced_by_that_of_a_run(bench, folder: Path, cli):
-    assert cli("report", folder, "--style", "paper").returncode == 0
+@pytest.mark.parametrize("option", [("--style", "paper"), ("--price", "input=2.5,output=10")])
+def test_a_report_made_with_options_is_replaced_by_that_of_a_run(bench, folder, cli, option):
+    assert cli("report", folder, *option).returncode == 0
     assert CURRENT not in bench().stdout
     assert CURRENT in bench().stdout
 
