@@ -18,7 +18,7 @@ def echo(text: object = "", *, err: bool = False) -> None:
     with contextlib.suppress(*([OSError] if err else [])):
         try:
             click.echo(printable(hide(str(text))), err=err)
-        except BrokenPipeError:  # as of `| head`: nobody reads on, and the work goes on all the same
+        except BrokenPipeError:  # as of `| head`: nobody reads on, but the work goes on
             _read_no_more()
 
 
