@@ -238,13 +238,14 @@ def load(arguments: argparse.Namespace, urls: Sequence[str]) -> Suite:
 async def overhead(arguments: argparse.Namespace, url: str) -> dict[str, Any]:
     """Run, engine and bare client in turn."""
     suite = load(arguments, [url])
-    assert isinstance(suite.engine, ServerEngine)
-    noting = Noting(suite.engine)
+    engine = suite.engine
+    assert isinstance(engine, ServerEngine)
+    noting = Noting(engine)
     await whole_run(replace(suite, engine=noting))
     requests = list(noting.requests)
     ways: dict[str, Callable[[], Awaitable[float]]] = {
         "run": lambda: whole_run(suite),
-        "engine": lambda: engine_alone(suite.engine, requests),
+        "engine": lambda: engine_alone(engine, requests),
         "bare": lambda: bare_client(url, requests),
     }
     found: dict[str, list[float]] = {name: [] for name in ways}

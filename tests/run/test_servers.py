@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import runpy
 import shlex
 import signal
 import subprocess
@@ -15,10 +16,12 @@ from typing import Any
 import pytest
 import transformers
 import yaml
+from server_process import ROOT
 from stand_in_server import MODEL, StandIn, in_background
 from vllm_servers import VLLMServer
 
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.server.pool import Server, ServerPool
 from tts_bench.engine.weights import local_path
 from tts_bench.store.runs import resolve_run
 
@@ -30,7 +33,6 @@ SEARCHES = [
     {"strategy": name, "n": 4}
     for name in ("beam_search", "dvts", "rebase", "particle_filter", "mcts", "logprob_beam_search")
 ]
-SEQUENTIAL = [{"strategy": "budget_forcing", "waits": [1]}, "adaptive_consistency"]
 
 
 def suite(engine: dict, strategies: list, **more) -> dict:
@@ -60,19 +62,60 @@ def rows(folder: Path) -> list[dict]:
 def test_a_vllm_engine_and_two_vllm_servers_give_the_same_attempts(
     vllm_servers: tuple[VLLMServer, VLLMServer], tmp_path: Path, cli
 ):
+    """By every strategy, with a PRM in this process."""
     engines = {
         "here": {"name": "vllm", "model": MODEL, "kv_cache_gb": 0.125},
         "there": {"name": "server", "model": MODEL, "base_url": [s.url for s in vllm_servers]},
     }
+    verifier = {"name": "prm", "model": PRM, "aggregate": "min"}
+    dataset = {"name": "arithmetic", "problems": 2}
     for name, engine in engines.items():
         path = tmp_path / f"{name}.yaml"
-        strategies = ["greedy", *FLAT, *SEARCHES, *SEQUENTIAL]
-        path.write_text(yaml.safe_dump(suite(engine, strategies)))
+        path.write_text(
+            yaml.safe_dump(suite(engine, everything(), verifier=verifier, dataset=dataset))
+        )
         done = cli("run", path, "-o", tmp_path / name, "--display", "none")
         assert done.returncode == 0, done.stderr
     here, there = rows(tmp_path / "here"), rows(tmp_path / "there")
-    assert len(here) == 3 * 11
+    assert len({row["strategy"] for row in here}) == 19
     assert here == there
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_a_vllm_server_that_is_killed_in_mid_run_costs_nothing(
+    vllm_servers: tuple[VLLMServer, VLLMServer], tmp_path: Path, cli, monkeypatch
+):
+    engine = {"name": "server", "model": MODEL, "base_url": [one.url for one in vllm_servers]}
+    path, victim = tmp_path / "s.yaml", vllm_servers[0]
+    path.write_text(yaml.safe_dump(suite(engine, [*FLAT, *SEARCHES])))
+    undisturbed = cli("run", path, "-o", tmp_path / "whole", "--display", "none")
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    is_well, answered = ServerPool._is_well, []
+
+    def killing(pool: ServerPool, server: Server) -> None:
+        is_well(pool, server)
+        answered.append(server.url)
+        if len(answered) == 50:
+            victim.kill()
+
+    monkeypatch.setattr(ServerPool, "_is_well", killing)
+    try:
+        done = cli("run", path, "-o", tmp_path / "killed", "--display", "none")
+    finally:
+        victim.launch()
+        victim.wait()
+    assert done.returncode == 0, done.stderr
+    assert victim.url in answered[:50]
+    assert set(answered[-10:]) == {vllm_servers[1].url}
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+
+
+def everything() -> list[dict[str, Any]]:
+    """All strategies, as the script has them that compares engines."""
+    script = ROOT / "benchmarks" / "same_everywhere.py"
+    found: list[dict[str, Any]] = runpy.run_path(str(script))["STRATEGIES"]
+    return found
 
 
 @pytest.fixture
