@@ -291,7 +291,7 @@ async def tokens_per_second(
 
 def cpu_of(pid: int) -> float:
     """Processor seconds of a process and all below it."""
-    import psutil
+    import psutil  # type: ignore[import-untyped]
 
     root = psutil.Process(pid)
     times = [one.cpu_times() for one in (root, *root.children(recursive=True))]

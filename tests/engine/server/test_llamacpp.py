@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,3 +84,28 @@ def test_a_real_server_gives_every_log_probability(llamacpp_server: LlamaCppServ
         assert any(CUT in spelt.decode((token,)) for done in whole for token in done.token_ids)
 
     asyncio.run(go())
+
+
+@pytest.mark.slow
+def test_a_real_server_cuts_what_is_unlikely_after_the_temperature(
+    llamacpp_server: LlamaCppServer, smollm2: Path
+):
+    """As other engines do: at a high one, top-p leaves more tokens than at 1."""
+
+    async def go() -> tuple[list[float], set[int]]:
+        engine = ServerEngine(llamacpp_server.url, "smollm2", str(smollm2))
+        await engine.start()
+        try:
+            prompt = engine.tokenizer.encode_chat([{"role": "user", "content": "Say a word."}], {})
+            hot = Sampling(1, temperature=2.0, top_p=0.5)
+            done = await engine.generate_all([Request(prompt, hot, seed) for seed in range(100)])
+            logprobs = {one.token_ids[0]: one.logprob for one in done}
+            return sorted(logprobs.values(), reverse=True), set(logprobs)
+        finally:
+            await engine.close()
+
+    logprobs, drawn = asyncio.run(go())
+    # Before the temperature, half of the probability would be in the likeliest few tokens.
+    assert len(drawn) > 20
+    assert sum(map(math.exp, logprobs)) > 0.5
+    assert math.exp(logprobs[-1]) < 0.01
