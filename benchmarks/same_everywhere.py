@@ -6,7 +6,7 @@ Engines: `vllm` in the process, `server` (two `vllm serve`, started here), `ray`
 in actors of a Ray that it starts), each on the tiny policy in float32 with one thread; the PRM is
 in the process on all sides. Every other engine's attempts are compared with the first one's, byte
 for byte, but for the keys under which the store has their completions: those name the engine.
-Prints as JSON how many differ and in which fields; exits 1 if any does.
+Prints as JSON what differs, and by how much; exits 1 if anything does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -37,6 +38,14 @@ from tts_bench.store.runs import resolve_run  # noqa: E402
 POLICY = str(ROOT / "tests" / "support" / "policy.yaml")
 FLAT = ("best_of_n", "self_consistency", "weighted_vote", "logprob_ranking")
 SEARCHES = ("beam_search", "dvts", "rebase", "particle_filter", "mcts", "logprob_beam_search")
+VERIFIER = {
+    "name": "prm",
+    "model": "tts_bench/tiny/prm",
+    "aggregate": "min",
+    # One text a pass and nothing kept: else rounding depends on what happens to be in a batch.
+    "batch_tokens": 1,
+    "cache_tokens": 0,
+}
 STRATEGIES: list[dict[str, Any]] = [
     {"strategy": "greedy"},
     *({"strategy": name, "n": [1, 4]} for name in FLAT),
@@ -58,7 +67,7 @@ def suite(engine: dict[str, Any], problems: int) -> dict[str, Any]:
         "name": "same",
         "dataset": {"name": "arithmetic", "problems": problems},
         "engine": engine,
-        "verifier": {"name": "prm", "model": "tts_bench/tiny/prm", "aggregate": "min"},
+        "verifier": VERIFIER,
         "sampling": {"max_tokens": 160, "temperature": 1.0},
         "strategies": STRATEGIES,
     }
@@ -91,9 +100,13 @@ def run(engine: dict[str, Any], problems: int, folder: Path) -> dict[str, dict[s
 def differences(
     first: dict[str, dict[str, Any]], other: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """Which attempts are not the same, and in what."""
+    """Which attempts are not the same, in what, and by how much."""
     apart = {
-        key: [name for name in first[key] if first[key][name] != other[key].get(name)]
+        key: {
+            name: distance(first[key].get(name), other[key].get(name))
+            for name in first[key].keys() | other[key].keys()
+            if first[key].get(name) != other[key].get(name)
+        }
         for key in first.keys() & other.keys()
         if first[key] != other[key]
     }
@@ -101,9 +114,21 @@ def differences(
         "attempts": len(other),
         "missing": sorted(first.keys() ^ other.keys()),
         "different": len(apart),
-        "fields": Counter(name for names in apart.values() for name in names),
-        "which": sorted(apart)[:20],
+        "fields": Counter(name for fields in apart.values() for name in fields),
+        "most": max((value for fields in apart.values() for value in fields.values()), default=0.0),
+        "which": {key: apart[key] for key in sorted(apart)[:20]},
     }
+
+
+def distance(one: Any, other: Any) -> float:
+    """The largest difference of two numbers at the same place; infinite if aught else differs."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        return max((distance(one[key], other[key]) for key in one), default=0.0)
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return max(map(distance, one, other), default=0.0)
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other)
+    return 0.0 if one == other else math.inf
 
 
 def compare(names: Sequence[str], problems: int) -> dict[str, Any]:

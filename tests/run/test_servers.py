@@ -67,13 +67,12 @@ def test_a_vllm_engine_and_two_vllm_servers_give_the_same_attempts(
         "here": {"name": "vllm", "model": MODEL, "kv_cache_gb": 0.125},
         "there": {"name": "server", "model": MODEL, "base_url": [s.url for s in vllm_servers]},
     }
-    verifier = {"name": "prm", "model": PRM, "aggregate": "min"}
+    script = runpy.run_path(str(ROOT / "benchmarks" / "same_everywhere.py"))
     dataset = {"name": "arithmetic", "problems": 2}
+    more = {"verifier": script["VERIFIER"], "dataset": dataset}
     for name, engine in engines.items():
         path = tmp_path / f"{name}.yaml"
-        path.write_text(
-            yaml.safe_dump(suite(engine, everything(), verifier=verifier, dataset=dataset))
-        )
+        path.write_text(yaml.safe_dump(suite(engine, script["STRATEGIES"], **more)))
         done = cli("run", path, "-o", tmp_path / name, "--display", "none")
         assert done.returncode == 0, done.stderr
     here, there = rows(tmp_path / "here"), rows(tmp_path / "there")
@@ -109,13 +108,6 @@ def test_a_vllm_server_that_is_killed_in_mid_run_costs_nothing(
     assert victim.url in answered[:50]
     assert set(answered[-10:]) == {vllm_servers[1].url}
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
-
-
-def everything() -> list[dict[str, Any]]:
-    """All strategies, as the script has them that compares engines."""
-    script = ROOT / "benchmarks" / "same_everywhere.py"
-    found: list[dict[str, Any]] = runpy.run_path(str(script))["STRATEGIES"]
-    return found
 
 
 @pytest.fixture
