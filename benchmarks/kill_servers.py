@@ -95,7 +95,7 @@ class Killer(threading.Thread):
     """Kills one server of two at random moments of a run, and starts it anew each time."""
 
     def __init__(self, servers: Sequence[VLLMServer], output: Path, rng: random.Random) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.servers, self.output, self.rng = servers, output, rng
         self.kills: list[float] = []
         """Seconds after the first attempt."""
