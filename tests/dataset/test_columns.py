@@ -6,7 +6,7 @@ import pytest
 
 from tts_bench.dataset import columns
 from tts_bench.dataset.columns import Columns, Names, parse_columns
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.errors import DatasetError
 
 TABLES = {

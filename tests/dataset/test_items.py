@@ -7,7 +7,7 @@ import pytest
 
 from tts_bench.dataset.base import Item
 from tts_bench.dataset.items import after_hashes, integer, items_of, problem_columns
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.errors import DatasetError
 
 

@@ -160,7 +160,7 @@ def test_rows_without_labels_and_files_without_rows_are_one_clear_line(read, tmp
 
 def test_a_hub_id_is_fetched_as_it_is_named(monkeypatch):
     from tts_bench.dataset import step_labels
-    from tts_bench.dataset.rows import Row
+    from tts_bench.dataset.row import Row
 
     asked = []
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from tts_bench.dataset.columns import POOLS, Columns
-from tts_bench.dataset.rows import Row, read_rows
+from tts_bench.dataset.row import Row
+from tts_bench.dataset.rows import read_rows
 from tts_bench.errors import DatasetError, UsageError
 from tts_bench.importing.layout import Layout
 from tts_bench.importing.pools import RecordedPool, read_pools

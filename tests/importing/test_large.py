@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tts_bench.dataset import readers
-from tts_bench.dataset.rows import BadRows, iter_rows, read_rows
+from tts_bench.dataset.row import BadRows
+from tts_bench.dataset.rows import iter_rows, read_rows
 from tts_bench.errors import DatasetError
 from tts_bench.importing.layout import Layout
 from tts_bench.importing.pools import read_pools

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from transformers import TrainerCallback
 
 from tts_bench.commands.train import train
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.engine.transformers import TransformersEngine
 from tts_bench.errors import DatasetError, ModelError, StoreError, UsageError
 from tts_bench.training import trainer as trainer_module

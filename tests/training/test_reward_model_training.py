@@ -13,7 +13,8 @@ import pytest
 import torch
 import transformers
 
-from tts_bench.dataset.rows import Row, read_rows
+from tts_bench.dataset.row import Row
+from tts_bench.dataset.rows import read_rows
 from tts_bench.errors import DatasetError, ModelError
 from tts_bench.training import orm, prm
 from tts_bench.training.config import OrmConfig, PrmConfig

@@ -15,7 +15,7 @@ from tts_bench.errors import UsageError, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tts_bench.dataset.rows import OnBad, Row
+    from tts_bench.dataset.row import OnBad, Row
     from tts_bench.importing.joined import How
     from tts_bench.importing.pools import Pools
     from tts_bench.importing.recording import Equal, Recording, Verdicts, Whose
@@ -204,7 +204,7 @@ def _read(
     from tts_bench.answers.kinds import MATH
     from tts_bench.dataset.columns import parse_columns
     from tts_bench.dataset.references import References
-    from tts_bench.dataset.rows import BadRows, refuse
+    from tts_bench.dataset.row import BadRows, refuse
     from tts_bench.importing.joined import join_pools
     from tts_bench.importing.layout import Layout
     from tts_bench.importing.pools import read_pools

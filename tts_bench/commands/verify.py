@@ -12,7 +12,7 @@ from tts_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from tts_bench.dataset.ranked import RankedProblem
-    from tts_bench.dataset.rows import Row
+    from tts_bench.dataset.row import Row
     from tts_bench.dataset.step_labels import StepLabels
     from tts_bench.store.runs import RunStore
     from tts_bench.verifier_eval.measures import Choices

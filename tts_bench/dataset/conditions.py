@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tts_bench.dataset.rows import Row, column_names
+from tts_bench.dataset.row import Row, column_names
 from tts_bench.errors import DatasetError, did_you_mean, quoted
 
 _SHOWN = 8

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tts_bench.dataset.rows import OnBad, Row, checked, refuse
+from tts_bench.dataset.row import OnBad, Row, refuse
+from tts_bench.dataset.rows import checked
 from tts_bench.errors import DatasetError, did_you_mean, quoted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tts_bench.dataset.base import Item, text_id
 from tts_bench.dataset.columns import PROBLEMS, Columns, Names
-from tts_bench.dataset.rows import Row, column_names
+from tts_bench.dataset.row import Row, column_names
 from tts_bench.errors import BadRow, DatasetError, quoted
 from tts_bench.types import Problem
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from tts_bench.dataset.base import text_id
 from tts_bench.dataset.columns import RANKED, Columns
-from tts_bench.dataset.rows import Row, column_names
+from tts_bench.dataset.row import Row, column_names
 from tts_bench.dataset.written import Shortened, listed
 from tts_bench.errors import DatasetError, UsageError, did_you_mean, quoted
 

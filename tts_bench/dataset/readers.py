@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.dataset.json_array import NoArray, elements
-from tts_bench.dataset.rows import ENCODING, OnBad, Row
+from tts_bench.dataset.row import ENCODING, OnBad, Row
 from tts_bench.errors import BadRow, DatasetError
 
 _LONGEST_CELL = 2**31 - 1

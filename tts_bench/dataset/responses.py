@@ -12,7 +12,8 @@ from tts_bench.dataset.columns import Columns
 from tts_bench.dataset.conditions import only_where
 from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.items import ToReference
-from tts_bench.dataset.rows import Row, column_names, read_rows
+from tts_bench.dataset.row import Row, column_names
+from tts_bench.dataset.rows import read_rows
 from tts_bench.errors import BadRow, DatasetError, quoted
 
 

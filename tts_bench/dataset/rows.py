@@ -1,60 +1,19 @@
-"""Rows of a table, each with the place it came from, and the readers of local files."""
+"""Reads the rows of local files, whatever their format."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from tts_bench.dataset.readers import READERS
+from tts_bench.dataset.row import ENCODING, OnBad, Row, refuse
 from tts_bench.errors import QUOTED, BadRow, DatasetError, did_you_mean, quoted
 
-ENCODING = "utf-8-sig"
-"""Of every text file of a user's: Windows' editors put a byte order mark before it."""
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 """Of the files that are read as tables."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Cells by column name, and where a message says that they are."""
-
-    where: str
-    """`problems.jsonl:3` where lines are known, else `problems.parquet row 3`; from 1."""
-    cells: Mapping[str, object]
-
-
-def column_names(rows: Iterable[Row]) -> list[str]:
-    """Names of all columns that any of the rows has, in the order in which they appear."""
-    return list(dict.fromkeys(name for row in rows for name in row.cells))
-
-
-OnBad = Callable[[BadRow], None]
-"""What is done about a row that is unusable."""
-
-
-def refuse(error: BadRow) -> None:
-    """Let the first bad row end the reading."""
-    raise error
-
-
-@dataclass(frozen=True, slots=True)
-class BadRows:
-    """Leaves bad rows out, and counts them by kind."""
-
-    kinds: Counter[str] = field(default_factory=Counter)
-
-    def __call__(self, error: BadRow) -> None:
-        self.kinds[error.kind] += 1
-
-    def __len__(self) -> int:
-        return self.kinds.total()
-
-    def __str__(self) -> str:
-        return ", ".join(f"{count} x {kind}" for kind, count in sorted(self.kinds.items()))
 
 
 def read_rows(path: str, default: str = "", on_bad: OnBad = refuse) -> list[Row]:
@@ -68,8 +27,6 @@ def read_rows(path: str, default: str = "", on_bad: OnBad = refuse) -> list[Row]
 
 def iter_rows(path: str, default: str = "", on_bad: OnBad = refuse) -> Iterator[Row]:
     """The rows of a file one by one, as `read_rows` reads them: few are in memory at once."""
-    from tts_bench.dataset.readers import READERS
-
     shown = _shown(path)
     with _told(shown):
         file = Path(path).expanduser()

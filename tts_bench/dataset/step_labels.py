@@ -26,7 +26,8 @@ from typing import Any
 from tts_bench.dataset.base import text_id
 from tts_bench.dataset.columns import LABELLED_STEPS, Columns, Option
 from tts_bench.dataset.download import download
-from tts_bench.dataset.rows import Row, column_names, is_local, read_rows
+from tts_bench.dataset.row import Row, column_names
+from tts_bench.dataset.rows import is_local, read_rows
 from tts_bench.dataset.step_formats import (
     FORMATS,
     Conventions,

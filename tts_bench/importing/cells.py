@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tts_bench.dataset.finish import finish_reason
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.dataset.written import Shortened, listed
 from tts_bench.errors import BadRow, quoted
 from tts_bench.steps import Aggregate, aggregate

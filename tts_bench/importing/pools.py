@@ -8,7 +8,7 @@ from typing import Any
 
 from tts_bench.dataset.base import Item, text_id
 from tts_bench.dataset.items import cell_text, level_of
-from tts_bench.dataset.rows import BadRows, OnBad, Row, refuse
+from tts_bench.dataset.row import BadRows, OnBad, Row, refuse
 from tts_bench.errors import BadRow, DatasetError, quoted
 from tts_bench.importing.cells import read_cells
 from tts_bench.importing.layout import Layout, find_columns

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, takewhile
 
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.errors import quoted
 from tts_bench.importing.pools import RecordedPool
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tts_bench.dataset.conditions import Conditions
-from tts_bench.dataset.rows import OnBad, Row, refuse
+from tts_bench.dataset.row import OnBad, Row, refuse
 
 Read = Callable[[OnBad], Iterable[Row]]
 """Begins to read a source; rows that are malformed by themselves are handed over."""

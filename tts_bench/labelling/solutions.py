@@ -13,7 +13,8 @@ from tts_bench.dataset.columns import SOLUTIONS, Columns
 from tts_bench.dataset.conditions import only_where
 from tts_bench.dataset.finish import finish_reason
 from tts_bench.dataset.references import References
-from tts_bench.dataset.rows import Row, column_names, read_rows
+from tts_bench.dataset.row import Row, column_names
+from tts_bench.dataset.rows import read_rows
 from tts_bench.errors import UsageError, quoted
 from tts_bench.labelling.trace import Trace, complete_steps, is_cut_off
 from tts_bench.store.runs import RunStore, resolve_run

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tts_bench.dataset.download import download
-from tts_bench.dataset.rows import SUFFIXES, Row, read_rows
+from tts_bench.dataset.row import Row
+from tts_bench.dataset.rows import SUFFIXES, read_rows
 from tts_bench.errors import DatasetError
 from tts_bench.training.config import DataConfig, Stage
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tts_bench.dataset.columns import OUTCOMES, Columns
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.errors import DatasetError, ModelError, quoted
 from tts_bench.training import batches
 from tts_bench.training.config import OrmConfig

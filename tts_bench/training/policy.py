@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from tts_bench.dataset.columns import CONVERSATIONS, Columns
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.errors import DatasetError
 from tts_bench.training import batches
 from tts_bench.training.config import PolicyConfig

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.dataset.step_formats import Conventions
 from tts_bench.dataset.step_labels import RowReader
 from tts_bench.errors import DatasetError, ModelError

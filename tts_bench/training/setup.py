@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.errors import printable
 from tts_bench.training.config import DataConfig
 from tts_bench.training.data import Example, plan_batches, read_source, stages_of, within

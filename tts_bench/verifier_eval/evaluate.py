@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.dataset.ranked import RankedProblem
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.dataset.step_labels import LabelledSolution, StepLabels
 from tts_bench.errors import UsageError
 from tts_bench.progress import Progress

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tts_bench.dataset.ranked import RankedProblem
-from tts_bench.dataset.rows import Row
+from tts_bench.dataset.row import Row
 from tts_bench.dataset.step_labels import StepLabels
 from tts_bench.errors import UsageError
 from tts_bench.report.points.scope import read_scope
