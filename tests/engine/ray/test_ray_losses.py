@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import light_actor
@@ -56,16 +57,19 @@ def test_all_nodes_killed_is_one_line_and_the_same_command_goes_on(
         if asked == 10:
             ray_nodes.kill_one()
             ray_nodes.kill_one()
+        if asked >= 10:  # an actor answers on until it notices that its node is gone
+            request = replace(request, seed=light_actor.HANGS)
         return await plain(pool, request)
 
     whole = write(tmp_path / "whole.yaml", ray_nodes)
     done = cli("run", whole, "-o", tmp_path / "whole", "--display", "none")
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr(ReplicaPool, "generate", generate)
     command = ("run", write(tmp_path / "s.yaml", ray_nodes), "-o", tmp_path / "out")
     options = ("--display", "plain", "--concurrency", "1")
     try:
-        stopped = cli(*command, *options)
+        with monkeypatch.context() as dying:
+            dying.setattr(ReplicaPool, "generate", generate)
+            stopped = cli(*command, *options)
     finally:
         ray_nodes.add()
         ray_nodes.add()
