@@ -65,17 +65,18 @@ def test_a_real_server_gives_every_log_probability(llamacpp_server: LlamaCppServ
         chat = spelt.encode_chat([{"role": "user", "content": "Write one line of Chinese."}], {})
         prompt = chat + spelt.encode("\u4f60\u597d\uff0c\u4e16\u754c\u3002\u4eca\u5929")
         seeds = range(2)
-        whole = await engine.generate_all([Request(prompt, WARM, seed) for seed in seeds])
+        short, one_more = replace(WARM, max_tokens=9), replace(WARM, max_tokens=1)
+        whole = await engine.generate_all([Request(prompt, short, seed) for seed in seeds])
         for seed, done in zip(seeds, whole, strict=True):
             ids = done.token_ids
             alone = [
-                (await engine.generate(Request(prompt + ids[:at], WARM, 0, (ids[at],))))
+                await engine.generate(Request(prompt + ids[:at], one_more, 0, (ids[at],)))
                 for at in range(len(ids))
             ]
             total = sum(one.first_logprobs[0] for one in alone)
             assert done.logprob == pytest.approx(total, abs=0.01)
-            stop = next(sign for sign in done.text[3:] if sign.strip() and sign != CUT)
-            early = replace(WARM, stop=(stop,))
+            stop = next(sign for sign in done.text[1:] if sign.strip() and sign != CUT)
+            early = replace(short, stop=(stop,))
             [cut] = await engine.generate_all([Request(prompt, early, seed)])
             assert cut.token_ids == ids[: len(cut.token_ids)]
             assert cut.stop == stop
