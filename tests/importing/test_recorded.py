@@ -324,3 +324,20 @@ def test_answers_of_one_class_with_two_verdicts_are_told(bench):
     rows = [{"id": 1, "pred": ["7", "7"], "correct": [True, False]}]
     said = bench(rows, options=RECORDED)[1]
     assert "answers that vote together have different verdicts in 1 of 1 problems" in said
+
+
+def test_draws_stand_in_the_order_of_their_numbers_also_where_these_are_texts(bench):
+    rows = [
+        {"id": 1, "draw": number, "pred": number, "correct": number == "2"}
+        for number in ("10", "2", "1", "0")
+    ]
+    code, _, err, found = bench(rows, options=(*RECORDED, "--map", "draw=draw"))
+    assert code == 0, err
+    assert pools_of(found)["1"].answer == ("0", "1", "2", "10")
+
+
+def test_a_verdict_that_is_not_there_is_no_other_verdict(bench):
+    rows = [{"id": 1, "pred": ["5", "5"], "correct": [True, None]}]
+    code, said, err, _ = bench(rows, options=RECORDED)
+    assert code == 0, err
+    assert "different verdicts" not in said

@@ -154,8 +154,10 @@ def _check_member(
 
 
 def _pool(entries: Sequence[_Entry]) -> RecordedPool:
-    if all(isinstance(entry.draw, int | float) for entry in entries):
-        entries = sorted(entries, key=lambda entry: entry.draw)  # type: ignore[arg-type, return-value]
+    numbers = [_number(entry.draw) for entry in entries]
+    known = [number for number in numbers if number is not None]
+    if len(known) == len(entries):
+        entries = [entries[i] for i in sorted(range(len(known)), key=known.__getitem__)]
     columns = {
         role: tuple(value for entry in entries for value in entry.columns[role])
         for role in entries[0].columns
@@ -172,6 +174,13 @@ def _pool(entries: Sequence[_Entry]) -> RecordedPool:
         finish_reason=_told(columns.get("finish_reason", ())),
         answer=columns.get("answer", ()),
     )
+
+
+def _number(draw: object) -> float | None:
+    """The number of a draw, also where it is written as a text; None if it is none."""
+    if isinstance(draw, str) and draw.strip().isdecimal():
+        return int(draw)
+    return draw if isinstance(draw, int | float) else None
 
 
 def _told(column: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -110,6 +110,6 @@ def _is_mixed(pool: Pool) -> bool:
     """Whether answers that vote together have different verdicts."""
     verdicts: dict[int, bool] = {}
     return any(
-        number >= 0 and verdicts.setdefault(number, verdict is True) != (verdict is True)
+        number >= 0 and verdict is not None and verdicts.setdefault(number, verdict) != verdict
         for number, verdict in zip(pool.answer_class, pool.correct, strict=True)
     )

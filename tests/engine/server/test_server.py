@@ -12,11 +12,12 @@ from stand_in_server import MODEL, StandIn, listening
 
 from tts_bench.engine.base import Completion, Request
 from tts_bench.engine.huggingface import HuggingFaceTokenizer
+from tts_bench.engine.server import pool
 from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.engine.server.gate import Gate
 from tts_bench.engine.server.pool import ServerPool, Unwell
 from tts_bench.engine.weights import local_path
-from tts_bench.errors import EngineError, ModelError
+from tts_bench.errors import EngineDied, EngineError, ModelError
 from tts_bench.types import Sampling
 
 WARM = Sampling(24, temperature=1.0)
@@ -268,6 +269,52 @@ def test_a_server_that_is_busy_for_long_is_not_dead(tokenizer):
     assert number == 8
     assert limit < 16
     assert failures == [0]
+
+
+def test_a_server_that_is_busy_without_end_is_given_up_with_its_words(tokenizer, monkeypatch):
+    """As where a provider's limit of a day is reached."""
+    monkeypatch.setattr(pool, "BUSY_SECONDS", 0.05)
+
+    def too_many(number, _):
+        if number < PROBES:
+            return None
+        body = {"error": {"message": "free-models-per-day"}}
+        return web.json_response(body, status=429, headers={"Retry-After": "0.01"})
+
+    async def go():
+        async with listening(StandIn(tokenizer, fault=too_many)) as urls:
+            engine = engine_of(urls, patience=0.01)
+            await engine.start()
+            try:
+                await engine.generate_all(requests(tokenizer, 2))
+            finally:
+                await engine.close()
+
+    with pytest.raises(EngineDied, match="429, too many requests: free-models-per-day"):
+        asyncio.run(go())
+
+
+def test_a_failure_after_a_long_time_without_an_answer_is_one_failure(tokenizer):
+    """Patience begins with the failure, not with the last answer, which may be long ago."""
+
+    async def go():
+        server = StandIn(tokenizer)
+        async with listening(server) as urls:
+            engine = engine_of(urls, patience=1.0)
+            await engine.start()
+            await asyncio.sleep(1.1)
+            failed = []
+
+            def once(number, _):
+                failed.append(number)
+                return web.Response(status=500) if len(failed) == 1 else None
+
+            server.fault = once
+            done = await engine.generate_all(requests(tokenizer, 1))
+            await engine.close()
+            return len(done), len(failed)
+
+    assert asyncio.run(go()) == (1, 2)
 
 
 def change(**changes):

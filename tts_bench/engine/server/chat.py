@@ -161,7 +161,7 @@ def _reason(choice: Mapping[str, Any]) -> FinishReason:
     said = str(choice["finish_reason"])
     reason = _FINISHED.get(said.lower())
     if reason is None:
-        raise EngineError(_GIVEN_UP.get(said, f"it gave the request up: {said}"[:200]))
+        raise EngineError(_GIVEN_UP.get(said.lower(), f"it gave the request up: {said}"[:200]))
     return reason
 
 

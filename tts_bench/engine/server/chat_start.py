@@ -184,12 +184,13 @@ class ChatStart:
                 raise refused.of_the_account(self.key_env) or refused from None
             except Unwell as unwell:
                 said = unwell
-                if not unwell.busy and not str(unwell).startswith(("502", "503", "529")):
+                if not unwell.busy and not str(unwell).startswith(("500", "502", "503", "529")):
                     break
                 await asyncio.sleep(unwell.wait or 0.25 * 2**attempt)
         if str(said) == "its answer is no JSON":
             raise Refused(f"{url}{path}: {said}", 404, str(said), "")
-        raise ModelError(f"no server answers at {url}{path} ({said})")
+        what = "too busy" if said.busy else "no server answers"
+        raise ModelError(f"{what} at {url}{path} ({said})")
 
 
 def _is_listed(model: str, name: str) -> bool:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 TOO_MANY = 429
 _PASSING = (408, 425)
+BUSY_SECONDS = 900.0
+"""How long a server may say nothing but that it is asked too much: limits by the minute pass, and
+those by the day are a failure."""
 _SPENT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 """Codes of a 429 that no waiting mends."""
 _SAMPLING = re.compile(
@@ -93,6 +96,10 @@ class Server:
     """What was wrong with it last."""
     failures: int = 0
     """Failures since its last answer."""
+    failing_since: float | None = None
+    """When the first of them was."""
+    busy_since: float | None = None
+    """When it first said, after its last answer, that it is asked too much."""
 
     @property
     def name(self) -> str:
@@ -103,6 +110,10 @@ class Server:
         """Whether requests may go there."""
         return self.down_until <= now
 
+    def is_given_up(self, now: float, patience: float) -> bool:
+        """Whether it has failed, and nothing else, for so many seconds."""
+        return self.failing_since is not None and now - self.failing_since > patience
+
 
 @dataclass
 class ServerPool:
@@ -111,7 +122,7 @@ class ServerPool:
     A request goes to the server that has seen its beginning, if that is hardly busier than the
     others, else to the idlest. A server that fails is left alone for a while, longer each time, and
     its requests go elsewhere with the same seeds; one that says that it is asked too much gets
-    fewer. If all have been down for `patience` seconds, every request fails.
+    fewer. If all have failed for `patience` seconds, and answered nothing, every request fails.
     """
 
     client: aiohttp.ClientSession
@@ -123,7 +134,6 @@ class ServerPool:
     """The environment variable that the key is from, for messages."""
     servers: dict[str, Server] = field(default_factory=dict)
     _affinity: Affinity = field(default_factory=Affinity, repr=False)
-    _alive: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.refresh()
@@ -163,21 +173,23 @@ class ServerPool:
 
     def report(self, server: Server, unwell: Unwell) -> None:
         """Leave the server alone for a while: longer after each failure in a row."""
-        server.said = str(unwell)
-        if not server.is_up(time.monotonic()):
+        server.said, now = str(unwell), time.monotonic()
+        if not server.is_up(now):
             return  # what was in flight with the failure that is known already
         if unwell.busy:
             self.gate.shrink()
-            server.down_until = time.monotonic() + (unwell.wait or 0.5)
-            self._alive = time.monotonic()  # busy is not dead
-            return
+            server.busy_since = server.busy_since or now
+            server.down_until = now + (unwell.wait or 0.5)
+            if now - server.busy_since <= BUSY_SECONDS:
+                return  # busy is not dead
         server.failures += 1
+        server.failing_since = server.failing_since or now
         pause = min(30.0, 0.25 * 2 ** min(server.failures, 10))
-        server.down_until = time.monotonic() + max(pause, unwell.wait)
+        server.down_until = now + max(pause, unwell.wait)
 
     def _is_well(self, server: Server) -> None:
         server.failures, server.down_until, server.said = 0, 0.0, ""
-        self._alive = time.monotonic()
+        server.failing_since = server.busy_since = None
         self.gate.grow()
 
     async def _choose(self, prompt: Sequence[int]) -> Server:
@@ -189,7 +201,7 @@ class ServerPool:
                 return self._affinity.nearest(prompt, up)
             if self.client.closed:
                 raise EngineError("the engine is closed")
-            if now - self._alive > self.patience:
+            if all(server.is_given_up(now, self.patience) for server in self.servers.values()):
                 told = "; ".join(f"{one.url}: {one.said}" for one in self.servers.values())
                 raise EngineDied(f"no server answers any more ({told})")
             with contextlib.suppress(ModelError):  # the file of URLs may be half-written
@@ -250,7 +262,8 @@ def _failure(where: str, status: int, body: bytes, wait: float) -> Unwell | Refu
     """What an answer that is none says: try again, here or elsewhere, or never."""
     said, about = _words(body)
     if status == TOO_MANY and not _is_spent(about):
-        return Unwell("429, too many requests", busy=True, wait=wait)
+        told = f": {said}" if said else ""
+        return Unwell(f"429, too many requests{told}", busy=True, wait=wait)
     if status >= 500 or status in _PASSING:
         return Unwell(f"{status}: {said}", wait=wait)
     return Refused(f"{where} refused a request ({status}): {said}", status, said, about)
