@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from open_engine import Open
 
 from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
 from tts_bench.engine.cached import CachedEngine
@@ -386,30 +387,6 @@ def test_what_ended_a_text_can_be_taken_back(running):
         assert texts[count][: left.characters] + left.rest == before + after
         assert spelt.added_text(begin, written[: left.tokens] + left.rest_ids) == before + after
     assert tried
-
-
-@dataclass(frozen=True)
-class Open(Engine):
-    """A started engine that another one may start and close."""
-
-    inner: Engine
-
-    @property
-    def info(self) -> EngineInfo:
-        return self.inner.info
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.inner.tokenizer
-
-    async def start(self) -> EngineInfo:
-        return self.inner.info
-
-    async def close(self) -> None:
-        pass
-
-    async def generate(self, request: Request) -> Completion:
-        return await self.inner.generate(request)
 
 
 def test_a_store_before_it_changes_nothing_and_a_replay_needs_no_engine(running, tmp_path):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 import pytest
 import yaml
+from attempt_rows import rows
 from ray_clusters import ENGINE, NO_RAY, TINY, RayNodes
 
 from tts_bench.engine.ray.pool import ReplicaPool
-from tts_bench.store.runs import resolve_run
 
 pytest.importorskip("ray", reason=NO_RAY)
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -38,12 +37,6 @@ def write(path: Path, engine: dict) -> Path:
     }
     path.write_text(yaml.safe_dump(suite))
     return path
-
-
-def rows(folder: Path) -> list[dict]:
-    """The attempts in order, with the keys of their completions."""
-    lines = resolve_run(folder / "s").attempts_path.read_text().splitlines()
-    return sorted(map(json.loads, lines), key=lambda row: (row["cell"], row["problem"]))
 
 
 class KillOnce:
@@ -90,7 +83,7 @@ def test_a_node_of_two_that_is_killed_leaves_the_attempts_of_vllm(
     path = write(tmp_path / "here.yaml", {"name": "vllm"})
     done = cli("run", path, "-o", tmp_path / "here", "--display", "none")
     assert done.returncode == 0, done.stderr
-    there, here = rows(tmp_path / "there"), rows(tmp_path / "here")
+    there, here = rows(tmp_path / "there", keys=True), rows(tmp_path / "here", keys=True)
     assert len(there) == 3 * 7
     assert all(row["error"] is None for row in there)
     assert there == here

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import runpy
 import shlex
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import transformers
 import yaml
+from attempt_rows import rows
 from server_process import ROOT
 from stand_in_server import MODEL, StandIn, in_background
 from vllm_servers import VLLMServer
@@ -45,16 +45,6 @@ def suite(engine: dict, strategies: list, **more) -> dict:
         "strategies": strategies,
         **more,
     }
-
-
-def rows(folder: Path) -> list[dict]:
-    """The attempts in order, without the keys of completions: an engine has its own."""
-    found = []
-    for line in resolve_run(folder / "s").attempts_path.read_text().splitlines():
-        row = json.loads(line)
-        del row["pool"]["generation"]
-        found.append(row)
-    return sorted(found, key=lambda row: (row["cell"], row["problem"]))
 
 
 @pytest.mark.vllm

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from attempt_rows import rows
 from server_process import serving
 from vllm_servers import POOLING, TINY, VLLMServer
-
-from tts_bench.store.runs import resolve_run
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.usefixtures("undrawn")]
 PRM = "tts_bench/tiny/prm"
@@ -51,16 +49,6 @@ def verifiers(name: str, at: Addresses) -> tuple[dict[str, Any], dict[str, Any]]
     engines = here(TINY), there(TINY, at["other"])
     one, other = ({"name": name, "engine": engine, **settings} for engine in engines)
     return one, other
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """The attempts in order, without the keys of completions: an engine has its own."""
-    found = []
-    for line in resolve_run(folder / "s").attempts_path.read_text().splitlines():
-        row = json.loads(line)
-        del row["pool"]["generation"]
-        found.append(row)
-    return sorted(found, key=lambda row: (row["cell"], row["problem"]))
 
 
 @pytest.mark.parametrize("name", ["prm", "generative", "judge"])

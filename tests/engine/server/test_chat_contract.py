@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from open_engine import Open
 from stand_in_chat import ChatStandIn
 
-from tts_bench.engine.base import Completion, Engine, EngineInfo, Request
+from tts_bench.engine.base import Completion, EngineInfo, Request
 from tts_bench.engine.cached import CachedEngine
 from tts_bench.engine.server.engine import ServerEngine
 from tts_bench.errors import EngineError, NotGiven, UsageError
@@ -166,30 +167,6 @@ def test_a_request_that_is_cancelled_leaves_the_others_alone(running):
     outcomes = running.loop.run(cancel_every_other())
     assert all(isinstance(one, asyncio.CancelledError) for one in outcomes[::2])
     assert drawn(outcomes[1::2]) == expected[1::2]
-
-
-@dataclass(frozen=True)
-class Open(Engine):
-    """A started engine that another one may start and close."""
-
-    inner: ServerEngine
-
-    @property
-    def info(self) -> EngineInfo:
-        return self.inner.info
-
-    @property
-    def tokenizer(self):
-        return self.inner.tokenizer
-
-    async def start(self) -> EngineInfo:
-        return self.inner.info
-
-    async def close(self) -> None:
-        pass
-
-    async def generate(self, request: Request) -> Completion:
-        return await self.inner.generate(request)
 
 
 def test_a_store_before_it_changes_nothing_and_a_replay_needs_no_endpoint(running, tmp_path: Path):
